@@ -1,0 +1,48 @@
+// Every bound of the system, each with its reason. Past a limit there is a clear error, never a crash.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace mesh {
+
+// Names and values.
+inline constexpr size_t kNameBytesMax = 63;                // a DNS label (RFC 1035)
+inline constexpr size_t kAttributeNameBytesMax = 128;      // dotted names of a few labels
+inline constexpr size_t kAttributeValueBytesMax = 1024;    // longer values belong in files
+inline constexpr size_t kAttributeListMax = 64;
+inline constexpr size_t kAttributesPerScopeMax = 512;
+inline constexpr size_t kMessageBytesMax = 1024;           // a commit message, not a document
+inline constexpr uint32_t kNodeIdMin = 11;                 // 1 to 10 are reserved, as in Towalink
+inline constexpr uint32_t kNodesMax = 10'000;              // live nodes; measured storms go up to here
+inline constexpr uint32_t kSitesMax = 10'000;
+inline constexpr size_t kOperatorsMax = 1'000;
+inline constexpr size_t kTokensMax = 10'000;               // open tokens
+inline constexpr size_t kRejectedMax = 1'000;              // remembered rejected fingerprints
+inline constexpr size_t kEndpointsMax = 8;
+
+// Requests and entries.
+inline constexpr size_t kCommandsPerRequestMax = 256;
+inline constexpr size_t kEventsPerEntryMax = 65'536;       // one commit of the largest fleet, several times
+inline constexpr size_t kRequestBytesMax = 256 * 1024;
+inline constexpr size_t kEntryBytesMax = 4 * 1024 * 1024;  // a commit of 10,000 nodes is 0.5 MB
+inline constexpr uint64_t kRequestWindow = 4'096;          // entries for which retries are recognised
+
+// Bus.
+inline constexpr size_t kFrameBytesMax = 8 * 1024 * 1024;  // the largest entry with its checkpoint
+inline constexpr size_t kEnrolFrameBytesMax = 4 * 1024;    // strangers send one small message
+inline constexpr size_t kCatchUpFrameBytes = 128 * 1024;   // measured: 64 to 256 KiB replay 3.5 times faster
+inline constexpr uint64_t kCreditBytesDefault = 1024 * 1024;
+inline constexpr uint64_t kCreditBytesMax = 16 * 1024 * 1024;
+inline constexpr size_t kSessionsMax = 12'000;
+inline constexpr size_t kWaitingNodesMax = 256;            // joins that wait for approval
+inline constexpr size_t kFlatBufferDepthMax = 32;
+inline constexpr size_t kFlatBufferTablesMax = 1'000'000;
+
+// Replay, versions and blobs.
+inline constexpr size_t kBlobBytesMax = 64 * 1024 * 1024;
+inline constexpr uint64_t kSnapshotReplayThreshold = 1'000'000;  // below, a newcomer replays everything
+inline constexpr size_t kVersionsKept = 10;                      // on a node's disk
+inline constexpr size_t kInterfaceNameMax = 15;                  // IFNAMSIZ - 1 (Linux)
+
+}  // namespace mesh
