@@ -1,0 +1,49 @@
+// The one table of known attributes. Validation, show, help, completion and documents come from it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "eventstore/model/attribute_value.h"
+
+namespace mesh {
+
+enum class AttributeType : uint8_t { boolean, integer, text, list, prefix, prefix_list, endpoint, choice };
+
+/// How disruptive it is for a router when the value changes.
+enum class Effect : uint8_t { none, hot, session_reset, restart };
+
+/// One bit a level: where the attribute may be set.
+enum ScopeMask : uint8_t { kAtGlobal = 1, kAtSite = 2, kAtNode = 4, kAnywhere = 7 };
+
+struct AttributeSpec {
+  std::string_view name;
+  AttributeType type;
+  int64_t min = 0;  // for integers
+  int64_t max = 0;
+  std::string_view default_text;  // as typed; empty = no default
+  uint8_t scopes = kAnywhere;
+  Effect effect = Effect::hot;
+  std::string_view choices;  // for choice: "a|b|c"
+  std::string_view doc;      // one line
+};
+
+std::span<const AttributeSpec> attribute_table();
+/// Also finds names with a number inside ("wg_links.<peer>.wg_peer_keepalive").
+const AttributeSpec* find_attribute(std::string_view name);
+
+/// A name that may be set at all: [A-Za-z0-9_-] labels joined by dots, bounded; secret-like names
+/// (password, private_key, psk, ...) are refused. Errors: invalid.
+Status check_attribute_name(std::string_view name);
+/// Type, range and level, for a known attribute; unknown names pass. Errors: invalid with the fix.
+Status check_attribute(std::string_view name, const AttributeValue& value, ScopeMask level);
+
+/// The known name nearest to `name` by edit distance, when it is near enough to be a typing mistake.
+std::optional<std::string> suggest_attribute(std::string_view name);
+/// Edit distance (Damerau, restricted), for every "did you mean".
+size_t edit_distance(std::string_view a, std::string_view b);
+
+}  // namespace mesh

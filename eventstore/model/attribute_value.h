@@ -1,0 +1,54 @@
+// Values of attributes, and Towalink's rules for reading them from text.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "eventstore/model/ids.h"
+#include "eventstore/model/result.h"
+
+namespace mesh {
+
+using Scalar = std::variant<bool, int64_t, std::string>;
+
+/// A scalar or a list of scalars. Objects do not exist: dotted names nest.
+struct AttributeValue {
+  std::variant<bool, int64_t, std::string, std::vector<Scalar>> data;
+
+  AttributeValue() : data(std::string()) {}
+  AttributeValue(bool value) : data(value) {}
+  AttributeValue(int64_t value) : data(value) {}
+  AttributeValue(std::string value) : data(std::move(value)) {}
+  AttributeValue(const char* value) : data(std::string(value)) {}
+  AttributeValue(std::vector<Scalar> value) : data(std::move(value)) {}
+
+  bool operator==(const AttributeValue&) const = default;
+  const std::string* text() const { return std::get_if<std::string>(&data); }
+  const int64_t* number() const { return std::get_if<int64_t>(&data); }
+  const std::vector<Scalar>* list() const { return std::get_if<std::vector<Scalar>>(&data); }
+  /// A list's strings, or one string as a list of one; other members as text.
+  std::vector<std::string> strings() const;
+};
+
+/// Reads `text` as a person types it: all digits = integer, `true`/`false`, `[ ... ]` = list in Python or
+/// JSON notation, a JSON string in double quotes = that string, everything else = the text itself.
+/// Errors: invalid (an unclosed list, a nested list, an object).
+Result<AttributeValue> parse_attribute_value(std::string_view text);
+
+/// The inverse, as `show` prints it: lists as ["a", 1].
+std::string to_text(const AttributeValue& value);
+
+/// Ordered by name; names are dotted ("wg_links.13.wg_peer_keepalive").
+struct Attribute {
+  AttributeValue value;
+  Sequence sequence;  // the entry that set it
+  bool operator==(const Attribute&) const = default;
+};
+using Attributes = std::map<std::string, Attribute, std::less<>>;
+
+}  // namespace mesh

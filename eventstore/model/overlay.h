@@ -1,0 +1,66 @@
+// The live overlay: what acts at once, without commit, and is bound to a pinned version from the state at the
+// head: public keys, key generations, revocations. Going back to v1 therefore never revives a dead key.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "eventstore/model/node_config.h"
+#include "eventstore/model/state.h"
+
+namespace mesh {
+
+struct PeerOverlay {
+  std::vector<KeyGeneration> keys;  // live generations, ascending; empty = no link with this peer now
+  uint64_t psk_epoch = 0;
+  bool operator==(const PeerOverlay&) const = default;
+};
+
+struct Overlay {
+  LogId log;
+  NodeId node;
+  Sequence sequence;                // newest entry that changed it
+  bool revoked = false;             // this node itself
+  std::vector<uint32_t> generations;  // own live key generations, ascending
+  std::map<NodeId, PeerOverlay> peers;
+  bool operator==(const Overlay&) const = default;
+};
+
+/// The overlay of `node`: every other enrolled node is a possible peer.
+Overlay make_overlay(const MeshState& state, NodeId node);
+
+/// One WireGuard interface. A link has one lane, during a key rotation two: lane 0 or 1 is the parity of the
+/// sum of both generations, so that the new interface stands beside the old one.
+struct Tunnel {
+  std::string name;           // tlwg_<peer>, on lane 1 tlwg_<peer>b; at most kInterfaceNameMax bytes
+  NodeId peer;
+  uint16_t listen_port = 0;
+  uint16_t mtu = 0;
+  IpAddress address, peer_address;
+  uint32_t own_generation = 0;  // which private key
+  WireGuardKey peer_key;
+  uint64_t psk_epoch = 0;       // which pre-shared key (derived, never stored)
+  std::string endpoint_host;    // empty = wait for the peer to dial
+  uint16_t endpoint_port = 0;
+  uint16_t keepalive = 0;
+  bool operator==(const Tunnel&) const = default;
+};
+
+/// What a router shall look like: a pinned configuration bound to the overlay.
+struct Desired {
+  std::vector<Tunnel> tunnels;        // ascending by name; empty when this node is revoked
+  std::vector<IpAddress> loopbacks;   // on the owned interface tlwg_lo
+  std::map<std::string, std::string> sysctls;
+  std::string bird;                   // bird.conf, complete
+  bool operator==(const Desired&) const = default;
+};
+
+Desired bind(const NodeConfig& config, const Overlay& overlay);
+
+/// BIRD 2 text for a configuration with these tunnels (RFC 8950 extended next hop over IPv6 link-local).
+std::string render_bird(const NodeConfig& config, const std::vector<Tunnel>& tunnels);
+/// wg-quick-like text of one tunnel with placeholders for the keys, for people and for `diff`.
+std::string render_wireguard(const Tunnel& tunnel);
+
+}  // namespace mesh

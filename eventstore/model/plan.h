@@ -1,0 +1,69 @@
+// plan(observed, desired): the ordered actions that make a router what it shall be. Pure.
+//
+// Laws (tests/property): apply(plan(o, d), o) = d; plan(d, d) is empty. Order: sysctls, new tunnels, changed
+// tunnels, routing daemon, removed tunnels: no step removes the path over which the next is delivered.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "eventstore/model/attribute_table.h"
+#include "eventstore/model/overlay.h"
+
+namespace mesh {
+
+/// A tunnel as the kernel (or wireguard-go) has it.
+struct ObservedTunnel {
+  std::string name;
+  bool up = false;
+  uint16_t mtu = 0;
+  std::vector<IpPrefix> addresses;
+  WireGuardKey own_key;     // public half of the private key in use; zero = none
+  uint16_t listen_port = 0;
+  std::optional<WireGuardKey> peer_key;  // nothing = no peer, or several (is set anew)
+  std::string endpoint;     // "address:port" in use, learned or set; empty = none
+  uint16_t keepalive = 0;
+  bool psk_matches = false;         // equals the derived one for (peer, psk_epoch) that was asked for
+  bool allowed_ips_match = false;   // exactly 0.0.0.0/0 and ::/0
+  bool operator==(const ObservedTunnel&) const = default;
+};
+
+struct Observed {
+  std::map<std::string, ObservedTunnel> tunnels;  // only interfaces named tlwg_*, without tlwg_lo
+  std::vector<IpAddress> loopbacks;               // on tlwg_lo
+  std::map<std::string, std::string> sysctls;     // values of those that were asked for
+  bool bird_running = false;
+  std::string bird;                               // the configuration it runs
+  bool operator==(const Observed&) const = default;
+};
+
+struct SetSysctl { std::string name, value; bool operator==(const SetSysctl&) const = default; };
+struct SetLoopbacks { std::vector<IpAddress> addresses; bool operator==(const SetLoopbacks&) const = default; };
+struct CreateTunnel { Tunnel tunnel; bool operator==(const CreateTunnel&) const = default; };
+/// Brings an existing interface to what `tunnel` says; `aspects` names what differs, for people.
+struct UpdateTunnel { Tunnel tunnel; std::string aspects; bool operator==(const UpdateTunnel&) const = default; };
+struct RemoveTunnel { std::string name; bool operator==(const RemoveTunnel&) const = default; };
+struct ConfigureBird { std::string text; bool start = false; bool operator==(const ConfigureBird&) const = default; };
+
+using Action = std::variant<SetSysctl, SetLoopbacks, CreateTunnel, UpdateTunnel, ConfigureBird, RemoveTunnel>;
+
+/// `own_keys`: public halves of this node's private keys by generation.
+std::vector<Action> plan(const Observed& observed, const Desired& desired,
+                         const std::map<uint32_t, WireGuardKey>& own_keys);
+
+/// One line for people: "tunnel tlwg_12: set peer endpoint, keepalive".
+std::string to_text(const Action& action);
+
+/// How one version differs from another, for `plan` before a commit: lines and the worst effect.
+struct ConfigChange {
+  Effect effect = Effect::none;
+  std::vector<std::string> lines;  // "+ link to r1.ams", "~ link to r1.lab: keepalive 25 -> 20"
+  bool operator==(const ConfigChange&) const = default;
+};
+/// `before` may be nullptr: the first version.
+ConfigChange compare_configs(const NodeConfig* before, const NodeConfig& after);
+
+}  // namespace mesh

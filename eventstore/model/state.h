@@ -1,0 +1,193 @@
+// MeshState: what the log implies. Only evolve() changes it.
+//
+// Invariants (check_invariants): every node's site exists; names are unique within their site; ids are below
+// next_node; a removed id is in no live map; versions ascend from 1 without gaps; active <= latest;
+// a live sign key or box key belongs to exactly one principal.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "eventstore/model/attribute_value.h"
+#include "eventstore/model/cow.h"
+#include "eventstore/model/event.h"
+#include "eventstore/model/ids.h"
+#include "eventstore/model/principal.h"
+#include "eventstore/model/result.h"
+
+namespace mesh {
+
+/// The behaviour of decide, evolve and compile that this program has. Raised only by an entry (RaiseRules).
+inline constexpr uint32_t kRulesNewest = 1;
+
+struct Site {
+  std::string name;
+  Attributes attributes;
+  Sequence added;
+  bool operator==(const Site&) const = default;
+};
+
+enum class Enrolment : uint8_t { none = 0, enrolled = 1, revoked = 2 };
+
+/// One WireGuard key of a node; during a rotation there are two (domain: make-before-break).
+struct KeyGeneration {
+  uint32_t generation = 0;
+  WireGuardKey key;
+  bool operator==(const KeyGeneration&) const = default;
+};
+
+struct VersionRecord {
+  Version version;
+  Digest digest;
+  Sequence sequence;  // the commit
+  bool operator==(const VersionRecord&) const = default;
+};
+
+struct Node {
+  NodeId id;
+  std::string name, site;
+  Attributes attributes;
+  Sequence added;
+  Enrolment enrolment{};
+  Sequence enrolled_at;  // or revoked at
+  SignKey sign_key;
+  BoxKey box_key;
+  std::vector<KeyGeneration> keys;  // ascending; empty unless enrolled
+  std::string hostname, machine;    // as told at enrolment
+  std::vector<VersionRecord> versions;  // ascending, all of them
+  Version active;                       // what the log wants the node to run; 0 = nothing yet
+  ActivationId activation;              // that made it so
+  bool operator==(const Node&) const = default;
+
+  std::string fullname() const { return name + "." + site; }
+  Version latest() const { return versions.empty() ? Version() : versions.back().version; }
+  const VersionRecord* find_version(Version version) const;
+};
+
+struct Operator {
+  std::string name;
+  Role role{};
+  std::vector<std::string> sites;  // empty = all
+  SignKey sign_key;
+  BoxKey box_key;
+  bool banned = false;
+  Sequence added;
+  bool operator==(const Operator&) const = default;
+};
+
+enum class TokenState : uint8_t { open = 1, used = 2, revoked = 3, expired = 4 };
+struct Token {
+  TokenId id;
+  SignKey key;
+  Scope scope;
+  uint32_t uses_left = 0;
+  Timestamp expires;
+  bool approve = false;
+  TokenState state{};
+  std::string by;
+  Sequence created;
+  bool operator==(const Token&) const = default;
+};
+
+/// One uncommitted change, for `discard`, `plan` and the others-check of a commit.
+struct Change {
+  enum class Kind : uint8_t { site_added = 1, site_removed, site_renamed, node_added, node_removed, node_renamed,
+                              attribute };
+  Kind kind{};
+  Scope scope;
+  std::string name;                      // the attribute, or the former name of what was renamed
+  std::optional<AttributeValue> before;  // the committed value
+  std::string by;                        // principal, as text
+  Sequence sequence;                     // newest entry that touched it
+  bool operator==(const Change&) const = default;
+};
+
+struct Anchor {
+  Sequence sequence;
+  Digest state_digest, root;
+  std::string by;
+  bool operator==(const Anchor&) const = default;
+};
+
+/// What a node reported last. Not intent: outside the state digest.
+struct NodeReport {
+  uint64_t serial = 0;
+  OutcomeKind kind{};
+  ActivationId activation;
+  Version version;
+  std::string message;
+  Timestamp time;
+  Sequence sequence;
+  bool operator==(const NodeReport&) const = default;
+};
+
+struct MeshState {
+  // Identity.
+  LogId log;
+  uint32_t epoch = 0;
+  uint32_t rules = 0;
+  CreateLog genesis;
+  // Position. `sequence` counts every entry, `intent_sequence` only intent, `configuration_sequence` only
+  // what can change a compiled configuration.
+  Sequence sequence;
+  Sequence intent_sequence;
+  Sequence configuration_sequence;
+  Timestamp time;
+  // Counters: ids are never reused.
+  NodeId next_node{11};
+  ActivationId next_activation{1};
+  TokenId next_token{1};
+  // Intent.
+  Attributes global;
+  std::map<std::string, Cow<Site>, std::less<>> sites;
+  std::map<NodeId, Cow<Node>> nodes;
+  std::map<NodeId, Cow<Node>> removed_nodes;               // tombstones
+  std::map<std::string, Cow<Site>, std::less<>> removed_sites;
+  std::map<std::string, Operator, std::less<>> operators;
+  std::map<TokenId, Token> tokens;
+  std::deque<std::string> rejected;  // fingerprints, oldest first, bounded
+  std::vector<Change> changes;       // uncommitted, in order of first touch
+  std::optional<Anchor> anchor;
+  std::map<RequestId, Sequence> window;       // ids of the last kRequestWindow intent entries
+  std::deque<RequestId> window_order;
+  // Reports.
+  std::map<NodeId, NodeReport> reports;
+
+  bool operator==(const MeshState&) const = default;
+
+  const Site* find_site(std::string_view name) const;
+  const Node* find_node(NodeId id) const;
+  /// By number ("15") or full name ("primary.mysite1").
+  const Node* find_node(std::string_view reference) const;
+  const Operator* find_operator(std::string_view name) const;
+  std::vector<const Node*> nodes_of(std::string_view site) const;
+  /// Nodes that a scope covers, ascending.
+  std::vector<const Node*> nodes_in(const Scope& scope) const;
+};
+
+/// Errors: not_found, with the nearest name as the fix.
+Result<Scope> resolve(const MeshState& state, const Target& target);
+Result<const Node*> resolve_node(const MeshState& state, std::string_view reference);
+/// "global", "site ams", "node r1.ams"
+std::string to_text(const MeshState& state, const Scope& scope);
+
+/// An attribute's value for a node, a site or global, with the level it came from: node over site over
+/// global over the attribute table's default.
+struct EffectiveAttribute {
+  AttributeValue value;
+  std::optional<Scope> scope;  // nothing = default
+  Sequence sequence;
+  bool operator==(const EffectiveAttribute&) const = default;
+};
+std::map<std::string, EffectiveAttribute> effective_attributes(const MeshState& state, const Scope& scope);
+/// One of them. Nothing when neither set nor with a default.
+std::optional<AttributeValue> effective(const MeshState& state, const Node& node, std::string_view name);
+
+/// Empty when all invariants hold, else the first that does not.
+std::string check_invariants(const MeshState& state);
+
+}  // namespace mesh
