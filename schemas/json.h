@@ -1,0 +1,20 @@
+// Entries, events and commands as JSON text for `-o json`, log lines and golden files. Keys are never removed.
+#pragma once
+
+#include <string>
+
+#include "eventstore/model/entry.h"
+
+namespace mesh {
+
+/// One object, without a newline: {"type":"AttributeSet","scope":"site ams","name":...}. Nodes appear as
+/// {"node":11}; keys and digests in hex; no secret can appear because none is in an event.
+std::string event_json(const Event& event);
+std::string command_json(const Command& command);
+/// {"sequence","time" (RFC 3339 UTC),"principal","origin","message","reference","class","command" (names joined
+/// with ", "),"commands":[...],"events":[...]}. An entry without body has "body":null.
+std::string entry_json(const Entry& entry);
+/// RFC 3339 UTC with microseconds: 2026-01-02T03:04:05.000006Z
+std::string time_text(Timestamp time);
+
+}  // namespace mesh
