@@ -39,7 +39,8 @@ Result<std::string> open_note(std::string_view note, std::string_view name, cons
 
 /// open_note with the origin as the key's name, then parses. Errors: corrupt, also when the origin differs.
 Result<Checkpoint> open_checkpoint(std::string_view note, std::string_view origin, const SignKey& key);
-/// Parses without checking any signature (for display and for learning the size before the check).
+/// Parses a checkpoint's text, or the text of a whole note, without checking any signature (for display and
+/// for learning the size before the check). Errors: corrupt.
 Result<Checkpoint> parse_checkpoint_text(std::string_view text);
 
 }  // namespace mesh

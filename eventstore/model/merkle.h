@@ -13,6 +13,9 @@ namespace mesh {
 Digest leaf_hash(ByteView header);
 Digest node_hash(const Digest& left, const Digest& right);
 
+/// Receives the hash of a perfect subtree of height `level` at `index` of that level.
+using HashSink = std::function<void(unsigned level, uint64_t index, const Digest& hash)>;
+
 /// The right edge of the tree: enough to append and to know the root, O(log n) memory.
 class MerkleFrontier {
  public:
@@ -21,6 +24,8 @@ class MerkleFrontier {
   static Result<MerkleFrontier> restore(uint64_t size, std::vector<Digest> peaks);
 
   void append(const Digest& leaf);
+  /// The same, telling `created` every perfect subtree that the leaf completes, the leaf itself first.
+  void append(const Digest& leaf, const HashSink& created);
   uint64_t size() const { return size_; }
   /// The root; of an empty tree it is SHA-256 of nothing (RFC 6962, 2.1).
   Digest root() const;
@@ -37,8 +42,10 @@ class MerkleFrontier {
 using HashReader = std::function<Result<Digest>(unsigned level, uint64_t index)>;
 
 /// RFC 6962, 2.1.1: the audit path of leaf `index` (from 0) in the tree of `size` leaves.
+/// Errors: usage (index is not in the tree), and those of `read`, which is called O(log size) times.
 Result<std::vector<Digest>> inclusion_proof(uint64_t index, uint64_t size, const HashReader& read);
-/// RFC 6962, 2.1.2: proof that the tree of `old_size` is a prefix of the tree of `size`.
+/// RFC 6962, 2.1.2: proof that the tree of `old_size` is a prefix of the tree of `size`; empty when
+/// there is nothing to prove (0, or equal sizes). Errors: usage (old_size > size), and those of `read`.
 Result<std::vector<Digest>> consistency_proof(uint64_t old_size, uint64_t size, const HashReader& read);
 
 /// RFC 9162, 2.1.3.2 and 2.1.4.2. Errors: corrupt.
