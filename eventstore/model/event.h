@@ -41,7 +41,11 @@ struct VersionsCommitted {
   bool operator==(const VersionsCommitted&) const = default;
 };
 /// The compensating events of a discard stand before it in the same entry.
-struct ChangesDiscarded { Scope scope; uint32_t changes = 0; bool operator==(const ChangesDiscarded&) const = default; };
+struct ChangesDiscarded {
+  Scope scope;
+  uint32_t changes = 0;
+  bool operator==(const ChangesDiscarded&) const = default;
+};
 
 struct ActivationRow { NodeId node; Version from, to; auto operator<=>(const ActivationRow&) const = default; };
 struct ActivationStarted {
