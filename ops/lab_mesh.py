@@ -86,7 +86,8 @@ class Mesh:
         return json.loads(self.cli(*words, "-o", "json", timeout=timeout))
 
     def node_status(self, site):
-        return json.loads(self.in_router(site, binary("meshnode"), "status", "--data", self.node_data(site), "-o", "json"))
+        return json.loads(self.in_router(site, binary("meshnode"), "status", "--data", self.node_data(site),
+                                         "-o", "json"))
 
     def in_router(self, site, *argv):
         return lab_net.run(*self.enter_router(site), *argv).stdout
@@ -144,7 +145,8 @@ class Mesh:
             raise LabError("the controller is already running")
         log = self.path("logs", "meshd.log")
         start = os.path.getsize(log) if os.path.exists(log) else 0
-        process = self.spawn("meshd", ["ip", "netns", "exec", CONTROLLER_NS, binary("meshd"), "run", "--data", self.data])
+        process = self.spawn("meshd", ["ip", "netns", "exec", CONTROLLER_NS,
+                                       binary("meshd"), "run", "--data", self.data])
         deadline = time.monotonic() + 60
         while True:
             with open(log, encoding="utf-8", errors="replace") as file:

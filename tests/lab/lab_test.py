@@ -19,7 +19,8 @@ SYSCTLS = ["fs.inotify.max_user_instances", "net.ipv4.neigh.default.gc_thresh3",
 def lab(*words, code=0, feed=None):
     done = subprocess.run([LAB, *words], capture_output=True, text=True, input=feed)
     if done.returncode != code:
-        raise AssertionError(f"ops/lab {' '.join(words)}: exit {done.returncode}, not {code}\n{done.stdout}{done.stderr}")
+        said = done.stdout + done.stderr
+        raise AssertionError(f"ops/lab {' '.join(words)}: exit {done.returncode}, not {code}\n{said}")
     return done.stdout
 
 
