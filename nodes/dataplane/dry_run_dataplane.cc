@@ -1,0 +1,212 @@
+#include "nodes/dataplane/dry_run_dataplane.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "nodes/dataplane/files.h"
+
+namespace mesh {
+namespace {
+
+using Json = nlohmann::json;
+
+struct Applier {
+  DryRunState& state;
+  void operator()(const SetSysctl& a) { state.sysctls[a.name] = a.value; }
+  void operator()(const SetLoopbacks& a) { state.loopbacks = a.addresses; }
+  void operator()(const CreateTunnel& a) { state.tunnels[a.tunnel.name] = a.tunnel; }
+  void operator()(const UpdateTunnel& a) { state.tunnels[a.tunnel.name] = a.tunnel; }
+  void operator()(const RemoveTunnel& a) { state.tunnels.erase(a.name); }
+  void operator()(const ConfigureBird& a) {
+    state.bird_running = true;
+    state.unconfirmed = a.text;
+  }
+};
+
+const Tunnel* find_tunnel(const Desired& wanted, const std::string& name) {
+  auto it = std::ranges::find(wanted.tunnels, name, &Tunnel::name);
+  return it == wanted.tunnels.end() ? nullptr : &*it;
+}
+
+/// The derived key follows from both keys and the epoch, so equal inputs mean an equal PSK.
+bool same_psk(const Tunnel& a, const Tunnel& b) {
+  return a.peer == b.peer && a.own_generation == b.own_generation && a.peer_key == b.peer_key &&
+         a.psk_epoch == b.psk_epoch;
+}
+
+ObservedTunnel observe_tunnel(const Tunnel& tunnel, const Tunnel* wanted,
+                              const std::map<uint32_t, WireGuardKey>& own_keys) {
+  ObservedTunnel out;
+  out.name = tunnel.name;
+  out.up = true;
+  out.mtu = tunnel.mtu;
+  out.addresses = {IpPrefix{tunnel.address, 64}};
+  if (auto key = own_keys.find(tunnel.own_generation); key != own_keys.end()) out.own_key = key->second;
+  out.listen_port = tunnel.listen_port;
+  out.peer_key = tunnel.peer_key;
+  out.endpoint = endpoint_text(tunnel.endpoint_host, tunnel.endpoint_port);
+  out.keepalive = tunnel.keepalive;
+  out.psk_matches = wanted != nullptr && same_psk(tunnel, *wanted);
+  out.allowed_ips_match = true;
+  return out;
+}
+
+Json tunnel_json(const Tunnel& t) {
+  return Json{{"peer", t.peer.value()},
+              {"listen_port", t.listen_port},
+              {"mtu", t.mtu},
+              {"address", to_text(t.address)},
+              {"peer_address", to_text(t.peer_address)},
+              {"own_generation", t.own_generation},
+              {"peer_key", to_base64(t.peer_key.view())},
+              {"psk_epoch", t.psk_epoch},
+              {"endpoint_host", t.endpoint_host},
+              {"endpoint_port", t.endpoint_port},
+              {"keepalive", t.keepalive}};
+}
+
+Result<Tunnel> tunnel_from(const std::string& name, const Json& j) {
+  Tunnel t;
+  t.name = name;
+  t.peer = NodeId(j.at("peer").get<uint32_t>());
+  t.listen_port = j.at("listen_port").get<uint16_t>();
+  t.mtu = j.at("mtu").get<uint16_t>();
+  auto address = parse_address(j.at("address").get<std::string>());
+  auto peer_address = parse_address(j.at("peer_address").get<std::string>());
+  auto key = array_from_base64<WireGuardKey>(j.at("peer_key").get<std::string>());
+  if (!address || !peer_address || !key) return fail(Errc::corrupt, "tunnel " + name + ": bad address or key");
+  t.address = *address;
+  t.peer_address = *peer_address;
+  t.peer_key = *key;
+  t.own_generation = j.at("own_generation").get<uint32_t>();
+  t.psk_epoch = j.at("psk_epoch").get<uint64_t>();
+  t.endpoint_host = j.at("endpoint_host").get<std::string>();
+  t.endpoint_port = j.at("endpoint_port").get<uint16_t>();
+  t.keepalive = j.at("keepalive").get<uint16_t>();
+  return t;
+}
+
+Result<DryRunState> state_from(const Json& j) {
+  DryRunState out;
+  for (const auto& [name, tunnel] : j.at("tunnels").items()) {
+    auto parsed = tunnel_from(name, tunnel);
+    if (!parsed) return std::unexpected(parsed.error());
+    out.tunnels.emplace(name, std::move(*parsed));
+  }
+  for (const auto& text : j.at("loopbacks")) {
+    auto address = parse_address(text.get<std::string>());
+    if (!address) return fail(Errc::corrupt, "bad loopback address");
+    out.loopbacks.push_back(*address);
+  }
+  out.sysctls = j.at("sysctls").get<std::map<std::string, std::string>>();
+  out.bird_running = j.at("bird_running").get<bool>();
+  out.bird = j.at("bird").get<std::string>();
+  return out;
+}
+
+}  // namespace
+
+DryRunState apply_action(DryRunState state, const Action& action) {
+  std::visit(Applier{state}, action);
+  return state;
+}
+
+Observed observe_state(const DryRunState& state, const Desired& wanted,
+                       const std::map<uint32_t, WireGuardKey>& own_keys) {
+  Observed out;
+  for (const auto& [name, tunnel] : state.tunnels)
+    out.tunnels.emplace(name, observe_tunnel(tunnel, find_tunnel(wanted, name), own_keys));
+  out.loopbacks = state.loopbacks;
+  for (const auto& [name, value] : wanted.sysctls)
+    if (auto it = state.sysctls.find(name); it != state.sysctls.end()) out.sysctls.emplace(name, it->second);
+  out.bird_running = state.bird_running;
+  if (state.bird_running) out.bird = state.running_bird();
+  return out;
+}
+
+std::string state_text(const DryRunState& state) {
+  Json tunnels = Json::object(), loopbacks = Json::array();
+  for (const auto& [name, tunnel] : state.tunnels) tunnels[name] = tunnel_json(tunnel);
+  for (const IpAddress& address : state.loopbacks) loopbacks.push_back(to_text(address));
+  Json out{{"tunnels", std::move(tunnels)},
+           {"loopbacks", std::move(loopbacks)},
+           {"sysctls", state.sysctls},
+           {"bird_running", state.bird_running},
+           {"bird", state.bird}};
+  return out.dump(2) + "\n";
+}
+
+Result<DryRunState> parse_state(std::string_view text) {
+  try {
+    return state_from(Json::parse(text));
+  } catch (const Json::exception& error) {
+    return fail(Errc::corrupt, fmt::format("not the state of a dry-run router: {}", error.what()));
+  }
+}
+
+Result<std::unique_ptr<DryRunDataplane>> DryRunDataplane::open(const TunnelKeys& keys, std::filesystem::path file) {
+  auto out = std::make_unique<DryRunDataplane>(keys);
+  out->file_ = std::move(file);
+  auto text = read_file(out->file_);
+  if (!text && text.error().code == Errc::not_found) return out;
+  if (!text) return std::unexpected(text.error());
+  auto state = parse_state(*text);
+  if (!state) return fail_in(out->file_.string(), state.error());
+  out->state_ = std::move(*state);
+  return out;
+}
+
+Result<Observed> DryRunDataplane::observe(const Desired& wanted) {
+  return observe_state(state_, wanted, keys_.public_keys());
+}
+
+Status DryRunDataplane::execute(const Action& action) {
+  if (fault_) MESH_TRY(fault_(action));
+  state_ = apply_action(std::move(state_), action);
+  ++executed_;
+  return save();
+}
+
+Status DryRunDataplane::confirm() {
+  if (state_.unconfirmed) state_.bird = *std::exchange(state_.unconfirmed, std::nullopt);
+  return save();
+}
+
+Status DryRunDataplane::cancel() {
+  state_.unconfirmed.reset();
+  return {};
+}
+
+Result<Health> DryRunDataplane::health() {
+  Health out;
+  out.bird_running = state_.bird_running;
+  for (const auto& [name, tunnel] : state_.tunnels) {
+    TunnelHealth health;
+    health.name = name;
+    health.peer = tunnel.peer;
+    health.up = true;
+    health.endpoint = endpoint_text(tunnel.endpoint_host, tunnel.endpoint_port);
+    out.tunnels.push_back(std::move(health));
+  }
+  out.warnings.push_back("dry run: no packet is carried");
+  return out;
+}
+
+Status DryRunDataplane::remove_all() {
+  state_ = DryRunState();
+  return save();
+}
+
+Status DryRunDataplane::reboot() {
+  state_ = DryRunState();
+  return save();
+}
+
+Status DryRunDataplane::save() const {
+  return file_.empty() ? Status() : write_file(file_, state_text(state_), 0644);
+}
+
+}  // namespace mesh

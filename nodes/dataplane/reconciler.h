@@ -1,0 +1,41 @@
+// Brings a router to what it shall be: observes, plans, executes, looks again, confirms, or goes back.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nodes/dataplane/dataplane.h"
+
+namespace mesh {
+
+enum class Applied : uint8_t {
+  unchanged,  // the router was so already; nothing was touched
+  changed,    // it now is
+  went_back,  // it could not be done; the router is as `previous` says
+  failed,     // it could not be done, and what the router does now is what `error` says
+};
+
+std::string_view applied_name(Applied applied);
+
+struct ApplyReport {
+  Applied outcome = Applied::unchanged;
+  std::vector<std::string> steps;  // what was executed towards the wanted state, for people
+  std::vector<std::string> back;   // what was executed to go back
+  std::optional<Error> error;      // why it went back or failed
+  bool ok() const { return outcome <= Applied::changed; }
+};
+
+/// Makes the router what `wanted` says. Blocks, up to seconds. After the actions it observes again, and plans once
+/// more what is still missing: a router that did not become so is a failure, whatever the calls returned.
+/// `own_keys`: public halves by generation. `previous`: what to go back to on failure; nullptr leaves the router
+/// where the failure left it, with the routing daemon's unconfirmed configuration taken back.
+ApplyReport reconcile(Dataplane& dataplane, const Desired& wanted, const std::map<uint32_t, WireGuardKey>& own_keys,
+                      const Desired* previous = nullptr);
+
+/// What reconcile() would execute; touches nothing. Errors: as Dataplane::observe.
+Result<std::vector<Action>> dry_run(Dataplane& dataplane, const Desired& wanted,
+                                    const std::map<uint32_t, WireGuardKey>& own_keys);
+
+}  // namespace mesh
