@@ -36,6 +36,8 @@ inline constexpr uint64_t kCreditBytesDefault = 1024 * 1024;
 inline constexpr uint64_t kCreditBytesMax = 16 * 1024 * 1024;
 inline constexpr size_t kSessionsMax = 12'000;
 inline constexpr size_t kWaitingNodesMax = 256;            // joins that wait for approval
+inline constexpr size_t kEnrolConnectionsMax = 320;        // strangers: those who wait, and some who come
+inline constexpr size_t kEnrolConnectionBytesMax = 256 * 1024;  // a stranger's bytes: 60 of the largest joins
 inline constexpr size_t kFlatBufferDepthMax = 32;
 inline constexpr size_t kFlatBufferTablesMax = 1'000'000;
 

@@ -1,0 +1,83 @@
+// Internal to this folder: one CURVE ROUTER in its own context, with its ZAP handler and its connection limits.
+//
+// libzmq offers no limit of connections and none of parts in a message, so a Router keeps the descriptors that its
+// monitor reports and shuts the ones over a limit. A report can be older than its descriptor, which may by then belong
+// to another connection of this process: that one returns after its pause. Files are not hurt by a shutdown.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "broker/bus/server.h"
+
+namespace zmq {
+class message_t;
+}
+struct zmq_pollitem_t;
+
+namespace mesh::bus {
+
+using Clock = std::chrono::steady_clock;
+
+/// Permits at most `per_second` on average, and twice as many at once.
+class Bucket {
+ public:
+  explicit Bucket(int per_second) : rate_(per_second), level_(2.0 * per_second) {}
+  bool take(Clock::time_point now);
+  bool empty(Clock::time_point now);
+
+ private:
+  void refill(Clock::time_point now);
+  double rate_;
+  double level_;
+  Clock::time_point at_{};
+};
+
+enum class Verdict : uint8_t { admit, refuse, later };
+
+struct RouterOptions {
+  std::string endpoint;
+  size_t frame_max;
+  size_t connections_max;
+  size_t bytes_per_connection = 0;  // 0: no limit
+  int handshake_ms;
+  int backlog;
+  int heartbeat_ms;
+  int heartbeat_timeout_ms;
+  int queue_max;
+  int receive_queue_max;
+  int linger_ms;
+  bool enrolment = false;
+  std::function<Verdict(const BoxKey&)> verdict;
+};
+
+class Router {
+ public:
+  static constexpr size_t kPollItems = 3;
+  static constexpr int kServeMs = 100;
+
+  static Result<std::unique_ptr<Router>> open(const BoxSecret& secret, RouterOptions options);
+  ~Router();
+
+  const std::string& endpoint() const;
+  /// Fills kPollItems items; with `frames` false, frames are left waiting.
+  void watch(zmq_pollitem_t* items, bool frames) const;
+  /// Answers all ZAP questions, takes all monitor reports, and shuts connections that sent more than
+  /// bytes_per_connection; call it at least every kServeMs when there is such a limit.
+  void serve(ServerStats& stats);
+  /// One frame that waits, appended to `out`. False when none waits; true also for one that was dropped.
+  bool receive(std::vector<Incoming>& out, ServerStats& stats);
+  /// Sends a second reference to `frame`.
+  Status send(uint32_t connection, zmq::message_t& frame);
+  /// Stops listening; the port is free on return.
+  void unbind();
+
+ private:
+  struct Impl;
+  explicit Router(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mesh::bus
