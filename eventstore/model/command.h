@@ -1,4 +1,5 @@
-// Commands: intents, imperative. A closed set; the order in Command is a wire value, only appended to.
+// Commands: intents, imperative. A closed set; the order in Command is a wire value, only appended
+// to.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +14,8 @@
 
 namespace mesh {
 
-/// The first command of every log, signed by the log key. The log id is derived from it (derive_log_id).
+/// The first command of every log, signed by the log key. The log id is derived from it
+/// (derive_log_id).
 struct CreateLog {
   SignKey log_key;
   BoxKey controller_key;  // CURVE server key
@@ -31,45 +33,89 @@ struct CreateLog {
   bool operator==(const CreateLog&) const = default;
 };
 
-struct AddSite { std::string name; bool operator==(const AddSite&) const = default; };
-struct RemoveSite { std::string name; bool force = false; bool operator==(const RemoveSite&) const = default; };
-struct RenameSite { std::string from, to; bool operator==(const RenameSite&) const = default; };
-struct AddNode { std::string fullname; bool operator==(const AddNode&) const = default; };  // "node.site"
-struct RemoveNode { std::string node; bool force = false; bool operator==(const RemoveNode&) const = default; };
+struct AddSite {
+  std::string name;
+  bool operator==(const AddSite&) const = default;
+};
+struct RemoveSite {
+  std::string name;
+  bool force = false;
+  bool operator==(const RemoveSite&) const = default;
+};
+struct RenameSite {
+  std::string from, to;
+  bool operator==(const RenameSite&) const = default;
+};
+struct AddNode {
+  std::string fullname;
+  bool operator==(const AddNode&) const = default;
+};  // "node.site"
+struct RemoveNode {
+  std::string node;
+  bool force = false;
+  bool operator==(const RemoveNode&) const = default;
+};
 /// `to` is a node name ("r2") or a full name ("r2.othersite") in the same site.
-struct RenameNode { std::string from, to; bool operator==(const RenameNode&) const = default; };
+struct RenameNode {
+  std::string from, to;
+  bool operator==(const RenameNode&) const = default;
+};
 struct SetAttribute {
-  Target target; std::string name; AttributeValue value;
+  Target target;
+  std::string name;
+  AttributeValue value;
   bool operator==(const SetAttribute&) const = default;
 };
-struct UnsetAttribute { Target target; std::string name; bool operator==(const UnsetAttribute&) const = default; };
+struct UnsetAttribute {
+  Target target;
+  std::string name;
+  bool operator==(const UnsetAttribute&) const = default;
+};
 
-/// Pins what was prepared: `root` over the candidates that the operator saw, compiled at `prepared_at`.
+/// Pins what was prepared: `root` over the candidates that the operator saw, compiled at
+/// `prepared_at`.
 struct Commit {
-  Target target; Sequence prepared_at; Digest root;
+  Target target;
+  Sequence prepared_at;
+  Digest root;
   bool include_others = false;   // others' uncommitted changes in scope too
   bool with_neighbours = false;  // nodes at the other end of links in scope too
   bool operator==(const Commit&) const = default;
 };
-struct Discard { Target target; bool operator==(const Discard&) const = default; };
-/// Version 0 = each node's latest.
-struct Activate { Target target; Version version; bool operator==(const Activate&) const = default; };
+struct Discard {
+  Target target;
+  bool operator==(const Discard&) const = default;
+};
+/// Version 0 = each node's latest. again: also where the log already wants that version, because a
+/// node that could not apply it went back by itself.
+struct Activate {
+  Target target;
+  Version version;
+  bool again = false;
+  bool operator==(const Activate&) const = default;
+};
 
 struct CreateToken {
   SignKey key;
-  Target target;            // a node, or a site whose nodes may be named at joining
+  Target target;  // a node, or a site whose nodes may be named at joining
   uint32_t uses = 1;
-  Timestamp expires;        // 0 = never
-  bool approve = false;     // joins wait for ApproveNode
+  Timestamp expires;     // 0 = never
+  bool approve = false;  // joins wait for ApproveNode
   bool operator==(const CreateToken&) const = default;
 };
-struct RevokeToken { TokenId token; bool operator==(const RevokeToken&) const = default; };
+struct RevokeToken {
+  TokenId token;
+  bool operator==(const RevokeToken&) const = default;
+};
 /// Signed by the controller when expires has passed (checked against the context's time).
-struct ExpireToken { TokenId token; bool operator==(const ExpireToken&) const = default; };
+struct ExpireToken {
+  TokenId token;
+  bool operator==(const ExpireToken&) const = default;
+};
 
 /// What a newcomer signs with its new key (and with the token's key): the encoded JoinStatement.
 struct SignedJoin {
-  Bytes statement;         // the exact bytes that were signed (kJoinDomain)
+  Bytes statement;  // the exact bytes that were signed (kJoinDomain)
   Signature node_signature;
   Signature token_signature;  // zero without a token
   bool operator==(const SignedJoin&) const = default;
@@ -87,29 +133,54 @@ struct JoinStatement {
 };
 /// Signed by the controller on the strength of the token's signature. `statement` is the decoded
 /// `join.statement`: the codec fills it, so that the core needs no decoder.
-struct AdmitNode { SignedJoin join; JoinStatement statement; bool operator==(const AdmitNode&) const = default; };
+struct AdmitNode {
+  SignedJoin join;
+  JoinStatement statement;
+  bool operator==(const AdmitNode&) const = default;
+};
 /// Signed by an operator who compared the fingerprint.
 struct ApproveNode {
-  std::string node; SignedJoin join; JoinStatement statement;
+  std::string node;
+  SignedJoin join;
+  JoinStatement statement;
   bool operator==(const ApproveNode&) const = default;
 };
-struct RejectNode { std::string fingerprint; bool operator==(const RejectNode&) const = default; };
-struct RevokeNode { std::string node; bool operator==(const RevokeNode&) const = default; };
+struct RejectNode {
+  std::string fingerprint;
+  bool operator==(const RejectNode&) const = default;
+};
+struct RevokeNode {
+  std::string node;
+  bool operator==(const RevokeNode&) const = default;
+};
 
 struct AddOperator {
-  std::string name; Role role{}; std::vector<std::string> sites;  // empty = all
-  SignKey sign_key; BoxKey box_key;
+  std::string name;
+  Role role{};
+  std::vector<std::string> sites;  // empty = all
+  SignKey sign_key;
+  BoxKey box_key;
   bool operator==(const AddOperator&) const = default;
 };
 struct SetRole {
-  std::string name; Role role{}; std::vector<std::string> sites;
+  std::string name;
+  Role role{};
+  std::vector<std::string> sites;
   bool operator==(const SetRole&) const = default;
 };
-struct BanOperator { std::string name; bool operator==(const BanOperator&) const = default; };
-struct RaiseRules { uint32_t rules = 0; bool operator==(const RaiseRules&) const = default; };
+struct BanOperator {
+  std::string name;
+  bool operator==(const BanOperator&) const = default;
+};
+struct RaiseRules {
+  uint32_t rules = 0;
+  bool operator==(const RaiseRules&) const = default;
+};
 /// An administrator's countersignature under a state: newcomers may start from it.
 struct SignAnchor {
-  Sequence sequence; Digest state_digest; Digest root;
+  Sequence sequence;
+  Digest state_digest;
+  Digest root;
   bool operator==(const SignAnchor&) const = default;
 };
 
@@ -120,23 +191,27 @@ struct Outcome {
   uint64_t serial = 0;  // counts the node's outcomes; a repeat is recognised by it
   OutcomeKind kind{};
   ActivationId activation;
-  Version version;      // what it now runs
+  Version version;  // what it now runs
   std::string message;
   bool operator==(const Outcome&) const = default;
 };
 struct SignedOutcome {
-  Bytes bytes; Signature signature;
+  Bytes bytes;
+  Signature signature;
   Outcome outcome;  // decoded from bytes by the codec
   bool operator==(const SignedOutcome&) const = default;
 };
 /// Signed by the controller; the only report command. Nodes' signatures inside are what counts.
-struct ReportOutcomes { std::vector<SignedOutcome> outcomes; bool operator==(const ReportOutcomes&) const = default; };
+struct ReportOutcomes {
+  std::vector<SignedOutcome> outcomes;
+  bool operator==(const ReportOutcomes&) const = default;
+};
 
 using Command =
-    std::variant<CreateLog, AddSite, RemoveSite, RenameSite, AddNode, RemoveNode, RenameNode, SetAttribute,
-                 UnsetAttribute, Commit, Discard, Activate, CreateToken, RevokeToken, ExpireToken, AdmitNode,
-                 ApproveNode, RejectNode, RevokeNode, AddOperator, SetRole, BanOperator, RaiseRules, SignAnchor,
-                 ReportOutcomes>;
+    std::variant<CreateLog, AddSite, RemoveSite, RenameSite, AddNode, RemoveNode, RenameNode,
+                 SetAttribute, UnsetAttribute, Commit, Discard, Activate, CreateToken, RevokeToken,
+                 ExpireToken, AdmitNode, ApproveNode, RejectNode, RevokeNode, AddOperator, SetRole,
+                 BanOperator, RaiseRules, SignAnchor, ReportOutcomes>;
 
 /// "SetAttribute", ...: the same word in code, log, CLI and metrics.
 std::string_view command_name(const Command& command);

@@ -36,7 +36,8 @@ Digest Sha256::finish() {
   return out;
 }
 
-bool verify_signature(const SignKey& key, std::string_view domain, ByteView bytes, const Signature& signature) {
+bool verify_signature(const SignKey& key, std::string_view domain, ByteView bytes,
+                      const Signature& signature) {
   Bytes message;
   message.reserve(domain.size() + bytes.size());
   message.insert(message.end(), domain.begin(), domain.end());

@@ -1,4 +1,5 @@
-// The pure part of cryptography: hashes and signature checks. Keys are made and used to sign by the shell.
+// The pure part of cryptography: hashes and signature checks. Keys are made and used to sign by the
+// shell.
 #pragma once
 
 #include <string>
@@ -23,7 +24,8 @@ class Sha256 {
 };
 
 /// Ed25519 (RFC 8032), canonical signatures only, over `domain` followed by `bytes`.
-bool verify_signature(const SignKey& key, std::string_view domain, ByteView bytes, const Signature& signature);
+bool verify_signature(const SignKey& key, std::string_view domain, ByteView bytes,
+                      const Signature& signature);
 
 /// Domain separators: a signature made for one purpose never verifies for another.
 inline constexpr std::string_view kRequestDomain = "meshlog/request/1\n";

@@ -1,4 +1,5 @@
-// The heart: which facts follow from a request. Pure; the same arguments give the same events for ever.
+// The heart: which facts follow from a request. Pure; the same arguments give the same events for
+// ever.
 #pragma once
 
 #include <vector>
@@ -8,16 +9,18 @@
 
 namespace mesh {
 
-/// Whether the signer may: one table, command x kind of principal x role (authorise.cc). Does not check the
-/// signature itself. Errors: unauthenticated (unknown or banned signer), not_permitted.
+/// Whether the signer may: one table, command x kind of principal x role (authorise.cc). Does not
+/// check the signature itself. Errors: unauthenticated (unknown or banned signer), not_permitted.
 Status authorise(const MeshState& state, const Request& request);
 
 /// Authorises, then decides every command in turn, each on the state that the ones before it made.
-/// No event = already true: nothing is to be written. Errors leave nothing changed: not_found, conflict,
-/// invalid, exhausted, not_permitted, unauthenticated, unsupported.
-Result<std::vector<Event>> decide(const MeshState& state, const Request& request, const Context& context);
+/// No event = already true: nothing is to be written. Errors leave nothing changed: not_found,
+/// conflict, invalid, exhausted, not_permitted, unauthenticated, unsupported.
+Result<std::vector<Event>> decide(const MeshState& state, const Request& request,
+                                  const Context& context);
 
-/// The class of a request's entry. Errors: usage (reports mixed with intent, empty, too many commands).
+/// The class of a request's entry. Errors: usage (reports mixed with intent, empty, too many
+/// commands).
 Result<EntryClass> classify(const Request& request);
 
 /// The key that must have signed `request` in `state`. Errors: unauthenticated.

@@ -17,7 +17,7 @@ struct Request {
   uint32_t epoch = 0;
   Principal principal;
   RequestId id;
-  Sequence based_on;         // the signer's newest sequence; bounds how long the bytes can be appended
+  Sequence based_on;  // the signer's newest sequence; bounds how long the bytes can be appended
   Sequence expect_sequence;  // not 0: refused when intent changed after it
   std::vector<Command> commands;
   std::string message;    // why
@@ -70,8 +70,9 @@ struct EntryBody {
 /// A decoded entry whose hashes were checked against its header by the codec.
 struct Entry {
   EntryHeader header;
-  Digest leaf;                    // leaf_hash of the encoded header
-  std::optional<EntryBody> body;  // nothing for another node's report, of which only the header travels
+  Digest leaf;  // leaf_hash of the encoded header
+  std::optional<EntryBody>
+      body;  // nothing for another node's report, of which only the header travels
   bool operator==(const Entry&) const = default;
 };
 

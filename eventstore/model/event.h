@@ -1,5 +1,5 @@
-// Events: facts, past tense, with resolved values. A closed set; the order in Event is a wire value, only
-// ever appended to. An event cannot be refused.
+// Events: facts, past tense, with resolved values. A closed set; the order in Event is a wire
+// value, only ever appended to. An event cannot be refused.
 #pragma once
 
 #include <optional>
@@ -11,33 +11,76 @@
 
 namespace mesh {
 
-struct LogCreated { LogId log; CreateLog genesis; bool operator==(const LogCreated&) const = default; };
+struct LogCreated {
+  LogId log;
+  CreateLog genesis;
+  bool operator==(const LogCreated&) const = default;
+};
 
-struct SiteAdded { std::string name; bool operator==(const SiteAdded&) const = default; };
-struct SiteRemoved { std::string name; bool operator==(const SiteRemoved&) const = default; };
+struct SiteAdded {
+  std::string name;
+  bool operator==(const SiteAdded&) const = default;
+};
+struct SiteRemoved {
+  std::string name;
+  bool operator==(const SiteRemoved&) const = default;
+};
 /// A removed site came back as it was (by a discard or a rollback).
-struct SiteRestored { std::string name; bool operator==(const SiteRestored&) const = default; };
-struct SiteRenamed { std::string from, to; bool operator==(const SiteRenamed&) const = default; };
+struct SiteRestored {
+  std::string name;
+  bool operator==(const SiteRestored&) const = default;
+};
+struct SiteRenamed {
+  std::string from, to;
+  bool operator==(const SiteRenamed&) const = default;
+};
 
-struct NodeAdded { NodeId node; std::string name, site; bool operator==(const NodeAdded&) const = default; };
-struct NodeRemoved { NodeId node; bool operator==(const NodeRemoved&) const = default; };
-struct NodeRestored { NodeId node; bool operator==(const NodeRestored&) const = default; };
-struct NodeRenamed { NodeId node; std::string from, to; bool operator==(const NodeRenamed&) const = default; };
+struct NodeAdded {
+  NodeId node;
+  std::string name, site;
+  bool operator==(const NodeAdded&) const = default;
+};
+struct NodeRemoved {
+  NodeId node;
+  bool operator==(const NodeRemoved&) const = default;
+};
+struct NodeRestored {
+  NodeId node;
+  bool operator==(const NodeRestored&) const = default;
+};
+struct NodeRenamed {
+  NodeId node;
+  std::string from, to;
+  bool operator==(const NodeRenamed&) const = default;
+};
 
 struct AttributeSet {
-  Scope scope; std::string name; std::optional<AttributeValue> before; AttributeValue value;
+  Scope scope;
+  std::string name;
+  std::optional<AttributeValue> before;
+  AttributeValue value;
   bool operator==(const AttributeSet&) const = default;
 };
 struct AttributeUnset {
-  Scope scope; std::string name; AttributeValue before;
+  Scope scope;
+  std::string name;
+  AttributeValue before;
   bool operator==(const AttributeUnset&) const = default;
 };
 
 /// One node's new version: the digest of its compiled configuration (config_digest).
-struct VersionRow { NodeId node; Version version; Digest digest; auto operator<=>(const VersionRow&) const = default; };
+struct VersionRow {
+  NodeId node;
+  Version version;
+  Digest digest;
+  auto operator<=>(const VersionRow&) const = default;
+};
 /// `rows` ascending by node; `root` = Merkle root over them (version_rows_root).
 struct VersionsCommitted {
-  Scope scope; Sequence prepared_at; Digest root; std::vector<VersionRow> rows;
+  Scope scope;
+  Sequence prepared_at;
+  Digest root;
+  std::vector<VersionRow> rows;
   bool operator==(const VersionsCommitted&) const = default;
 };
 /// The compensating events of a discard stand before it in the same entry.
@@ -47,58 +90,111 @@ struct ChangesDiscarded {
   bool operator==(const ChangesDiscarded&) const = default;
 };
 
-struct ActivationRow { NodeId node; Version from, to; auto operator<=>(const ActivationRow&) const = default; };
+struct ActivationRow {
+  NodeId node;
+  Version from, to;
+  auto operator<=>(const ActivationRow&) const = default;
+};
 struct ActivationStarted {
-  ActivationId activation; std::vector<ActivationRow> rows;  // ascending by node
+  ActivationId activation;
+  std::vector<ActivationRow> rows;  // ascending by node
   bool operator==(const ActivationStarted&) const = default;
 };
 
 struct TokenCreated {
-  TokenId token; SignKey key; Scope scope; uint32_t uses = 0; Timestamp expires; bool approve = false;
+  TokenId token;
+  SignKey key;
+  Scope scope;
+  uint32_t uses = 0;
+  Timestamp expires;
+  bool approve = false;
   bool operator==(const TokenCreated&) const = default;
 };
-struct TokenUsed { TokenId token; NodeId node; bool operator==(const TokenUsed&) const = default; };
-struct TokenRevoked { TokenId token; bool operator==(const TokenRevoked&) const = default; };
-struct TokenExpired { TokenId token; bool operator==(const TokenExpired&) const = default; };
+struct TokenUsed {
+  TokenId token;
+  NodeId node;
+  bool operator==(const TokenUsed&) const = default;
+};
+struct TokenRevoked {
+  TokenId token;
+  bool operator==(const TokenRevoked&) const = default;
+};
+struct TokenExpired {
+  TokenId token;
+  bool operator==(const TokenExpired&) const = default;
+};
 
 /// The node's keys are these from now on; earlier ones are dead.
 struct NodeEnrolled {
-  NodeId node; SignKey sign_key; BoxKey box_key; std::string hostname, machine;
+  NodeId node;
+  SignKey sign_key;
+  BoxKey box_key;
+  std::string hostname, machine;
   bool operator==(const NodeEnrolled&) const = default;
 };
 /// Generation 1 comes with the enrolment; a rotation adds the next one beside it.
 struct KeyRegistered {
-  NodeId node; uint32_t generation = 0; WireGuardKey key;
+  NodeId node;
+  uint32_t generation = 0;
+  WireGuardKey key;
   bool operator==(const KeyRegistered&) const = default;
 };
-struct KeyDropped { NodeId node; uint32_t generation = 0; bool operator==(const KeyDropped&) const = default; };
-struct NodeRejected { std::string fingerprint; bool operator==(const NodeRejected&) const = default; };
+struct KeyDropped {
+  NodeId node;
+  uint32_t generation = 0;
+  bool operator==(const KeyDropped&) const = default;
+};
+struct NodeRejected {
+  std::string fingerprint;
+  bool operator==(const NodeRejected&) const = default;
+};
 /// All keys of the node are dead at once; its place in the configuration stays.
-struct NodeRevoked { NodeId node; bool operator==(const NodeRevoked&) const = default; };
+struct NodeRevoked {
+  NodeId node;
+  bool operator==(const NodeRevoked&) const = default;
+};
 
 struct OperatorAdded {
-  std::string name; Role role{}; std::vector<std::string> sites; SignKey sign_key; BoxKey box_key;
+  std::string name;
+  Role role{};
+  std::vector<std::string> sites;
+  SignKey sign_key;
+  BoxKey box_key;
   bool operator==(const OperatorAdded&) const = default;
 };
 struct RoleSet {
-  std::string name; Role role{}; std::vector<std::string> sites;
+  std::string name;
+  Role role{};
+  std::vector<std::string> sites;
   bool operator==(const RoleSet&) const = default;
 };
-struct OperatorBanned { std::string name; bool operator==(const OperatorBanned&) const = default; };
-struct RulesRaised { uint32_t rules = 0; bool operator==(const RulesRaised&) const = default; };
+struct OperatorBanned {
+  std::string name;
+  bool operator==(const OperatorBanned&) const = default;
+};
+struct RulesRaised {
+  uint32_t rules = 0;
+  bool operator==(const RulesRaised&) const = default;
+};
 struct AnchorSigned {
-  Sequence sequence; Digest state_digest; Digest root; std::string by;
+  Sequence sequence;
+  Digest state_digest;
+  Digest root;
+  std::string by;
   bool operator==(const AnchorSigned&) const = default;
 };
 /// The only report event; it changes nothing that the state digest covers.
-struct OutcomeReported { Outcome outcome; bool operator==(const OutcomeReported&) const = default; };
+struct OutcomeReported {
+  Outcome outcome;
+  bool operator==(const OutcomeReported&) const = default;
+};
 
-using Event =
-    std::variant<LogCreated, SiteAdded, SiteRemoved, SiteRestored, SiteRenamed, NodeAdded, NodeRemoved,
-                 NodeRestored, NodeRenamed, AttributeSet, AttributeUnset, VersionsCommitted, ChangesDiscarded,
-                 ActivationStarted, TokenCreated, TokenUsed, TokenRevoked, TokenExpired, NodeEnrolled,
-                 KeyRegistered, KeyDropped, NodeRejected, NodeRevoked, OperatorAdded, RoleSet, OperatorBanned,
-                 RulesRaised, AnchorSigned, OutcomeReported>;
+using Event = std::variant<LogCreated, SiteAdded, SiteRemoved, SiteRestored, SiteRenamed, NodeAdded,
+                           NodeRemoved, NodeRestored, NodeRenamed, AttributeSet, AttributeUnset,
+                           VersionsCommitted, ChangesDiscarded, ActivationStarted, TokenCreated,
+                           TokenUsed, TokenRevoked, TokenExpired, NodeEnrolled, KeyRegistered,
+                           KeyDropped, NodeRejected, NodeRevoked, OperatorAdded, RoleSet,
+                           OperatorBanned, RulesRaised, AnchorSigned, OutcomeReported>;
 
 std::string_view event_name(const Event& event);
 

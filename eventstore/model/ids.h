@@ -68,11 +68,11 @@ struct ByteArray {
 
 using LogId = ByteArray<struct LogIdTag, 16>;
 using RequestId = ByteArray<struct RequestIdTag, 16>;
-using Digest = ByteArray<struct DigestTag, 32>;         // SHA-256
-using SignKey = ByteArray<struct SignKeyTag, 32>;       // Ed25519 public key
-using BoxKey = ByteArray<struct BoxKeyTag, 32>;         // X25519 public key, as CURVE uses it
-using WireGuardKey = ByteArray<struct WgKeyTag, 32>;    // X25519 public key of a tunnel end
-using Signature = ByteArray<struct SignatureTag, 64>;   // Ed25519
+using Digest = ByteArray<struct DigestTag, 32>;        // SHA-256
+using SignKey = ByteArray<struct SignKeyTag, 32>;      // Ed25519 public key
+using BoxKey = ByteArray<struct BoxKeyTag, 32>;        // X25519 public key, as CURVE uses it
+using WireGuardKey = ByteArray<struct WgKeyTag, 32>;   // X25519 public key of a tunnel end
+using Signature = ByteArray<struct SignatureTag, 64>;  // Ed25519
 
 std::string to_hex(ByteView bytes);
 std::optional<Bytes> from_hex(std::string_view text);

@@ -13,7 +13,8 @@ namespace mesh {
 /// Numbers are wire values.
 enum class PrincipalKind : uint8_t { controller = 1, human = 2, node = 3, token = 4, recovery = 5 };
 
-/// Who signed. name: an operator's name; a node's or token's number in decimal; empty for the others.
+/// Who signed. name: an operator's name; a node's or token's number in decimal; empty for the
+/// others.
 struct Principal {
   PrincipalKind kind{};
   std::string name;

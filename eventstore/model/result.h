@@ -27,7 +27,8 @@ enum class Errc : uint8_t {
 /// The word for `code` in machine output, e.g. "not_found".
 std::string_view errc_name(Errc code);
 
-/// Message: lower case, no full stop, names the thing, expected and actual. Fix: the next step, or empty.
+/// Message: lower case, no full stop, names the thing, expected and actual. Fix: the next step, or
+/// empty.
 struct Error {
   Errc code{};
   std::string message;
@@ -58,8 +59,8 @@ inline std::unexpected<Error> fail_in(std::string_view context, Error error) {
   ((expression) ? static_cast<void>(0) : ::mesh::assertion_failed(#expression, __FILE__, __LINE__))
 
 /// Returns the error of a Status or Result from the calling function.
-#define MESH_TRY(expression)                                                        \
-  do {                                                                              \
-    if (auto mesh_try_status = (expression); !mesh_try_status)                      \
-      return std::unexpected(std::move(mesh_try_status).error());                   \
+#define MESH_TRY(expression)                                      \
+  do {                                                            \
+    if (auto mesh_try_status = (expression); !mesh_try_status)    \
+      return std::unexpected(std::move(mesh_try_status).error()); \
   } while (false)

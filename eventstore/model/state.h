@@ -1,8 +1,8 @@
 // MeshState: what the log implies. Only evolve() changes it.
 //
-// Invariants (check_invariants): every node's site exists; names are unique within their site; ids are below
-// next_node; a removed id is in no live map; versions ascend from 1 without gaps; active <= latest;
-// a live sign key or box key belongs to exactly one principal.
+// Invariants (check_invariants): every node's site exists; names are unique within their site; ids
+// are below next_node; a removed id is in no live map; versions ascend from 1 without gaps; active
+// <= latest; a live sign key or box key belongs to exactly one principal.
 #pragma once
 
 #include <deque>
@@ -21,7 +21,8 @@
 
 namespace mesh {
 
-/// The behaviour of decide, evolve and compile that this program has. Raised only by an entry (RaiseRules).
+/// The behaviour of decide, evolve and compile that this program has. Raised only by an entry
+/// (RaiseRules).
 inline constexpr uint32_t kRulesNewest = 1;
 
 struct Site {
@@ -56,8 +57,8 @@ struct Node {
   Sequence enrolled_at;  // or revoked at
   SignKey sign_key;
   BoxKey box_key;
-  std::vector<KeyGeneration> keys;  // ascending; empty unless enrolled
-  std::string hostname, machine;    // as told at enrolment
+  std::vector<KeyGeneration> keys;      // ascending; empty unless enrolled
+  std::string hostname, machine;        // as told at enrolment
   std::vector<VersionRecord> versions;  // ascending, all of them
   Version active;                       // what the log wants the node to run; 0 = nothing yet
   ActivationId activation;              // that made it so
@@ -95,8 +96,15 @@ struct Token {
 
 /// One uncommitted change, for `discard`, `plan` and the others-check of a commit.
 struct Change {
-  enum class Kind : uint8_t { site_added = 1, site_removed, site_renamed, node_added, node_removed, node_renamed,
-                              attribute };
+  enum class Kind : uint8_t {
+    site_added = 1,
+    site_removed,
+    site_renamed,
+    node_added,
+    node_removed,
+    node_renamed,
+    attribute
+  };
   Kind kind{};
   Scope scope;
   std::string name;                      // the attribute, or the former name of what was renamed
@@ -131,8 +139,8 @@ struct MeshState {
   uint32_t epoch = 0;
   uint32_t rules = 0;
   CreateLog genesis;
-  // Position. `sequence` counts every entry, `intent_sequence` only intent, `configuration_sequence` only
-  // what can change a compiled configuration.
+  // Position. `sequence` counts every entry, `intent_sequence` only intent,
+  // `configuration_sequence` only what can change a compiled configuration.
   Sequence sequence;
   Sequence intent_sequence;
   Sequence configuration_sequence;
@@ -145,14 +153,14 @@ struct MeshState {
   Attributes global;
   std::map<std::string, Cow<Site>, std::less<>> sites;
   std::map<NodeId, Cow<Node>> nodes;
-  std::map<NodeId, Cow<Node>> removed_nodes;               // tombstones
+  std::map<NodeId, Cow<Node>> removed_nodes;  // tombstones
   std::map<std::string, Cow<Site>, std::less<>> removed_sites;
   std::map<std::string, Operator, std::less<>> operators;
   std::map<TokenId, Token> tokens;
   std::deque<std::string> rejected;  // fingerprints, oldest first, bounded
   std::vector<Change> changes;       // uncommitted, in order of first touch
   std::optional<Anchor> anchor;
-  std::map<RequestId, Sequence> window;       // ids of the last kRequestWindow intent entries
+  std::map<RequestId, Sequence> window;  // ids of the last kRequestWindow intent entries
   std::deque<RequestId> window_order;
   // Reports.
   std::map<NodeId, NodeReport> reports;
@@ -175,17 +183,19 @@ Result<const Node*> resolve_node(const MeshState& state, std::string_view refere
 /// "global", "site ams", "node r1.ams"
 std::string to_text(const MeshState& state, const Scope& scope);
 
-/// An attribute's value for a node, a site or global, with the level it came from: node over site over
-/// global over the attribute table's default.
+/// An attribute's value for a node, a site or global, with the level it came from: node over site
+/// over global over the attribute table's default.
 struct EffectiveAttribute {
   AttributeValue value;
   std::optional<Scope> scope;  // nothing = default
   Sequence sequence;
   bool operator==(const EffectiveAttribute&) const = default;
 };
-std::map<std::string, EffectiveAttribute> effective_attributes(const MeshState& state, const Scope& scope);
+std::map<std::string, EffectiveAttribute> effective_attributes(const MeshState& state,
+                                                               const Scope& scope);
 /// One of them. Nothing when neither set nor with a default.
-std::optional<AttributeValue> effective(const MeshState& state, const Node& node, std::string_view name);
+std::optional<AttributeValue> effective(const MeshState& state, const Node& node,
+                                        std::string_view name);
 
 /// Empty when all invariants hold, else the first that does not.
 std::string check_invariants(const MeshState& state);

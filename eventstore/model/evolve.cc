@@ -1,0 +1,378 @@
+#include "eventstore/model/evolve.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "eventstore/model/limits.h"
+
+namespace mesh {
+
+namespace {
+
+/// The recorded change about (kind, scope, name), made if there is none yet.
+Change& touch(MeshState& state, Change::Kind kind, const Scope& scope, std::string name,
+              std::optional<AttributeValue> before, const Applied& at) {
+  auto same = [&](const Change& c) { return c.kind == kind && c.scope == scope && c.name == name; };
+  auto it = std::find_if(state.changes.begin(), state.changes.end(), same);
+  if (it == state.changes.end()) {
+    state.changes.push_back({kind, scope, std::move(name), std::move(before), {}, {}});
+    it = std::prev(state.changes.end());
+  }
+  it->by = to_text(at.principal);
+  it->sequence = at.sequence;
+  return *it;
+}
+
+Attributes* attributes_of(MeshState& state, const Scope& scope) {
+  switch (scope.level) {
+    case Level::global:
+      return &state.global;
+    case Level::site: {
+      auto it = state.sites.find(scope.site);
+      return it == state.sites.end() ? nullptr : &it->second.edit().attributes;
+    }
+    case Level::node: {
+      auto it = state.nodes.find(scope.node);
+      return it == state.nodes.end() ? nullptr : &it->second.edit().attributes;
+    }
+  }
+  return nullptr;
+}
+
+void touch_attribute(MeshState& state, const Scope& scope, const std::string& name,
+                     const std::optional<AttributeValue>& before,
+                     const std::optional<AttributeValue>& now, const Applied& at) {
+  const Change& change = touch(state, Change::Kind::attribute, scope, name, before, at);
+  // Back at the committed value: there is nothing to commit or to discard any more.
+  if (change.before == now)
+    std::erase_if(state.changes, [&](const Change& c) { return &c == &change; });
+}
+
+/// What is removed keeps its committed attributes, so that a discard brings it back as it was.
+void revert_attributes(MeshState& state, const Scope& scope, Attributes& attributes,
+                       const Applied& at) {
+  for (const Change& change : state.changes) {
+    if (change.kind != Change::Kind::attribute || change.scope != scope) continue;
+    if (change.before)
+      attributes.insert_or_assign(change.name, Attribute{*change.before, at.sequence});
+    else
+      attributes.erase(change.name);
+  }
+  std::erase_if(state.changes, [&](const Change& c) {
+    return c.kind == Change::Kind::attribute && c.scope == scope;
+  });
+}
+
+/// Something added and removed without a commit between: nothing is left of it. False when it was
+/// committed.
+bool forget_uncommitted(MeshState& state, Change::Kind added, const Scope& scope) {
+  auto is_addition = [&](const Change& c) { return c.kind == added && c.scope == scope; };
+  if (std::none_of(state.changes.begin(), state.changes.end(), is_addition)) return false;
+  std::erase_if(state.changes, [&](const Change& c) { return c.scope == scope; });
+  return true;
+}
+
+void erase_change(MeshState& state, Change::Kind kind, const Scope& scope) {
+  std::erase_if(state.changes, [&](const Change& c) { return c.kind == kind && c.scope == scope; });
+}
+
+Node* edit_node(MeshState& state, NodeId id) {
+  auto it = state.nodes.find(id);
+  return it == state.nodes.end() ? nullptr : &it->second.edit();
+}
+
+void kill_keys(Node& node) {
+  node.keys.clear();
+  node.sign_key = {};
+  node.box_key = {};
+}
+
+struct Evolver {
+  MeshState& state;
+  const Applied& at;
+
+  void configured() { state.configuration_sequence = at.sequence; }
+
+  void operator()(const LogCreated& e) {
+    state.log = e.log;
+    state.genesis = e.genesis;
+    state.epoch = 1;
+    state.rules = 1;
+    Operator admin{e.genesis.admin,         Role::admin, {},         e.genesis.admin_sign_key,
+                   e.genesis.admin_box_key, false,       at.sequence};
+    state.operators.emplace(admin.name, admin);
+  }
+
+  void operator()(const SiteAdded& e) {
+    state.sites.emplace(e.name, Cow(Site{e.name, {}, at.sequence}));
+    touch(state, Change::Kind::site_added, Scope{Level::site, e.name, {}}, {}, {}, at);
+    configured();
+  }
+
+  void operator()(const SiteRemoved& e) {
+    auto node = state.sites.extract(e.name);
+    if (!node) return;
+    Scope scope{Level::site, e.name, {}};
+    if (!forget_uncommitted(state, Change::Kind::site_added, scope)) {
+      revert_attributes(state, scope, node.mapped().edit().attributes, at);
+      touch(state, Change::Kind::site_removed, scope, {}, {}, at);
+      state.removed_sites.insert_or_assign(e.name, node.mapped());
+    }
+    configured();
+  }
+
+  void operator()(const SiteRestored& e) {
+    auto node = state.removed_sites.extract(e.name);
+    if (!node) return;
+    state.sites.insert(std::move(node));
+    erase_change(state, Change::Kind::site_removed, Scope{Level::site, e.name, {}});
+    configured();
+  }
+
+  void operator()(const SiteRenamed& e) {
+    auto entry = state.sites.extract(e.from);
+    if (!entry) return;
+    entry.key() = e.to;
+    entry.mapped().edit().name = e.to;
+    state.sites.insert(std::move(entry));
+    for (auto& [id, node] : state.nodes)
+      if (node->site == e.from) node.edit().site = e.to;
+    for (auto& [id, node] : state.removed_nodes)
+      if (node->site == e.from) node.edit().site = e.to;
+    for (auto& [id, token] : state.tokens)
+      if (token.scope.level == Level::site && token.scope.site == e.from) token.scope.site = e.to;
+    for (auto& [name, person] : state.operators)
+      std::replace(person.sites.begin(), person.sites.end(), e.from, e.to);
+    renamed(Change::Kind::site_renamed, Scope{Level::site, e.from, {}},
+            Scope{Level::site, e.to, {}}, e.from, e.to);
+    configured();
+  }
+
+  void operator()(const NodeAdded& e) {
+    Node node;
+    node.id = e.node;
+    node.name = e.name;
+    node.site = e.site;
+    node.added = at.sequence;
+    state.nodes.emplace(e.node, Cow(std::move(node)));
+    state.next_node = std::max(state.next_node, NodeId(e.node.value() + 1));
+    touch(state, Change::Kind::node_added, Scope{Level::node, {}, e.node}, {}, {}, at);
+    configured();
+  }
+
+  void operator()(const NodeRemoved& e) {
+    auto entry = state.nodes.extract(e.node);
+    if (!entry) return;
+    Scope scope{Level::node, {}, e.node};
+    Node& node = entry.mapped().edit();
+    if (node.enrolment == Enrolment::enrolled) node.enrolment = Enrolment::revoked;
+    kill_keys(node);
+    if (!forget_uncommitted(state, Change::Kind::node_added, scope)) {
+      revert_attributes(state, scope, node.attributes, at);
+      touch(state, Change::Kind::node_removed, scope, node.fullname(), {}, at);
+    }
+    // Also a node that was never committed leaves a tombstone: its number does not come back.
+    state.removed_nodes.insert_or_assign(e.node, entry.mapped());
+    state.reports.erase(e.node);
+    configured();
+  }
+
+  void operator()(const NodeRestored& e) {
+    auto entry = state.removed_nodes.extract(e.node);
+    if (!entry) return;
+    state.nodes.insert(std::move(entry));
+    erase_change(state, Change::Kind::node_removed, Scope{Level::node, {}, e.node});
+    configured();
+  }
+
+  void operator()(const NodeRenamed& e) {
+    Node* node = edit_node(state, e.node);
+    if (!node) return;
+    node->name = e.to;
+    Scope scope{Level::node, {}, e.node};
+    renamed(Change::Kind::node_renamed, scope, scope, e.from, e.to);
+    configured();
+  }
+
+  /// A rename keeps the committed name, moves the other changes along, and vanishes when undone.
+  void renamed(Change::Kind kind, const Scope& from_scope, const Scope& to_scope,
+               const std::string& from, const std::string& to) {
+    std::string committed = from;
+    for (const Change& c : state.changes)
+      if (c.kind == kind && c.scope == from_scope) committed = c.name;
+    std::erase_if(state.changes,
+                  [&](const Change& c) { return c.kind == kind && c.scope == from_scope; });
+    bool fresh = false;
+    for (Change& c : state.changes)
+      if (c.scope == from_scope) {
+        fresh = fresh || c.kind == Change::Kind::site_added || c.kind == Change::Kind::node_added;
+        c.scope = to_scope;
+      }
+    if (!fresh && committed != to) touch(state, kind, to_scope, committed, {}, at);
+  }
+
+  void operator()(const AttributeSet& e) {
+    Attributes* attributes = attributes_of(state, e.scope);
+    if (!attributes) return;
+    attributes->insert_or_assign(e.name, Attribute{e.value, at.sequence});
+    touch_attribute(state, e.scope, e.name, e.before, e.value, at);
+    configured();
+  }
+
+  void operator()(const AttributeUnset& e) {
+    Attributes* attributes = attributes_of(state, e.scope);
+    if (!attributes) return;
+    if (auto it = attributes->find(e.name); it != attributes->end()) attributes->erase(it);
+    touch_attribute(state, e.scope, e.name, e.before, {}, at);
+    configured();
+  }
+
+  void operator()(const VersionsCommitted& e) {
+    for (const VersionRow& row : e.rows)
+      if (Node* node = edit_node(state, row.node);
+          node && row.version.value() == node->versions.size() + 1)
+        node->versions.push_back({row.version, row.digest, at.sequence});
+    std::erase_if(state.changes, [&](const Change& c) {
+      switch (e.scope.level) {
+        case Level::global:
+          return true;
+        case Level::site: {
+          if (c.scope.level == Level::site) return c.scope.site == e.scope.site;
+          const Node* node = c.scope.level == Level::node ? any_node(c.scope.node) : nullptr;
+          return node && node->site == e.scope.site;
+        }
+        case Level::node:
+          return c.scope == e.scope;
+      }
+      return false;
+    });
+  }
+
+  const Node* any_node(NodeId id) const {
+    if (const Node* node = state.find_node(id)) return node;
+    auto it = state.removed_nodes.find(id);
+    return it == state.removed_nodes.end() ? nullptr : &*it->second;
+  }
+
+  void operator()(const ChangesDiscarded&) {}  // the compensating events before it did the work
+
+  void operator()(const ActivationStarted& e) {
+    for (const ActivationRow& row : e.rows)
+      if (Node* node = edit_node(state, row.node); node && row.to <= node->latest()) {
+        node->active = row.to;
+        node->activation = e.activation;
+      }
+    state.next_activation = std::max(state.next_activation, ActivationId(e.activation.value() + 1));
+  }
+
+  void operator()(const TokenCreated& e) {
+    state.tokens.insert_or_assign(
+        e.token, Token{e.token, e.key, e.scope, e.uses, e.expires, e.approve, TokenState::open,
+                       to_text(at.principal), at.sequence});
+    state.next_token = std::max(state.next_token, TokenId(e.token.value() + 1));
+  }
+  void operator()(const TokenUsed& e) {
+    auto it = state.tokens.find(e.token);
+    if (it == state.tokens.end()) return;
+    if (it->second.uses_left > 0) --it->second.uses_left;
+    if (it->second.uses_left == 0) it->second.state = TokenState::used;
+  }
+  void operator()(const TokenRevoked& e) { close_token(e.token, TokenState::revoked); }
+  void operator()(const TokenExpired& e) { close_token(e.token, TokenState::expired); }
+  void close_token(TokenId id, TokenState to) {
+    if (auto it = state.tokens.find(id); it != state.tokens.end()) it->second.state = to;
+  }
+
+  void operator()(const NodeEnrolled& e) {
+    Node* node = edit_node(state, e.node);
+    if (!node) return;
+    node->enrolment = Enrolment::enrolled;
+    node->enrolled_at = at.sequence;
+    node->sign_key = e.sign_key;
+    node->box_key = e.box_key;
+    node->keys.clear();
+    node->hostname = e.hostname;
+    node->machine = e.machine;
+    state.reports.erase(e.node);  // a new identity counts its outcomes anew
+  }
+  void operator()(const KeyRegistered& e) {
+    Node* node = edit_node(state, e.node);
+    if (!node || node->enrolment != Enrolment::enrolled) return;
+    std::erase_if(node->keys, [&](const KeyGeneration& k) { return k.generation == e.generation; });
+    node->keys.push_back({e.generation, e.key});
+    std::sort(
+        node->keys.begin(), node->keys.end(),
+        [](const KeyGeneration& a, const KeyGeneration& b) { return a.generation < b.generation; });
+  }
+  void operator()(const KeyDropped& e) {
+    if (Node* node = edit_node(state, e.node); node && node->keys.size() > 1)
+      std::erase_if(node->keys,
+                    [&](const KeyGeneration& k) { return k.generation == e.generation; });
+  }
+  void operator()(const NodeRejected& e) {
+    state.rejected.push_back(e.fingerprint);
+    if (state.rejected.size() > kRejectedMax) state.rejected.pop_front();
+  }
+  void operator()(const NodeRevoked& e) {
+    Node* node = edit_node(state, e.node);
+    if (!node) return;
+    node->enrolment = Enrolment::revoked;
+    node->enrolled_at = at.sequence;
+    kill_keys(*node);
+  }
+
+  void operator()(const OperatorAdded& e) {
+    state.operators.insert_or_assign(
+        e.name, Operator{e.name, e.role, e.sites, e.sign_key, e.box_key, false, at.sequence});
+  }
+  void operator()(const RoleSet& e) {
+    auto it = state.operators.find(e.name);
+    if (it == state.operators.end()) return;
+    it->second.role = e.role;
+    it->second.sites = e.sites;
+  }
+  void operator()(const OperatorBanned& e) {
+    if (auto it = state.operators.find(e.name); it != state.operators.end())
+      it->second.banned = true;
+  }
+  void operator()(const RulesRaised& e) {
+    state.rules = e.rules;
+    configured();
+  }
+  void operator()(const AnchorSigned& e) {
+    state.anchor = Anchor{e.sequence, e.state_digest, e.root, e.by};
+  }
+  void operator()(const OutcomeReported& e) {
+    if (!state.find_node(e.outcome.node)) return;
+    NodeReport& report = state.reports[e.outcome.node];
+    report = {e.outcome.serial,  e.outcome.kind, e.outcome.activation, e.outcome.version,
+              e.outcome.message, at.time,        at.sequence};
+  }
+};
+
+}  // namespace
+
+void evolve(MeshState& state, const Event& event, const Applied& at) {
+  std::visit(Evolver{state, at}, event);
+}
+
+void evolve_header(MeshState& state, const EntryHeader& header) {
+  state.sequence = header.sequence;
+  state.time = header.time;
+}
+
+void evolve(MeshState& state, const EntryHeader& header, const EntryBody& body) {
+  Applied at{header.sequence, header.time, header.principal};
+  for (const Event& event : body.events) evolve(state, event, at);
+  evolve_header(state, header);
+  if (header.entry_class != EntryClass::intent) return;
+  state.intent_sequence = header.sequence;
+  state.window.emplace(body.request.id, header.sequence);
+  state.window_order.push_back(body.request.id);
+  while (state.window_order.size() > kRequestWindow) {
+    state.window.erase(state.window_order.front());
+    state.window_order.pop_front();
+  }
+}
+
+}  // namespace mesh

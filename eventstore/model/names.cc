@@ -1,0 +1,62 @@
+// The words for commands, events, principals and roles.
+#include <type_traits>
+
+#include "eventstore/model/command.h"
+#include "eventstore/model/event.h"
+#include "eventstore/model/principal.h"
+
+namespace mesh {
+
+namespace {
+
+constexpr std::string_view kCommandNames[] = {
+    "CreateLog",  "AddSite",     "RemoveSite",   "RenameSite",     "AddNode",
+    "RemoveNode", "RenameNode",  "SetAttribute", "UnsetAttribute", "Commit",
+    "Discard",    "Activate",    "CreateToken",  "RevokeToken",    "ExpireToken",
+    "AdmitNode",  "ApproveNode", "RejectNode",   "RevokeNode",     "AddOperator",
+    "SetRole",    "BanOperator", "RaiseRules",   "SignAnchor",     "ReportOutcomes"};
+static_assert(std::size(kCommandNames) == std::variant_size_v<Command>);
+
+constexpr std::string_view kEventNames[] = {
+    "LogCreated",     "SiteAdded",         "SiteRemoved",      "SiteRestored",      "SiteRenamed",
+    "NodeAdded",      "NodeRemoved",       "NodeRestored",     "NodeRenamed",       "AttributeSet",
+    "AttributeUnset", "VersionsCommitted", "ChangesDiscarded", "ActivationStarted", "TokenCreated",
+    "TokenUsed",      "TokenRevoked",      "TokenExpired",     "NodeEnrolled",      "KeyRegistered",
+    "KeyDropped",     "NodeRejected",      "NodeRevoked",      "OperatorAdded",     "RoleSet",
+    "OperatorBanned", "RulesRaised",       "AnchorSigned",     "OutcomeReported"};
+static_assert(std::size(kEventNames) == std::variant_size_v<Event>);
+
+}  // namespace
+
+std::string_view command_name(const Command& command) { return kCommandNames[command.index()]; }
+std::string_view event_name(const Event& event) { return kEventNames[event.index()]; }
+
+std::string to_text(const Principal& principal) {
+  switch (principal.kind) {
+    case PrincipalKind::controller:
+      return "controller";
+    case PrincipalKind::human:
+      return principal.name;
+    case PrincipalKind::node:
+      return "node " + principal.name;
+    case PrincipalKind::token:
+      return "token " + principal.name;
+    case PrincipalKind::recovery:
+      return "recovery key";
+  }
+  return "unknown";
+}
+
+std::string_view role_name(Role role) {
+  switch (role) {
+    case Role::viewer:
+      return "viewer";
+    case Role::operator_:
+      return "operator";
+    case Role::admin:
+      return "admin";
+  }
+  return "unknown";
+}
+
+}  // namespace mesh
