@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -40,5 +41,21 @@ Result<IpAddress> parse_address(std::string_view text);
 Result<IpPrefix> parse_prefix(std::string_view text);
 std::string to_text(const IpAddress& address);
 std::string to_text(const IpPrefix& prefix);
+
+/// fe80::/10 or 169.254.0.0/16.
+bool is_link_local(const IpPrefix& prefix);
+/// Shares no address with what no router forwards: link-local, multicast, loopback and reserved networks.
+bool is_unicast(const IpPrefix& prefix);
+
+/// Where something is reached: a DNS name or an address in canonical text (IPv6 without brackets).
+struct HostPort {
+  std::string host;
+  std::optional<uint16_t> port;  // 1 to 65535
+  bool operator==(const HostPort&) const = default;
+};
+/// "host", "host:port", "192.0.2.1:port", "2001:db8::1", "[2001:db8::1]:port". Errors: invalid.
+Result<HostPort> parse_host_port(std::string_view text);
+/// "host:port", with brackets around an IPv6 address.
+std::string host_port_text(std::string_view host, uint16_t port);
 
 }  // namespace mesh

@@ -11,7 +11,8 @@
 
 namespace mesh {
 
-enum class AttributeType : uint8_t { boolean, integer, text, list, prefix, prefix_list, endpoint, choice };
+/// text_list: texts; host: a DNS name or address; endpoint: HostPort or "none".
+enum class AttributeType : uint8_t { integer, text_list, prefix, prefix_list, host, endpoint };
 
 /// How disruptive it is for a router when the value changes.
 enum class Effect : uint8_t { none, hot, session_reset, restart };
@@ -22,15 +23,15 @@ enum ScopeMask : uint8_t { kAtGlobal = 1, kAtSite = 2, kAtNode = 4, kAnywhere = 
 struct AttributeSpec {
   std::string_view name;
   AttributeType type;
-  int64_t min = 0;  // for integers
+  int64_t min = 0;  // of an integer, or of the length of a prefix
   int64_t max = 0;
   std::string_view default_text;  // as typed; empty = no default
   uint8_t scopes = kAnywhere;
   Effect effect = Effect::hot;
-  std::string_view choices;  // for choice: "a|b|c"
-  std::string_view doc;      // one line
+  std::string_view doc;  // one line
 };
 
+/// Ascending by name. Defaults that a log sets for itself (loopback networks, ...) are in its genesis.
 std::span<const AttributeSpec> attribute_table();
 /// Also finds names with a number inside ("wg_links.<peer>.wg_peer_keepalive").
 const AttributeSpec* find_attribute(std::string_view name);
@@ -38,7 +39,8 @@ const AttributeSpec* find_attribute(std::string_view name);
 /// A name that may be set at all: [A-Za-z0-9_-] labels joined by dots, bounded; secret-like names
 /// (password, private_key, psk, ...) are refused. Errors: invalid.
 Status check_attribute_name(std::string_view name);
-/// Type, range and level, for a known attribute; unknown names pass. Errors: invalid with the fix.
+/// Size and UTF-8 of any value; type, range and level for a known attribute; other names pass.
+/// Errors: invalid with the fix.
 Status check_attribute(std::string_view name, const AttributeValue& value, ScopeMask level);
 
 /// The known name nearest to `name` by edit distance, when it is near enough to be a typing mistake.

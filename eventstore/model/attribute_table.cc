@@ -1,0 +1,282 @@
+#include "eventstore/model/attribute_table.h"
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "eventstore/model/address.h"
+#include "eventstore/model/json_text.h"
+#include "eventstore/model/limits.h"
+
+namespace mesh {
+
+namespace {
+
+using enum AttributeType;
+using enum Effect;
+
+constexpr uint8_t kSiteOrNode = kAtSite | kAtNode;
+
+// "<peer>" stands for a node's number. A name with "_ipv4" or "_ipv6" in it fixes the family of its prefix.
+constexpr std::array kTable = {
+    AttributeSpec{"bfd_interval_ms", integer, 10, 60'000, "300", kAnywhere, hot,
+                  "Milliseconds between BFD packets; both ends use the larger value"},
+    AttributeSpec{"bfd_multiplier", integer, 2, 50, "3", kAnywhere, hot,
+                  "Lost BFD packets until a link counts as down; both ends use the larger value"},
+    AttributeSpec{"bgp_as_base", integer, 64'501, 4'294'967'283, "", kAtGlobal, session_reset,
+                  "AS number of a node = this + its number; private ranges only"},
+    AttributeSpec{"endpoint", endpoint, 0, 0, "", kSiteOrNode, session_reset,
+                  "Where peers dial, host or host:PORT with PORT as the outside view of wg_listenport_base; "
+                  "none = behind NAT"},
+    AttributeSpec{"groups", text_list, 0, 0, "[\"default\"]", kAnywhere, hot,
+                  "Two nodes are linked when they share a group"},
+    AttributeSpec{"internode_transfernet_ipv4", prefix, 1, 30, "", kAtGlobal, none,
+                  "IPv4 network reserved for links; no LAN may overlap it"},
+    AttributeSpec{"internode_transfernet_ipv6", prefix, 64, 64, "", kAtGlobal, session_reset,
+                  "Link-local network of the links; address = network + number"},
+    AttributeSpec{"lans", prefix_list, 1, 128, "", kSiteOrNode, hot,
+                  "Networks that the site announces when its routers are connected to them"},
+    AttributeSpec{"loopbacknet_ipv4", prefix, 8, 30, "", kAtGlobal, session_reset,
+                  "IPv4 loopback of a node = this network + its number"},
+    AttributeSpec{"loopbacknet_ipv6", prefix, 16, 120, "", kAtGlobal, session_reset,
+                  "IPv6 loopback of a node = this network + its number"},
+    AttributeSpec{"node_hostname", host, 0, 0, "", kSiteOrNode, session_reset,
+                  "Where peers dial when there is no endpoint; localhost counts as none"},
+    AttributeSpec{"topology_seed", integer, 0, INT64_MAX, "0", kAtGlobal, hot,
+                  "Another seed spreads nodes behind NAT over other uplinks"},
+    AttributeSpec{"uplinks", integer, 0, 1'000, "2", kAnywhere, hot,
+                  "How many public peers a node behind NAT dials; 0 = all of its groups"},
+    AttributeSpec{"wg_keepalive", integer, 0, 65'535, "25", kAnywhere, hot,
+                  "Seconds between keepalives on every link of a node; 0 = none"},
+    AttributeSpec{"wg_links.<peer>.wg_peer_keepalive", integer, 0, 65'535, "", kAnywhere, hot,
+                  "Seconds between keepalives on the link to this peer"},
+    AttributeSpec{"wg_listenport_base", integer, 1, 65'524, "51820", kAnywhere, session_reset,
+                  "UDP port on a node for a peer = this + the peer's number"},
+    AttributeSpec{"wg_mtu", integer, 1'280, 9'000, "1420", kAnywhere, hot,
+                  "MTU of a node's links; a link uses the smaller of both ends"},
+};
+static_assert(std::ranges::is_sorted(kTable, {}, &AttributeSpec::name));
+
+constexpr std::string_view kPeerLabel = "<peer>";
+
+bool is_number(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+/// `name` with its numeric labels replaced, as the table writes it; `number` is the last one replaced.
+std::string generic_name(std::string_view name, std::string* number) {
+  std::string out;
+  for (size_t begin = 0; begin <= name.size();) {
+    size_t end = std::min(name.find('.', begin), name.size());
+    std::string_view label = name.substr(begin, end - begin);
+    if (begin > 0) out += '.';
+    if (is_number(label) && number != nullptr) *number = label;
+    out += is_number(label) ? kPeerLabel : label;
+    begin = end + 1;
+  }
+  return out;
+}
+
+/// Words of a name: "wg-private.a_b" has wg, private, a, b; lower case.
+std::vector<std::string> words_of(std::string_view name) {
+  std::vector<std::string> out(1);
+  for (char c : name) {
+    if (c == '_' || c == '-' || c == '.') {
+      out.emplace_back();
+    } else {
+      out.back() += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    }
+  }
+  return out;
+}
+
+bool secret_like(std::string_view name) {
+  static constexpr std::string_view kWords[] = {"password", "passwd",     "passphrase", "secret",       "secrets",
+                                                "psk",      "privatekey", "privkey",    "presharedkey", "preshared",
+                                                "token",    "apikey"};
+  static constexpr std::pair<std::string_view, std::string_view> kPairs[] = {
+      {"private", "key"}, {"wg", "private"}, {"api", "key"}, {"recovery", "key"}, {"config", "key"}};
+  auto words = words_of(name);
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (std::ranges::find(kWords, words[i]) != std::end(kWords)) return true;
+    for (auto [first, second] : kPairs)
+      if (i + 1 < words.size() && words[i] == first && words[i + 1] == second) return true;
+  }
+  return false;
+}
+
+std::unexpected<Error> wrong(std::string_view name, std::string what, std::string fix) {
+  return fail(Errc::invalid, std::string(name) + ": " + std::move(what), std::move(fix));
+}
+
+Status check_size(std::string_view name, const AttributeValue& value) {
+  auto strings = value.strings();
+  if (strings.size() > kAttributeListMax)
+    return wrong(name, "a list of " + std::to_string(strings.size()) + " items is too long",
+                 "at most " + std::to_string(kAttributeListMax) + " items");
+  size_t bytes = 0;
+  for (const auto& text : strings) {
+    bytes += text.size();
+    if (!is_utf8(text)) return wrong(name, "the value is not UTF-8", "");
+  }
+  if (bytes > kAttributeValueBytesMax)
+    return wrong(name, "a value of " + std::to_string(bytes) + " bytes is too long",
+                 "at most " + std::to_string(kAttributeValueBytesMax) + " bytes");
+  return {};
+}
+
+Status check_integer(const AttributeSpec& spec, std::string_view name, const AttributeValue& value) {
+  std::string range = std::to_string(spec.min) + " to " + std::to_string(spec.max);
+  auto number = value.number();
+  if (number == nullptr) return wrong(name, to_text(value) + " is not a number", "a number from " + range);
+  if (*number < spec.min || *number > spec.max)
+    return wrong(name, std::to_string(*number) + " is out of range", "a number from " + range);
+  return {};
+}
+
+Status check_groups(std::string_view name, const AttributeValue& value) {
+  for (const auto& text : value.strings())
+    if (text.empty() || text.size() > kNameBytesMax)
+      return wrong(name, "an item has " + std::to_string(text.size()) + " bytes",
+                   "names of 1 to " + std::to_string(kNameBytesMax) + " bytes: [\"hub\", \"default\"]");
+  return {};
+}
+
+Result<IpPrefix> network_of(std::string_view name, const std::string& text) {
+  auto prefix = parse_prefix(text);
+  if (!prefix) return fail_in(name, prefix.error());
+  if (prefix->has_host_bits())
+    return wrong(name, text + " has host bits set", "use the network: " + to_text(prefix->network()));
+  return prefix;
+}
+
+Status check_prefix(const AttributeSpec& spec, std::string_view name, const AttributeValue& value) {
+  bool v6 = spec.name.contains("_ipv6");
+  std::string example = v6 ? "fd00:1:2::/48" : "100.64.0.0/16";
+  if (value.text() == nullptr) return wrong(name, to_text(value) + " is not a network", "as in " + example);
+  auto prefix = network_of(name, *value.text());
+  if (!prefix) return std::unexpected(prefix.error());
+  if (prefix->v6() != v6)
+    return wrong(name, *value.text() + " is of the wrong family", std::string("an IPv") + (v6 ? "6" : "4") + " network");
+  if (prefix->length < spec.min || prefix->length > spec.max)
+    return wrong(name, "prefix length " + std::to_string(prefix->length) + " is out of range",
+                 "a length from " + std::to_string(spec.min) + " to " + std::to_string(spec.max));
+  if (spec.name == "internode_transfernet_ipv6" && !is_link_local(*prefix))
+    return wrong(name, *value.text() + " is not link-local", "use fe80::/64");
+  return {};
+}
+
+Status check_lans(std::string_view name, const AttributeValue& value) {
+  for (const auto& text : value.strings()) {
+    auto prefix = network_of(name, text);
+    if (!prefix) return std::unexpected(prefix.error());
+    if (prefix->length == 0) return wrong(name, text + " is the default route", "name the networks themselves");
+    if (!is_unicast(*prefix))
+      return wrong(name, text + " is no network that can be routed", "not link-local, multicast, loopback or reserved");
+  }
+  return {};
+}
+
+Status check_host(const AttributeSpec& spec, std::string_view name, const AttributeValue& value) {
+  if (value.text() == nullptr) return wrong(name, to_text(value) + " is not a host", "a host name or an address");
+  if (spec.type == endpoint && *value.text() == "none") return {};
+  auto parsed = parse_host_port(*value.text());
+  if (!parsed) return fail_in(name, parsed.error());
+  if (spec.type == host && parsed->port)
+    return wrong(name, "takes no port", "use endpoint for host:port");
+  return {};
+}
+
+std::string level_names(uint8_t scopes) {
+  std::string out;
+  for (auto [bit, word] : {std::pair(kAtGlobal, "global"), {kAtSite, "site"}, {kAtNode, "node"}})
+    if (scopes & bit) out += (out.empty() ? "" : " or ") + std::string(word);
+  return out;
+}
+
+}  // namespace
+
+std::span<const AttributeSpec> attribute_table() { return kTable; }
+
+const AttributeSpec* find_attribute(std::string_view name) {
+  auto find = [](std::string_view key) {
+    auto at = std::ranges::lower_bound(kTable, key, {}, &AttributeSpec::name);
+    return at != kTable.end() && at->name == key ? &*at : nullptr;
+  };
+  if (!name.contains('.')) return find(name);
+  return name.contains('<') ? nullptr : find(generic_name(name, nullptr));
+}
+
+Status check_attribute_name(std::string_view name) {
+  static constexpr std::string_view kForm = "letters, digits, _ and - in labels joined by dots";
+  if (name.empty() || name.size() > kAttributeNameBytesMax)
+    return fail(Errc::invalid, "attribute name has " + std::to_string(name.size()) + " bytes",
+                "1 to " + std::to_string(kAttributeNameBytesMax) + " bytes");
+  auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+  };
+  bool label_open = false;
+  for (char c : name) {
+    if (!allowed(c) && !(c == '.' && label_open))
+      return fail(Errc::invalid, is_utf8(name) ? "attribute name \"" + std::string(name) + "\" is not valid"
+                                               : "attribute name is not UTF-8",
+                  std::string(kForm));
+    label_open = c != '.';
+  }
+  if (!label_open)
+    return fail(Errc::invalid, "attribute name \"" + std::string(name) + "\" ends with a dot", std::string(kForm));
+  if (secret_like(name))
+    return fail(Errc::invalid, "attribute \"" + std::string(name) + "\" looks like a secret, and the log is not secret",
+                "keep secrets out of attributes");
+  return {};
+}
+
+Status check_attribute(std::string_view name, const AttributeValue& value, ScopeMask level) {
+  MESH_TRY(check_size(name, value));
+  const AttributeSpec* spec = find_attribute(name);
+  if (spec == nullptr) return {};
+  if ((spec->scopes & level) == 0)
+    return wrong(name, "cannot be set at " + level_names(level), "set it at " + level_names(spec->scopes));
+  switch (spec->type) {
+    case integer: return check_integer(*spec, name, value);
+    case text_list: return check_groups(name, value);
+    case prefix: return check_prefix(*spec, name, value);
+    case prefix_list: return check_lans(name, value);
+    case host:
+    case endpoint: return check_host(*spec, name, value);
+  }
+  return {};
+}
+
+std::optional<std::string> suggest_attribute(std::string_view name) {
+  std::string number;
+  std::string wanted = generic_name(name, &number);
+  const AttributeSpec* best = nullptr;
+  size_t best_distance = std::max<size_t>(1, wanted.size() / 3) + 1;
+  for (const auto& spec : kTable) {
+    bool has_peer = spec.name.contains(kPeerLabel);
+    size_t distance = has_peer == number.empty() ? best_distance : edit_distance(wanted, spec.name);
+    if (distance < best_distance) best = &spec, best_distance = distance;
+  }
+  if (best == nullptr || best_distance == 0) return std::nullopt;
+  std::string out(best->name);
+  if (size_t at = out.find(kPeerLabel); at != std::string::npos) out.replace(at, kPeerLabel.size(), number);
+  return out;
+}
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> before(b.size() + 1), last(b.size() + 1), now(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) last[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    now[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      now[j] = std::min({last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = std::min(now[j], before[j - 2] + 1);
+    }
+    std::swap(before, last);
+    std::swap(last, now);
+  }
+  return last[b.size()];
+}
+
+}  // namespace mesh
