@@ -9,7 +9,6 @@
 // One thread owns a BusServer; only wake() may be called from others.
 #pragma once
 
-#include <compare>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -18,20 +17,13 @@
 #include <vector>
 
 #include "broker/bus/keys.h"
+#include "broker/bus/session.h"
 #include "broker/bus/wake.h"
 #include "eventstore/model/ids.h"
 #include "eventstore/model/limits.h"
 #include "eventstore/model/result.h"
 
 namespace mesh {
-
-/// One connection of one key. Nothing in it is chosen by the peer; a value is not used again before 2^32 connections.
-struct SessionId {
-  BoxKey user;
-  uint32_t connection = 0;
-  bool enrolment = false;  // a stranger's, from the enrolment socket
-  auto operator<=>(const SessionId&) const = default;
-};
 
 struct Incoming {
   SessionId session;
