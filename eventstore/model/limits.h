@@ -27,6 +27,8 @@ inline constexpr size_t kEventsPerEntryMax = 65'536;       // one commit of the 
 inline constexpr size_t kRequestBytesMax = 256 * 1024;
 inline constexpr size_t kEntryBytesMax = 4 * 1024 * 1024;  // a commit of 10,000 nodes is 0.5 MB
 inline constexpr uint64_t kRequestWindow = 4'096;          // entries for which retries are recognised
+inline constexpr size_t kAppendEntriesMax = 4'096;         // one group commit; at most the request window
+inline constexpr size_t kAppendBytesMax = 64 * 1024 * 1024;  // sixteen of the largest entries
 
 // Bus.
 inline constexpr size_t kFrameBytesMax = 8 * 1024 * 1024;  // the largest entry with its checkpoint
@@ -43,6 +45,7 @@ inline constexpr size_t kFlatBufferTablesMax = 1'000'000;
 
 // Replay, versions and blobs.
 inline constexpr size_t kBlobBytesMax = 64 * 1024 * 1024;
+inline constexpr size_t kSnapshotBytesMax = 256 * 1024 * 1024;  // 10,000 nodes are a tenth of it
 inline constexpr uint64_t kSnapshotReplayThreshold = 1'000'000;  // below, a newcomer replays everything
 inline constexpr size_t kVersionsKept = 10;                      // on a node's disk
 inline constexpr size_t kInterfaceNameMax = 15;                  // IFNAMSIZ - 1 (Linux)

@@ -93,6 +93,11 @@ Digest MerkleFrontier::root() const {
   return hash;
 }
 
+Result<Digest> root_at(uint64_t size, const HashReader& read) {
+  if (size == 0) return empty_root();
+  return range_hash(0, size, read);
+}
+
 Result<std::vector<Digest>> inclusion_proof(uint64_t index, uint64_t size, const HashReader& read) {
   if (index >= size)
     return fail(Errc::usage, fmt::format("there is no leaf {} in a tree of {}", index, size));

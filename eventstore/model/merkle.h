@@ -41,6 +41,8 @@ class MerkleFrontier {
 /// Reads the hash of the perfect subtree of height `level` (leaves are level 0) at `index` of that level.
 using HashReader = std::function<Result<Digest>(unsigned level, uint64_t index)>;
 
+/// The root of the first `size` leaves of a stored tree. Errors: those of `read`.
+Result<Digest> root_at(uint64_t size, const HashReader& read);
 /// RFC 6962, 2.1.1: the audit path of leaf `index` (from 0) in the tree of `size` leaves.
 /// Errors: usage (index is not in the tree), and those of `read`, which is called O(log size) times.
 Result<std::vector<Digest>> inclusion_proof(uint64_t index, uint64_t size, const HashReader& read);

@@ -123,6 +123,7 @@ TEST(Merkle, EverySizeHasTheRootOfTheDefinition) {
   for (uint64_t size = 0; size <= kSizeMax; ++size) {
     if (size > 0) frontier.append(numbered_leaves()[size - 1]);
     ASSERT_EQ(frontier.root(), reference_root(first_leaves(size))) << size;
+    ASSERT_EQ(root_at(size, numbered_tree().reader()).value(), frontier.root()) << size;
     const auto restored = MerkleFrontier::restore(size, frontier.peaks());
     ASSERT_TRUE(restored);
     ASSERT_EQ(*restored, frontier);
