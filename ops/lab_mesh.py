@@ -2,18 +2,22 @@
 
 import concurrent.futures
 import contextlib
+import fcntl
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
 import lab_net
-from lab_net import CONTROLLER4, CONTROLLER_NS, LabError, Site
+from lab_net import CONTROLLER4, CONTROLLER_NS, LabError, Site, say
+from lab_reach import unreachable
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 MARKER = ".meshlog-lab"
+DEFAULT_DIR = "/var/tmp/meshlog-lab"
 NODE = "gw"
 
 
@@ -39,8 +43,26 @@ def clear_dir(path):
         shutil.rmtree(path)
 
 
+@contextlib.contextmanager
+def alone():
+    """One command changes the lab at a time. The lock is on a directory that is always there."""
+    folder = os.open("/run", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another ops/lab")
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 class Mesh:
     """A lab that exists: `dir` holds controller/, nodes/siteI/, logs/ and pids/."""
+
+    dataplane = "linux"
+    address, port = CONTROLLER4, 7400
 
     def __init__(self, state):
         self.dir = state["dir"]
@@ -98,6 +120,9 @@ class Mesh:
             raise LabError(f"{site.name} is powered off: ops/lab node {site.name} start")
         return ["nsenter", "--target", str(holder), "--mount", "--net", "--"]
 
+    def enter_controller(self):
+        return ["ip", "netns", "exec", CONTROLLER_NS]
+
     def spawn(self, name, argv):
         """Starts a program that outlives this one; its output goes to logs/NAME.log."""
         with open(self.path("logs", f"{name}.log"), "ab") as log:
@@ -112,7 +137,10 @@ class Mesh:
             pid = int(lab_net.read_text(self.path("pids", name)))
         except (FileNotFoundError, ValueError):
             return None
-        return pid if lab_net.lives_in(pid, netns) else None
+        return pid if self.is_ours(pid, netns) else None
+
+    def is_ours(self, pid, netns):
+        return lab_net.lives_in(pid, netns)
 
     def end(self, name, netns, signal_number, seconds=30):
         """Sends the signal and waits until the process is gone."""
@@ -121,7 +149,7 @@ class Mesh:
             return
         os.kill(pid, signal_number)
         deadline = time.monotonic() + seconds
-        while lab_net.lives_in(pid, netns):
+        while self.is_ours(pid, netns):
             lab_net.reap()
             if time.monotonic() > deadline:
                 raise LabError(f"{name} (pid {pid}) does not end within {seconds} s")
@@ -136,8 +164,9 @@ class Mesh:
     # Controller.
 
     def init_controller(self):
-        done = lab_net.run(binary("meshd"), "init", "--data", self.data, "--listen", f"tcp://{CONTROLLER4}:7400",
-                           "--enrol", f"tcp://{CONTROLLER4}:7401")
+        done = lab_net.run(binary("meshd"), "init", "--data", self.data,
+                           "--listen", f"tcp://{self.address}:{self.port}",
+                           "--enrol", f"tcp://{self.address}:{self.port + 1}")
         lab_net.write_text(self.path("logs", "init.log"), done.stderr)
 
     def start_controller(self):
@@ -145,8 +174,7 @@ class Mesh:
             raise LabError("the controller is already running")
         log = self.path("logs", "meshd.log")
         start = os.path.getsize(log) if os.path.exists(log) else 0
-        process = self.spawn("meshd", ["ip", "netns", "exec", CONTROLLER_NS,
-                                       binary("meshd"), "run", "--data", self.data])
+        process = self.spawn("meshd", [*self.enter_controller(), binary("meshd"), "run", "--data", self.data])
         deadline = time.monotonic() + 60
         while True:
             with open(log, encoding="utf-8", errors="replace") as file:
@@ -195,7 +223,7 @@ class Mesh:
         if self.agent_pid(site):
             raise LabError(f"meshnode of {site.name} is already running")
         self.spawn(site.name, [*self.enter_router(site), binary("meshnode"), "run", "--data", self.node_data(site),
-                               "--dataplane", "linux"])
+                               "--dataplane", self.dataplane])
 
     def agent_pid(self, site):
         return self.pid_of(site.name, site.router_ns)
@@ -232,3 +260,96 @@ class Mesh:
             "sites": [{"name": s.name, "node": self.node_name(s), "router_ns": s.router_ns, "lan_ns": s.lan_ns,
                        "lan4": s.lan4, "lan6": s.lan6, "wan4": s.wan4, "data": self.node_data(s),
                        "pid": self.agent_pid(s)} for s in self.sites]}
+
+
+class DryMesh(Mesh):
+    """The same programs on loopback with the dry-run data plane, where no lab is possible: no packets."""
+
+    dataplane = "dry-run"
+    address = "127.0.0.1"
+
+    def __init__(self, state):
+        super().__init__(state)
+        self.port = free_ports()
+
+    def is_ours(self, pid, netns):
+        """A process whose command line names our directory, so that a recycled number is left alone."""
+        try:
+            with open(f"/proc/{pid}/cmdline", encoding="utf-8", errors="replace") as file:
+                return self.dir in file.read()
+        except OSError:
+            return False
+
+    def enter_controller(self):
+        return []
+
+    def enter_router(self, site):
+        return []
+
+    def power_on(self, sites):
+        pass
+
+    def stop_node(self, site):
+        self.end(site.name, site.router_ns, signal.SIGTERM)
+
+    def kill_node(self, site):
+        self.kill_agent(site)
+
+    def kill_everything(self):
+        for site in self.sites:
+            self.kill_agent(site)
+        self.kill_controller()
+
+
+def free_ports():
+    """A port that is free together with its successor; the controller comes back on the same after a crash."""
+    while True:
+        with socket.socket() as one, socket.socket() as two:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+            with contextlib.suppress(OSError, OverflowError):
+                two.bind(("127.0.0.1", port + 1))
+                return port
+
+
+# The life of a lab.
+
+def tear_down(directory):
+    state = lab_net.read_state() or {}
+    lab_net.remove_all(state)
+    for path in {state.get("dir"), directory} - {None}:
+        clear_dir(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(lab_net.STATE_FILE)
+
+
+def build(sites, directory, bfd_ms, bare=False):
+    """A fresh network and an empty directory; returns the Mesh, in which nothing runs yet."""
+    why = lab_net.why_not_possible()
+    if why:
+        raise LabError(f"not possible on this machine: {why}", lab_net.NOT_POSSIBLE)
+    if not 1 <= sites <= lab_net.SITES_MAX:
+        raise LabError(f"--sites is 1 to {lab_net.SITES_MAX}", 64)
+    if lab_net.our_namespaces() or lab_net.read_state():
+        say("removing the lab that was there")
+        tear_down(None)
+    prepare_dir(directory)
+    state = {"dir": directory, "sites": sites, "bfd_ms": bfd_ms, "bare": bare, "sysctls": {},
+             "made": [path for path in lab_net.PRIVATE_DIRS if not os.path.isdir(path)]}
+    lab_net.write_state(state)
+    for path in state["made"]:
+        os.mkdir(path, mode=0o755)
+    lab_net.raise_sysctls(state, sites)
+    mesh = Mesh(state)
+    lab_net.build(mesh.sites)
+    mesh.power_on(mesh.sites)
+    return mesh
+
+
+def wait_reach(mesh, sites, seconds=None):
+    """Returns when all reach all; else a LabError that names the pairs."""
+    failed = unreachable(sites, seconds or 60 + 3 * len(mesh.sites))
+    if failed:
+        shown = ", ".join(f"{a} -> {b} (IPv{family})" for a, b, family in failed[:20])
+        more = f" and {len(failed) - 20} more" if len(failed) > 20 else ""
+        raise LabError(f"{len(failed)} pairs of LAN hosts do not reach each other: {shown}{more}")

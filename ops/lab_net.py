@@ -16,6 +16,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import time
 import uuid
 
@@ -37,6 +38,10 @@ class LabError(Exception):
     def __init__(self, message, code=1):
         super().__init__(message)
         self.code = code
+
+
+def say(text):
+    print(f"lab: {text}", file=sys.stderr, flush=True)
 
 
 def run(*argv, feed=None, check=True):
