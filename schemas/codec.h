@@ -25,6 +25,9 @@ Result<EntryHeader> decode_header(ByteView bytes);
 
 Bytes encode_message(const Message& message);
 Result<Message> decode_message(ByteView frame);
+/// The correlation of a frame that decode_message refused, so that its sender gets an answer; 0 when the frame
+/// is not even well-formed.
+uint64_t frame_correlation(ByteView frame);
 
 Bytes encode_join(const JoinStatement& statement);
 Result<JoinStatement> decode_join(ByteView bytes);

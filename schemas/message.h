@@ -20,37 +20,65 @@ namespace mesh {
 inline constexpr uint32_t kProtocol = 1;
 
 // --- from meshcli ---
-struct Submit { SignedRequest request; bool dry_run = false; };
+struct Submit { SignedRequest request; bool dry_run = false; bool operator==(const Submit&) const = default; };
 /// sequence 0 = nothing changed (already true), or a dry run.
-struct Reply { Sequence sequence; Timestamp time; std::vector<Event> events; std::vector<std::string> warnings; };
-struct ErrorReply { Error error; };
-struct Prepare { Target target; bool include_others = false; bool with_neighbours = false; };
+struct Reply {
+  Sequence sequence; Timestamp time; std::vector<Event> events; std::vector<std::string> warnings;
+  bool operator==(const Reply&) const = default;
+};
+struct ErrorReply { Error error; bool operator==(const ErrorReply&) const = default; };
+struct Prepare {
+  Target target; bool include_others = false; bool with_neighbours = false;
+  bool operator==(const Prepare&) const = default;
+};
 /// plan: JSON {"nodes":[{"node","fullname","version","effect","changes":[...]}],"warnings":[...],"others":[...]}.
-struct Prepared { Sequence sequence; Digest root; std::vector<VersionRow> rows; std::string plan; };
+struct Prepared {
+  Sequence sequence; Digest root; std::vector<VersionRow> rows; std::string plan;
+  bool operator==(const Prepared&) const = default;
+};
 /// kind and arguments: broker/README.md, "Queries". at: 0 = the head.
-struct Query { std::string kind; std::map<std::string, std::string> arguments; Sequence at; };
+struct Query {
+  std::string kind; std::map<std::string, std::string> arguments; Sequence at;
+  bool operator==(const Query&) const = default;
+};
 /// json: one document; `more` = ask again with argument cursor = `cursor`.
-struct QueryResult { std::string json; bool more = false; std::string cursor; };
+struct QueryResult {
+  std::string json; bool more = false; std::string cursor;
+  bool operator==(const QueryResult&) const = default;
+};
 
 // --- subscription (nodes and meshcli) ---
 /// Everything after `after`. credit: bytes of entries that may be under way.
-struct Subscribe { Sequence after; uint64_t credit = 0; bool snapshots = false; };
+struct Subscribe {
+  Sequence after; uint64_t credit = 0; bool snapshots = false;
+  bool operator==(const Subscribe&) const = default;
+};
 /// Part of a snapshot (encode_snapshot), when the subscriber is so far behind that it is cheaper.
-struct SnapshotChunk { Sequence sequence; uint64_t offset = 0; uint64_t total = 0; Bytes bytes; };
+struct SnapshotChunk {
+  Sequence sequence; uint64_t offset = 0; uint64_t total = 0; Bytes bytes;
+  bool operator==(const SnapshotChunk&) const = default;
+};
 /// Entries in order without gaps, and the newest checkpoint (a signed note) when they reach its size.
 /// A body is empty in another node's report.
-struct Entries { std::vector<EncodedEntry> entries; std::string checkpoint; };
-struct Credit { uint64_t bytes = 0; };
+struct Entries {
+  std::vector<EncodedEntry> entries; std::string checkpoint;
+  bool operator==(const Entries&) const = default;
+};
+struct Credit { uint64_t bytes = 0; bool operator==(const Credit&) const = default; };
 /// The controller's head, every few seconds.
-struct Head { Sequence sequence; std::string checkpoint; };
+struct Head { Sequence sequence; std::string checkpoint; bool operator==(const Head&) const = default; };
 
 // --- nodes ---
-struct Fetch { Digest digest; };
-struct BlobChunk { Digest digest; uint64_t offset = 0; uint64_t total = 0; Bytes bytes; };
+struct Fetch { Digest digest; bool operator==(const Fetch&) const = default; };
+struct BlobChunk {
+  Digest digest; uint64_t offset = 0; uint64_t total = 0; Bytes bytes;
+  bool operator==(const BlobChunk&) const = default;
+};
 struct LinkHealth {
   NodeId peer; std::string interface; bool bgp_up = false; bool bfd_up = false;
   int64_t handshake_age_s = -1;  // -1 = never
   uint64_t rx_bytes = 0, tx_bytes = 0; std::string endpoint;
+  bool operator==(const LinkHealth&) const = default;
 };
 /// An observation, never in the log.
 struct NodeStatus {
@@ -61,21 +89,25 @@ struct NodeStatus {
   std::string problem;      // empty when there is none
   std::string program;      // version of meshnode
   std::vector<LinkHealth> links;
+  bool operator==(const NodeStatus&) const = default;
 };
-struct OutcomeMessage { SignedOutcome outcome; };
+struct OutcomeMessage { SignedOutcome outcome; bool operator==(const OutcomeMessage&) const = default; };
 /// serial: outcomes up to here are in the log.
-struct Ack { uint64_t serial = 0; };
+struct Ack { uint64_t serial = 0; bool operator==(const Ack&) const = default; };
 
 // --- enrolment ---
-struct Join { SignedJoin join; };
-struct Admitted { NodeId node; std::string fullname; std::vector<std::string> endpoints; };
-struct Waiting { std::string fingerprint; };
-struct Refused { Error error; };
+struct Join { SignedJoin join; bool operator==(const Join&) const = default; };
+struct Admitted {
+  NodeId node; std::string fullname; std::vector<std::string> endpoints;
+  bool operator==(const Admitted&) const = default;
+};
+struct Waiting { std::string fingerprint; bool operator==(const Waiting&) const = default; };
+struct Refused { Error error; bool operator==(const Refused&) const = default; };
 
 using Body = std::variant<Submit, Reply, ErrorReply, Prepare, Prepared, Query, QueryResult, Subscribe, SnapshotChunk,
                           Entries, Credit, Head, Fetch, BlobChunk, NodeStatus, OutcomeMessage, Ack, Join, Admitted,
                           Waiting, Refused>;
 
-struct Message { uint64_t correlation = 0; Body body; };
+struct Message { uint64_t correlation = 0; Body body; bool operator==(const Message&) const = default; };
 
 }  // namespace mesh
