@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "eventstore/log/memory_event_log.h"
+#include "eventstore/log/rocks_event_log.h"
 #include "tests/unit/log/log_fixture.h"
 
 namespace mesh {
@@ -16,6 +17,17 @@ struct MemorySubject {
   void reopen() { log.reopen(); }
 };
 
+struct RocksSubject {
+  TempDir dir;
+  std::unique_ptr<RocksEventLog> log =
+      RocksEventLog::create(dir.path() / "log", test_log_id()).value();
+  EventLog& get() { return *log; }
+  void reopen() {
+    log.reset();
+    log = RocksEventLog::open(dir.path() / "log").value();
+  }
+};
+
 template <class Subject>
 class EventLogContract : public testing::Test {
  protected:
@@ -24,7 +36,7 @@ class EventLogContract : public testing::Test {
   Subject subject_;
 };
 
-using Subjects = testing::Types<MemorySubject>;
+using Subjects = testing::Types<MemorySubject, RocksSubject>;
 TYPED_TEST_SUITE(EventLogContract, Subjects);
 
 TYPED_TEST(EventLogContract, AnEmptyLogHasNothing) {
