@@ -36,7 +36,7 @@ Result<Request> decode_request(ByteView bytes) {
       .commands = r.list(w.commands(), "commands", kCommandsPerRequestMax,
                          [&](const wire::Command* command) { return unpack_command(r, command); }),
       .message = r.prose(w.message(), "message", kMessageBytesMax),
-      .reference = r.line(w.reference(), "reference", kReferenceBytesMax),
+      .reference = r.line(w.reference(), "reference", kMessageBytesMax),
       .origin = r.line(w.origin(), "origin")};
   if (request.commands.empty()) r.fail(Errc::corrupt, "has no commands");
   return r.finish("request", std::move(request));

@@ -1,5 +1,7 @@
 #include "schemas/codec_internal.h"
 
+#include "eventstore/model/json_text.h"
+
 namespace mesh {
 
 namespace {
@@ -7,41 +9,18 @@ namespace {
 constexpr size_t kAlignment = 8;
 constexpr size_t kTableBytesMin = 8;  // the offset that leads to it and the offset of its vtable
 
-bool is_continuation(uint8_t byte) { return (byte & 0xc0) == 0x80; }
-
-/// Length of the well-formed character at the start of `rest` (Unicode 15, table 3-7), or 0.
-size_t character_length(std::string_view rest) {
-  const auto at = [&](size_t i) { return i < rest.size() ? static_cast<uint8_t>(rest[i]) : uint8_t{0}; };
-  const uint8_t first = at(0);
-  if (first < 0x80) return 1;
-  if (first < 0xc2) return 0;
-  if (first < 0xe0) return is_continuation(at(1)) ? 2 : 0;
-  if (first < 0xf0) {
-    const uint8_t low = first == 0xe0 ? 0xa0 : 0x80;
-    const uint8_t high = first == 0xed ? 0x9f : 0xbf;
-    return at(1) >= low && at(1) <= high && is_continuation(at(2)) ? 3 : 0;
-  }
-  if (first > 0xf4) return 0;
-  const uint8_t low = first == 0xf0 ? 0x90 : 0x80;
-  const uint8_t high = first == 0xf4 ? 0x8f : 0xbf;
-  return at(1) >= low && at(1) <= high && is_continuation(at(2)) && is_continuation(at(3)) ? 4 : 0;
-}
-
-/// C0, DEL and C1: they can move a terminal's cursor or hide text.
-bool is_control(std::string_view character) {
-  const auto first = static_cast<uint8_t>(character[0]);
-  if (character.size() == 1) return first < 0x20 || first == 0x7f;
-  return character.size() == 2 && first == 0xc2 && static_cast<uint8_t>(character[1]) < 0xa0;
+/// C0, DEL and C1 (0xc2 0x80 to 0xc2 0x9f): they can move a terminal's cursor or hide text.
+bool is_control(std::string_view text, size_t i) {
+  const auto byte = static_cast<uint8_t>(text[i]);
+  return byte < 0x20 || byte == 0x7f || (byte == 0xc2 && static_cast<uint8_t>(text[i + 1]) < 0xa0);
 }
 
 /// What is wrong with `text`, or nothing.
 const char* text_problem(std::string_view text, bool prose) {
-  for (size_t i = 0; i < text.size();) {
-    const size_t length = character_length(text.substr(i));
-    if (length == 0) return "is not valid UTF-8";
-    if (is_control(text.substr(i, length)) && !(prose && (text[i] == '\n' || text[i] == '\t')))
-      return "has a control character";
-    i += length;
+  if (!is_utf8(text)) return "is not valid UTF-8";
+  for (size_t i = 0; i < text.size(); ++i) {
+    const bool allowed = prose && (text[i] == '\n' || text[i] == '\t');
+    if (!allowed && is_control(text, i)) return "has a control character";
   }
   return nullptr;
 }

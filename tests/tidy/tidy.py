@@ -48,7 +48,7 @@ IMPURE = {
 MODEL_LIBRARIES = re.compile(r"^(fmt/|sodium\.h$)")
 IMPURE_CALLS = re.compile(r"\b(randombytes_\w+|getenv|std::rand|std::time|gettimeofday|clock_gettime)\s*\(")
 
-# Library -> the folder that alone may include it, and only in its .cc files.
+# Library -> the folder that alone may include it, and only in its .cc files and private headers (_internal.h).
 OWNED_LIBRARIES = [
     (re.compile(r"^rocksdb/"), "eventstore/log"),
     (re.compile(r"^zmq(_addon)?\.hpp$|^zmq\.h$"), "broker/bus"),
@@ -114,7 +114,8 @@ def include_faults(path, layer, quoted, target):
         if pattern.search(target):
             if layer != owner:
                 return [f"<{target}> belongs to {owner}/, use its headers"]
-            return [f"<{target}> in a header: keep it in the .cc files"] if path.suffix == ".h" else []
+            private = path.name.endswith("_internal.h")
+            return [] if path.suffix != ".h" or private else [f"<{target}> in a header: keep it in the .cc files"]
     if path.suffix == ".h" and HEAVY.match(target):
         return [f"<{target}> is too heavy for a header: keep it in the .cc files"]
     if quoted:

@@ -282,7 +282,7 @@ Request Generator::request(Command command) {
           .expect_sequence = Sequence(wide()),
           .commands = {std::move(command)},
           .message = prose(kMessageBytesMax),
-          .reference = line(kReferenceBytesMax),
+          .reference = line(kMessageBytesMax),
           .origin = name()};
 }
 

@@ -1,0 +1,309 @@
+#include "schemas/json.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+namespace mesh {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string dumped(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+template <class Tag, size_t N>
+std::string hex(const ByteArray<Tag, N>& array) {
+  return to_hex(array.view());
+}
+
+Json value_json(const Scalar& scalar) {
+  return std::visit([](const auto& data) { return Json(data); }, scalar);
+}
+Json value_json(const AttributeValue& value) {
+  return std::visit(
+      []<class T>(const T& data) {
+        if constexpr (!std::is_same_v<T, std::vector<Scalar>>) {
+          return Json(data);
+        } else {
+          Json list = Json::array();
+          for (const Scalar& scalar : data) list.push_back(value_json(scalar));
+          return list;
+        }
+      },
+      value.data);
+}
+
+std::string place(Level level, const std::string& site, const std::string& node) {
+  switch (level) {
+    case Level::global: return "global";
+    case Level::site: return "site " + site;
+    case Level::node: return "node " + node;
+  }
+  return "unknown";
+}
+std::string place(const Target& target) { return place(target.level, target.name, target.name); }
+std::string place(const Scope& scope) {
+  return place(scope.level, scope.site, std::to_string(scope.node.value()));
+}
+
+/// Never = null.
+Json expiry(Timestamp expires) {
+  return expires == Timestamp() ? Json(nullptr) : Json(time_text(expires));
+}
+
+Json rows_json(const std::vector<VersionRow>& rows) {
+  Json list = Json::array();
+  for (const VersionRow& row : rows)
+    list.push_back({{"node", row.node.value()}, {"version", row.version.value()}, {"digest", hex(row.digest)}});
+  return list;
+}
+
+std::string_view kind_name(OutcomeKind kind) {
+  switch (kind) {
+    case OutcomeKind::applied: return "applied";
+    case OutcomeKind::failed: return "failed";
+    case OutcomeKind::reverted: return "reverted";
+    case OutcomeKind::refused: return "refused";
+  }
+  return "unknown";
+}
+
+Json fields(const Outcome& o) {
+  return {{"node", o.node.value()},
+          {"serial", o.serial},
+          {"outcome", kind_name(o.kind)},
+          {"activation", o.activation.value()},
+          {"version", o.version.value()},
+          {"message", o.message}};
+}
+
+Json fields(const JoinStatement& s) {
+  return {{"log", hex(s.log)},
+          {"node", s.node},
+          {"token", s.token.value()},
+          {"sign_key", hex(s.sign_key)},
+          {"box_key", hex(s.box_key)},
+          {"wireguard_key", hex(s.wireguard_key)},
+          {"hostname", s.hostname},
+          {"machine", s.machine}};
+}
+
+// --- commands, in the order of Command ---
+
+Json fields(const CreateLog& c) {
+  return {{"log_key", hex(c.log_key)},
+          {"controller_key", hex(c.controller_key)},
+          {"recovery_key", hex(c.recovery_key)},
+          {"admin", c.admin},
+          {"admin_sign_key", hex(c.admin_sign_key)},
+          {"admin_box_key", hex(c.admin_box_key)},
+          {"endpoints", c.endpoints},
+          {"enrol_endpoints", c.enrol_endpoints},
+          {"profile", c.profile},
+          {"loopbacknet_ipv4", c.loopbacknet_ipv4},
+          {"loopbacknet_ipv6", c.loopbacknet_ipv6},
+          {"transfernet_ipv4", c.transfernet_ipv4},
+          {"transfernet_ipv6", c.transfernet_ipv6},
+          {"bgp_as_base", c.bgp_as_base}};
+}
+Json fields(const AddSite& c) { return {{"name", c.name}}; }
+Json fields(const RemoveSite& c) { return {{"name", c.name}, {"force", c.force}}; }
+Json fields(const RenameSite& c) { return {{"from", c.from}, {"to", c.to}}; }
+Json fields(const AddNode& c) { return {{"fullname", c.fullname}}; }
+Json fields(const RemoveNode& c) { return {{"node", c.node}, {"force", c.force}}; }
+Json fields(const RenameNode& c) { return {{"from", c.from}, {"to", c.to}}; }
+Json fields(const SetAttribute& c) {
+  return {{"target", place(c.target)}, {"name", c.name}, {"value", value_json(c.value)}};
+}
+Json fields(const UnsetAttribute& c) { return {{"target", place(c.target)}, {"name", c.name}}; }
+Json fields(const Commit& c) {
+  return {{"target", place(c.target)},
+          {"prepared_at", c.prepared_at.value()},
+          {"root", hex(c.root)},
+          {"include_others", c.include_others},
+          {"with_neighbours", c.with_neighbours}};
+}
+Json fields(const Discard& c) { return {{"target", place(c.target)}}; }
+Json fields(const Activate& c) {
+  return {{"target", place(c.target)}, {"version", c.version.value()}};
+}
+Json fields(const CreateToken& c) {
+  return {{"key", hex(c.key)},
+          {"target", place(c.target)},
+          {"uses", c.uses},
+          {"expires", expiry(c.expires)},
+          {"approve", c.approve}};
+}
+Json fields(const RevokeToken& c) { return {{"token", c.token.value()}}; }
+Json fields(const ExpireToken& c) { return {{"token", c.token.value()}}; }
+Json fields(const AdmitNode& c) { return {{"join", fields(c.statement)}}; }
+Json fields(const ApproveNode& c) { return {{"node", c.node}, {"join", fields(c.statement)}}; }
+Json fields(const RejectNode& c) { return {{"fingerprint", c.fingerprint}}; }
+Json fields(const RevokeNode& c) { return {{"node", c.node}}; }
+Json fields(const AddOperator& c) {
+  return {{"name", c.name},
+          {"role", role_name(c.role)},
+          {"sites", c.sites},
+          {"sign_key", hex(c.sign_key)},
+          {"box_key", hex(c.box_key)}};
+}
+Json fields(const SetRole& c) {
+  return {{"name", c.name}, {"role", role_name(c.role)}, {"sites", c.sites}};
+}
+Json fields(const BanOperator& c) { return {{"name", c.name}}; }
+Json fields(const RaiseRules& c) { return {{"rules", c.rules}}; }
+Json fields(const SignAnchor& c) {
+  return {{"sequence", c.sequence.value()}, {"state_digest", hex(c.state_digest)}, {"root", hex(c.root)}};
+}
+Json fields(const ReportOutcomes& c) {
+  Json outcomes = Json::array();
+  for (const SignedOutcome& outcome : c.outcomes) outcomes.push_back(fields(outcome.outcome));
+  return {{"outcomes", std::move(outcomes)}};
+}
+
+// --- events, in the order of Event ---
+
+Json fields(const LogCreated& e) {
+  Json json = {{"log", hex(e.log)}};
+  json.update(fields(e.genesis));
+  return json;
+}
+Json fields(const SiteAdded& e) { return {{"name", e.name}}; }
+Json fields(const SiteRemoved& e) { return {{"name", e.name}}; }
+Json fields(const SiteRestored& e) { return {{"name", e.name}}; }
+Json fields(const SiteRenamed& e) { return {{"from", e.from}, {"to", e.to}}; }
+Json fields(const NodeAdded& e) {
+  return {{"node", e.node.value()}, {"name", e.name}, {"site", e.site}};
+}
+Json fields(const NodeRemoved& e) { return {{"node", e.node.value()}}; }
+Json fields(const NodeRestored& e) { return {{"node", e.node.value()}}; }
+Json fields(const NodeRenamed& e) {
+  return {{"node", e.node.value()}, {"from", e.from}, {"to", e.to}};
+}
+Json fields(const AttributeSet& e) {
+  return {{"scope", place(e.scope)},
+          {"name", e.name},
+          {"before", e.before ? value_json(*e.before) : Json(nullptr)},
+          {"value", value_json(e.value)}};
+}
+Json fields(const AttributeUnset& e) {
+  return {{"scope", place(e.scope)}, {"name", e.name}, {"before", value_json(e.before)}};
+}
+Json fields(const VersionsCommitted& e) {
+  return {{"scope", place(e.scope)},
+          {"prepared_at", e.prepared_at.value()},
+          {"root", hex(e.root)},
+          {"rows", rows_json(e.rows)}};
+}
+Json fields(const ChangesDiscarded& e) { return {{"scope", place(e.scope)}, {"changes", e.changes}}; }
+Json fields(const ActivationStarted& e) {
+  Json rows = Json::array();
+  for (const ActivationRow& row : e.rows)
+    rows.push_back({{"node", row.node.value()}, {"from", row.from.value()}, {"to", row.to.value()}});
+  return {{"activation", e.activation.value()}, {"rows", std::move(rows)}};
+}
+Json fields(const TokenCreated& e) {
+  return {{"token", e.token.value()}, {"key", hex(e.key)},           {"scope", place(e.scope)},
+          {"uses", e.uses},           {"expires", expiry(e.expires)}, {"approve", e.approve}};
+}
+Json fields(const TokenUsed& e) { return {{"token", e.token.value()}, {"node", e.node.value()}}; }
+Json fields(const TokenRevoked& e) { return {{"token", e.token.value()}}; }
+Json fields(const TokenExpired& e) { return {{"token", e.token.value()}}; }
+Json fields(const NodeEnrolled& e) {
+  return {{"node", e.node.value()},
+          {"sign_key", hex(e.sign_key)},
+          {"box_key", hex(e.box_key)},
+          {"hostname", e.hostname},
+          {"machine", e.machine}};
+}
+Json fields(const KeyRegistered& e) {
+  return {{"node", e.node.value()}, {"generation", e.generation}, {"key", hex(e.key)}};
+}
+Json fields(const KeyDropped& e) { return {{"node", e.node.value()}, {"generation", e.generation}}; }
+Json fields(const NodeRejected& e) { return {{"fingerprint", e.fingerprint}}; }
+Json fields(const NodeRevoked& e) { return {{"node", e.node.value()}}; }
+Json fields(const OperatorAdded& e) {
+  return {{"name", e.name},
+          {"role", role_name(e.role)},
+          {"sites", e.sites},
+          {"sign_key", hex(e.sign_key)},
+          {"box_key", hex(e.box_key)}};
+}
+Json fields(const RoleSet& e) {
+  return {{"name", e.name}, {"role", role_name(e.role)}, {"sites", e.sites}};
+}
+Json fields(const OperatorBanned& e) { return {{"name", e.name}}; }
+Json fields(const RulesRaised& e) { return {{"rules", e.rules}}; }
+Json fields(const AnchorSigned& e) {
+  return {{"sequence", e.sequence.value()},
+          {"state_digest", hex(e.state_digest)},
+          {"root", hex(e.root)},
+          {"by", e.by}};
+}
+Json fields(const OutcomeReported& e) { return fields(e.outcome); }
+
+template <class Variant>
+Json typed(std::string_view type, const Variant& value) {
+  Json json = {{"type", type}};
+  json.update(std::visit([](const auto& alternative) { return fields(alternative); }, value));
+  return json;
+}
+
+Json to_json(const Event& event) { return typed(event_name(event), event); }
+Json to_json(const Command& command) { return typed(command_name(command), command); }
+
+}  // namespace
+
+std::string event_json(const Event& event) { return dumped(to_json(event)); }
+std::string command_json(const Command& command) { return dumped(to_json(command)); }
+
+std::string entry_json(const Entry& entry) {
+  const EntryHeader& header = entry.header;
+  Json json = {{"sequence", header.sequence.value()},
+               {"time", time_text(header.time)},
+               {"principal", to_text(header.principal)}};
+  const std::string_view entry_class = header.entry_class == EntryClass::intent ? "intent" : "report";
+  if (!entry.body) {
+    json["class"] = entry_class;
+    json["body"] = nullptr;
+    return dumped(json);
+  }
+  const Request& request = entry.body->request;
+  Json commands = Json::array(), events = Json::array();
+  std::string names;
+  for (const Command& command : request.commands) {
+    names += names.empty() ? "" : ", ";
+    names += command_name(command);
+    commands.push_back(to_json(command));
+  }
+  for (const Event& event : entry.body->events) events.push_back(to_json(event));
+  json["origin"] = request.origin;
+  json["message"] = request.message;
+  json["reference"] = request.reference;
+  json["class"] = entry_class;
+  json["command"] = names;
+  json["commands"] = std::move(commands);
+  json["events"] = std::move(events);
+  return dumped(json);
+}
+
+std::string time_text(Timestamp time) {
+  using namespace std::chrono;
+  // RFC 3339 has years of four digits; an attacker's time may have more.
+  constexpr auto kFirst = sys_time<microseconds>(sys_days(year(0) / 1 / 1));
+  constexpr auto kLast = sys_time<microseconds>(sys_days(year(10'000) / 1 / 1)) - microseconds(1);
+  const auto at = std::clamp(sys_time<microseconds>(microseconds(time.value())), kFirst, kLast);
+  const auto day = floor<days>(at);
+  const year_month_day date(day);
+  const hh_mm_ss clock(at - day);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:06}Z", static_cast<int>(date.year()),
+                     static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()), clock.hours().count(),
+                     clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
+}
+
+}  // namespace mesh

@@ -1,0 +1,22 @@
+// One plausible value of every command and event, for ever the same: their bytes are in tests/golden/entries.
+#pragma once
+
+#include <vector>
+
+#include "eventstore/model/entry.h"
+#include "eventstore/model/replay.h"
+
+namespace mesh::testing {
+
+/// In the order of the variants. What is here is never changed, only added to.
+std::vector<Command> example_commands();
+std::vector<Event> example_events();
+
+/// Entry `sequence` with `commands` and `events`, from one fixed log.
+EntryHeader example_header(uint64_t sequence);
+EntryBody example_body(std::vector<Command> commands, std::vector<Event> events);
+
+/// A log of a few entries with a site, nodes and attributes, folded without deciding.
+Replica example_replica();
+
+}  // namespace mesh::testing
