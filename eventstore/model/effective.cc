@@ -3,13 +3,14 @@
 #include <vector>
 
 #include "eventstore/model/attribute_table.h"
+#include "eventstore/model/intent.h"
 #include "eventstore/model/state.h"
 
 namespace mesh {
 
 namespace {
 
-/// Defaults of the attribute table, parsed once.
+/// Defaults of the attribute table, parsed once, ascending by name.
 const std::vector<std::pair<std::string_view, AttributeValue>>& table_defaults() {
   static const auto kDefaults = [] {
     std::vector<std::pair<std::string_view, AttributeValue>> out;
@@ -59,18 +60,24 @@ std::map<std::string, EffectiveAttribute> effective_attributes(const MeshState& 
   return out;
 }
 
+const AttributeValue* find_effective(const MeshState& state, const Site* site, const Node* node,
+                                     std::string_view name) {
+  for (const Attributes* layer : {node == nullptr ? nullptr : &node->attributes,
+                                  site == nullptr ? nullptr : &site->attributes, &state.global}) {
+    if (layer == nullptr) continue;
+    if (auto at = layer->find(name); at != layer->end()) return &at->second.value;
+  }
+  auto at = std::ranges::lower_bound(table_defaults(), name, {}, [](const auto& entry) { return entry.first; });
+  return at == table_defaults().end() || at->first != name ? nullptr : &at->second;
+}
+
 std::optional<AttributeValue> effective(const MeshState& state, const Node& node, std::string_view name) {
   auto site = state.sites.find(node.site);
-  const Attributes* layers[] = {&node.attributes, site == state.sites.end() ? nullptr : &site->second->attributes,
-                                &state.global};
-  for (const Attributes* layer : layers) {
-    if (layer == nullptr) continue;
-    if (auto at = layer->find(name); at != layer->end()) return at->second.value;
-  }
+  if (auto value = find_effective(state, site == state.sites.end() ? nullptr : &*site->second, &node, name))
+    return *value;
   for (const auto& [key, value] : genesis_defaults(state.genesis))
     if (key == name) return value;
-  auto at = std::ranges::find(table_defaults(), name, [](const auto& entry) { return entry.first; });
-  return at == table_defaults().end() ? std::nullopt : std::optional(at->second);
+  return std::nullopt;
 }
 
 }  // namespace mesh

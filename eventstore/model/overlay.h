@@ -27,11 +27,13 @@ struct Overlay {
   bool operator==(const Overlay&) const = default;
 };
 
-/// The overlay of `node`: every other enrolled node is a possible peer.
+/// The overlay of `node`: every other enrolled node is a possible peer. A node that does not exist (any more)
+/// counts as revoked.
 Overlay make_overlay(const MeshState& state, NodeId node);
 
 /// One WireGuard interface. A link has one lane, during a key rotation two: lane 0 or 1 is the parity of the
-/// sum of both generations, so that the new interface stands beside the old one.
+/// sum of both generations, so that the new interface stands beside the old one. Of several pairs of generations
+/// in one lane the newest counts (largest sum, then the lower node's larger generation): the same at both ends.
 struct Tunnel {
   std::string name;           // tlwg_<peer>, on lane 1 tlwg_<peer>b; at most kInterfaceNameMax bytes
   NodeId peer;
@@ -47,6 +49,11 @@ struct Tunnel {
   bool operator==(const Tunnel&) const = default;
 };
 
+/// The UDP port of a lane. Both ends compute it from lane 0's port: lane 1 is 16,384 away from it, on the side that
+/// stays within 16 bits; because numbers end at kPortNumberMax no port of one lane is one of the other's.
+/// Behind a port forwarding, forward that range too: PORT + number, and the same of lane 1.
+uint16_t lane_port(uint16_t port, unsigned lane);
+
 /// What a router shall look like: a pinned configuration bound to the overlay.
 struct Desired {
   std::vector<Tunnel> tunnels;        // ascending by name; empty when this node is revoked
@@ -59,6 +66,9 @@ struct Desired {
 Desired bind(const NodeConfig& config, const Overlay& overlay);
 
 /// BIRD 2 text for a configuration with these tunnels (RFC 8950 extended next hop over IPv6 link-local).
+/// Protocols: one BGP `peer_<tunnel's name without tlwg_>` for each tunnel, with BFD; `lans` and `loopbacks` announce
+/// exactly the own LANs that are up and the own loopbacks; `kernel4` and `kernel6` install what was learned.
+/// Imports exactly the accepted LANs and host routes of the loopback networks, never an own network.
 std::string render_bird(const NodeConfig& config, const std::vector<Tunnel>& tunnels);
 /// wg-quick-like text of one tunnel with placeholders for the keys, for people and for `diff`.
 std::string render_wireguard(const Tunnel& tunnel);

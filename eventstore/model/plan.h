@@ -28,6 +28,9 @@ struct ObservedTunnel {
   uint16_t keepalive = 0;
   bool psk_matches = false;         // equals the derived one for (peer, psk_epoch) that was asked for
   bool allowed_ips_match = false;   // exactly 0.0.0.0/0 and ::/0
+  // "host:port" as it was last set through the data plane, also a name; empty = not known. Where it is known the
+  // endpoint counts as right although the peer roamed since; an endpoint in use is never fought over.
+  std::string configured_endpoint;
   bool operator==(const ObservedTunnel&) const = default;
 };
 

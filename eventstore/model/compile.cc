@@ -1,0 +1,203 @@
+#include "eventstore/model/compile.h"
+
+#include <algorithm>
+#include <set>
+
+#include "eventstore/model/intent.h"
+#include "eventstore/model/topology.h"
+
+namespace mesh {
+
+namespace {
+
+/// What every router needs. rp_filter: the kernel uses the larger of `all` and the interface's own value, so 2
+/// (loose) is the only value of `all` that no distribution's default of 1 can make strict again; strict drops
+/// packets whose way back is another tunnel. Redirects would pull traffic out of the tunnels.
+const std::map<std::string, std::string>& base_sysctls() {
+  static const std::map<std::string, std::string> kSysctls = {
+      {"net.ipv4.conf.all.accept_redirects", "0"}, {"net.ipv4.conf.all.rp_filter", "2"},
+      {"net.ipv4.conf.all.send_redirects", "0"},   {"net.ipv4.ip_forward", "1"},
+      {"net.ipv6.conf.all.accept_redirects", "0"}, {"net.ipv6.conf.all.forwarding", "1"},
+  };
+  return kSysctls;
+}
+
+uint16_t keepalive_of(const NodeIntent& self, NodeId peer) {
+  auto at = self.peer_keepalive.find(peer);
+  return at == self.peer_keepalive.end() ? self.keepalive : at->second;
+}
+
+/// One compilation over a whole state: what all nodes share is computed once.
+class Compiler {
+ public:
+  explicit Compiler(const MeshState& state) : intent_(state), topology_(intent_) {}
+
+  const Intent& intent() const { return intent_; }
+  const Topology& topology() const { return topology_; }
+
+  Result<NodeConfig> compile(size_t index) const {
+    const NodeIntent& self = intent_.nodes()[index];
+    if (!intent_.errors().empty()) return std::unexpected(intent_.errors().front());
+    if (!self.errors.empty()) return std::unexpected(self.errors.front());
+    NodeConfig out;
+    out.rules = intent_.state().rules;
+    out.node = self.node->id;
+    out.name = self.node->name;
+    out.site = self.node->site;
+    out.as_number = self.as_number;
+    out.loopback4 = self.loopback4;
+    out.loopback6 = self.loopback6;
+    out.lans = self.lans;
+    out.accepted = intent_.accepted();
+    out.sysctls = base_sysctls();
+    auto peers = topology_.peers(index);
+    out.links.reserve(peers.size());
+    for (size_t peer : peers) {
+      auto link = compile_link(self, intent_.nodes()[peer]);
+      if (!link) return std::unexpected(link.error());
+      out.links.push_back(std::move(*link));
+    }
+    return out;
+  }
+
+ private:
+  Result<LinkConfig> compile_link(const NodeIntent& self, const NodeIntent& peer) const {
+    if (!peer.errors.empty()) return std::unexpected(peer.errors.front());
+    LinkConfig out;
+    out.peer = peer.node->id;
+    out.peer_name = peer.node->fullname();
+    out.peer_as = peer.as_number;
+    auto listen_port = link_port(self.port_base, peer.node->id, *self.node);
+    if (!listen_port) return std::unexpected(listen_port.error());
+    out.listen_port = *listen_port;
+    if (peer.outside) {
+      auto endpoint_port = link_port(*peer.outside->port, self.node->id, *peer.node);
+      if (!endpoint_port) return std::unexpected(endpoint_port.error());
+      out.endpoint_host = peer.outside->host;
+      out.endpoint_port = *endpoint_port;
+    }
+    out.mtu = std::min(self.mtu, peer.mtu);
+    out.keepalive = keepalive_of(self, peer.node->id);
+    out.address = self.link_local;
+    out.peer_address = peer.link_local;
+    out.bfd_interval_ms = std::max(self.bfd_interval_ms, peer.bfd_interval_ms);
+    out.bfd_multiplier = std::max(self.bfd_multiplier, peer.bfd_multiplier);
+    return out;
+  }
+
+  Intent intent_;
+  Topology topology_;
+};
+
+bool covers(const Scope& scope, const Node& node) {
+  switch (scope.level) {
+    case Level::global: return true;
+    case Level::site: return node.site == scope.site;
+    case Level::node: return node.id == scope.node;
+  }
+  return false;
+}
+
+void undo_attribute(MeshState& state, const Change& change) {
+  Attributes* attributes = nullptr;
+  if (change.scope.level == Level::global) attributes = &state.global;
+  if (auto at = state.sites.find(change.scope.site); change.scope.level == Level::site && at != state.sites.end())
+    attributes = &at->second.edit().attributes;
+  if (auto at = state.nodes.find(change.scope.node); change.scope.level == Level::node && at != state.nodes.end())
+    attributes = &at->second.edit().attributes;
+  if (attributes == nullptr) return;
+  if (change.before) {
+    (*attributes)[change.name].value = *change.before;
+  } else {
+    attributes->erase(change.name);
+  }
+}
+
+/// The state as if nothing were uncommitted, as far as links depend on it.
+MeshState committed_state(const MeshState& state) {
+  MeshState out = state;
+  for (auto change = state.changes.rbegin(); change != state.changes.rend(); ++change) {
+    switch (change->kind) {
+      case Change::Kind::site_added:    // a site without nodes links nothing
+      case Change::Kind::site_renamed:  // names link nothing, and `scope` has the new ones
+      case Change::Kind::node_renamed: break;
+      case Change::Kind::site_removed:
+        if (auto site = out.removed_sites.extract(change->scope.site)) out.sites.insert(std::move(site));
+        break;
+      case Change::Kind::node_added: out.nodes.erase(change->scope.node); break;
+      case Change::Kind::node_removed:
+        if (auto node = out.removed_nodes.extract(change->scope.node)) out.nodes.insert(std::move(node));
+        break;
+      case Change::Kind::attribute: undo_attribute(out, *change); break;
+    }
+  }
+  return out;
+}
+
+/// The numbers of nodes outside `scope` that have a link into it.
+void add_neighbours(const Compiler& compiler, const Scope& scope, std::set<NodeId>& out) {
+  auto nodes = compiler.intent().nodes();
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (!covers(scope, *nodes[i].node)) continue;
+    for (size_t peer : compiler.topology().peers(i))
+      if (!covers(scope, *nodes[peer].node)) out.insert(nodes[peer].node->id);
+  }
+}
+
+/// Both those that have a link now and those that had one before what is uncommitted.
+std::set<NodeId> neighbours(const Compiler& compiler, const Scope& scope) {
+  std::set<NodeId> out;
+  if (scope.level == Level::global) return out;
+  add_neighbours(compiler, scope, out);
+  MeshState before = committed_state(compiler.intent().state());
+  add_neighbours(Compiler(before), scope, out);
+  return out;
+}
+
+/// Adds the node's row when its configuration differs from its latest version.
+Status add_candidate(const Compiler& compiler, size_t index, Candidates& out) {
+  const Node& node = *compiler.intent().nodes()[index].node;
+  auto config = compiler.compile(index);
+  if (!config) return fail_in("node " + node.fullname(), config.error());
+  Digest digest = config_digest(*config);
+  if (!node.versions.empty() && node.versions.back().digest == digest) return {};
+  out.rows.push_back({node.id, Version(node.latest().value() + 1), digest});
+  out.configs.emplace(node.id, std::move(*config));
+  return {};
+}
+
+}  // namespace
+
+Result<NodeConfig> compile(const MeshState& state, NodeId node) {
+  Compiler compiler(state);
+  auto index = compiler.intent().find(node);
+  if (!index)
+    return fail(Errc::not_found, "node " + std::to_string(node.value()) + " does not exist", "list nodes all");
+  return compiler.compile(*index);
+}
+
+Result<Candidates> compile_candidates(const MeshState& state, const Scope& scope, bool with_neighbours) {
+  Compiler compiler(state);
+  std::set<NodeId> extra = with_neighbours ? neighbours(compiler, scope) : std::set<NodeId>{};
+  Candidates out;
+  auto nodes = compiler.intent().nodes();
+  for (size_t i = 0; i < nodes.size(); ++i)
+    if (covers(scope, *nodes[i].node) || extra.contains(nodes[i].node->id))
+      MESH_TRY(add_candidate(compiler, i, out));
+  return out;
+}
+
+std::vector<NodeId> affected_neighbours(const MeshState& state, const Scope& scope) {
+  Compiler compiler(state);
+  std::vector<NodeId> out;
+  for (NodeId node : neighbours(compiler, scope)) {
+    auto index = compiler.intent().find(node);
+    if (!index) continue;
+    // One that cannot be compiled is affected too: its commit will say why.
+    Candidates candidates;
+    if (!add_candidate(compiler, *index, candidates) || !candidates.rows.empty()) out.push_back(node);
+  }
+  return out;
+}
+
+}  // namespace mesh

@@ -1,0 +1,213 @@
+#include "eventstore/model/intent.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include "eventstore/model/attribute_table.h"
+
+namespace mesh {
+
+namespace {
+
+constexpr int64_t kPrivateAs16First = 64'512, kPrivateAs16Last = 65'534;                // RFC 6996
+constexpr int64_t kPrivateAs32First = 4'200'000'000, kPrivateAs32Last = 4'294'967'294;
+
+bool is_private_as(int64_t number) {
+  return (number >= kPrivateAs16First && number <= kPrivateAs16Last) ||
+         (number >= kPrivateAs32First && number <= kPrivateAs32Last);
+}
+
+std::string who(const Node& node) { return node.fullname() + " (" + std::to_string(node.id.value()) + ")"; }
+
+Error invalid(std::string message, std::string fix) { return Error{Errc::invalid, std::move(message), std::move(fix)}; }
+
+std::string shown(const AttributeValue* value) { return value == nullptr ? "nothing" : to_text(*value); }
+
+/// An integer attribute within its range. The value was checked when it was set; a state from elsewhere was not.
+uint32_t read_number(const AttributeValue* value, std::string_view name, std::vector<Error>& errors) {
+  const AttributeSpec* spec = find_attribute(name);
+  if (value != nullptr && value->number() != nullptr && *value->number() >= spec->min && *value->number() <= spec->max)
+    return static_cast<uint32_t>(*value->number());
+  errors.push_back(invalid(std::string(name) + " is " + shown(value),
+                           "set it to a number from " + std::to_string(spec->min) + " to " + std::to_string(spec->max)));
+  return static_cast<uint32_t>(spec->min);
+}
+
+std::vector<IpPrefix> read_prefixes(const AttributeValue* value, std::vector<Error>& errors) {
+  std::vector<IpPrefix> out;
+  if (value == nullptr) return out;
+  if (auto status = check_attribute("lans", *value, kAtNode); !status) {
+    errors.push_back(status.error());
+    return out;
+  }
+  for (const auto& text : value->strings()) out.push_back(*parse_prefix(text));
+  std::ranges::sort(out);
+  out.erase(std::ranges::unique(out).begin(), out.end());
+  return out;
+}
+
+/// `endpoint`, else `node_hostname` unless that is Towalink's "localhost", which means that nobody knows.
+std::optional<HostPort> read_outside(const MeshState& state, const Site* site, NodeIntent& out) {
+  auto name = "endpoint";
+  const AttributeValue* value = find_effective(state, site, out.node, name);
+  if (value == nullptr) value = find_effective(state, site, out.node, name = "node_hostname");
+  if (value == nullptr) return std::nullopt;
+  if (value->text() != nullptr && (*value->text() == "none" || *value->text() == "localhost")) return std::nullopt;
+  auto parsed = parse_host_port(value->text() == nullptr ? "" : *value->text());
+  if (!parsed) {
+    out.errors.push_back(invalid(std::string(name) + " of " + who(*out.node) + ": " + parsed.error().message,
+                                 parsed.error().fix));
+    return std::nullopt;
+  }
+  if (!parsed->port) parsed->port = static_cast<uint16_t>(out.port_base);
+  return *parsed;
+}
+
+void read_peer_keepalives(const Attributes& attributes, NodeIntent& out) {
+  constexpr std::string_view kPrefix = "wg_links.", kSuffix = ".wg_peer_keepalive";
+  for (auto at = attributes.lower_bound(kPrefix); at != attributes.end() && at->first.starts_with(kPrefix); ++at) {
+    if (!at->first.ends_with(kSuffix)) continue;
+    uint32_t peer = 0;
+    const char* begin = at->first.data() + kPrefix.size();
+    const char* end = at->first.data() + at->first.size() - kSuffix.size();
+    if (begin >= end || std::from_chars(begin, end, peer).ptr != end) continue;
+    out.peer_keepalive[NodeId(peer)] = static_cast<uint16_t>(read_number(&at->second.value, at->first, out.errors));
+  }
+}
+
+/// net + id, inside the network and, for IPv4, below its broadcast address.
+std::optional<IpAddress> numbered(const IpPrefix& network, NodeId node) {
+  IpAddress address = network.address.plus(node.value());
+  if (!network.contains(address)) return std::nullopt;
+  if (!network.v6() && !network.contains(address.plus(1))) return std::nullopt;
+  return address;
+}
+
+/// The smallest network around `network` that has room for `node`, as a proposal.
+std::string roomier(IpPrefix network, NodeId node) {
+  while (network.length > 8 && !numbered(network.network(), node)) --network.length;
+  return to_text(network.network());
+}
+
+}  // namespace
+
+Intent::Intent(const MeshState& state) : state_(state) {
+  read_networks();
+  nodes_.reserve(state.nodes.size());
+  for (const auto& [id, node] : state.nodes) read_node(*node);
+  find_shared_endpoints();
+  for (const auto& node : nodes_) accepted_.insert(accepted_.end(), node.lans.begin(), node.lans.end());
+  accepted_.push_back(networks_.loopback4);
+  accepted_.push_back(networks_.loopback6);
+  std::ranges::sort(accepted_);
+  accepted_.erase(std::ranges::unique(accepted_).begin(), accepted_.end());
+}
+
+std::optional<size_t> Intent::find(NodeId node) const {
+  auto at = std::ranges::lower_bound(nodes_, node, {}, [](const NodeIntent& n) { return n.node->id; });
+  if (at == nodes_.end() || at->node->id != node) return std::nullopt;
+  return static_cast<size_t>(at - nodes_.begin());
+}
+
+void Intent::read_networks() {
+  auto network = [&](std::string_view name, const std::string& genesis) {
+    const AttributeValue* set = find_effective(state_, nullptr, nullptr, name);
+    AttributeValue value = set == nullptr ? AttributeValue(genesis) : *set;
+    if (auto status = check_attribute(name, value, kAtGlobal); !status) {
+      errors_.push_back(status.error());
+      return IpPrefix{};
+    }
+    return *parse_prefix(*value.text());
+  };
+  const CreateLog& genesis = state_.genesis;
+  networks_.loopback4 = network("loopbacknet_ipv4", genesis.loopbacknet_ipv4);
+  networks_.loopback6 = network("loopbacknet_ipv6", genesis.loopbacknet_ipv6);
+  networks_.transfer4 = network("internode_transfernet_ipv4", genesis.transfernet_ipv4);
+  networks_.transfer6 = network("internode_transfernet_ipv6", genesis.transfernet_ipv6);
+  const AttributeValue* base = find_effective(state_, nullptr, nullptr, "bgp_as_base");
+  AttributeValue as_base = base == nullptr ? AttributeValue(genesis.bgp_as_base) : *base;
+  networks_.as_base = read_number(&as_base, "bgp_as_base", errors_);
+  const AttributeValue* seed = find_effective(state_, nullptr, nullptr, "topology_seed");
+  if (seed != nullptr && seed->number() != nullptr) topology_seed_ = static_cast<uint64_t>(*seed->number());
+}
+
+void Intent::read_node(const Node& node) {
+  NodeIntent out;
+  out.node = &node;
+  auto at = state_.sites.find(node.site);
+  const Site* site = at == state_.sites.end() ? nullptr : &*at->second;
+  auto value = [&](std::string_view name) { return find_effective(state_, site, &node, name); };
+  auto number = [&](std::string_view name) { return read_number(value(name), name, out.errors); };
+  for (const auto& group : value("groups")->strings()) {
+    auto known = group_numbers_.find(group);
+    if (known == group_numbers_.end())
+      known = group_numbers_.emplace(group, static_cast<uint32_t>(group_numbers_.size())).first;
+    out.groups.push_back(known->second);
+  }
+  std::ranges::sort(out.groups);
+  out.port_base = number("wg_listenport_base");
+  out.uplinks = number("uplinks");
+  out.mtu = static_cast<uint16_t>(number("wg_mtu"));
+  out.keepalive = static_cast<uint16_t>(number("wg_keepalive"));
+  out.bfd_interval_ms = number("bfd_interval_ms");
+  out.bfd_multiplier = number("bfd_multiplier");
+  out.lans = read_prefixes(value("lans"), out.errors);
+  out.outside = read_outside(state_, site, out);
+  read_peer_keepalives(state_.global, out);
+  if (site != nullptr) read_peer_keepalives(site->attributes, out);
+  read_peer_keepalives(node.attributes, out);
+  read_addresses(out);
+  nodes_.push_back(std::move(out));
+}
+
+void Intent::read_addresses(NodeIntent& out) const {
+  if (!errors_.empty()) return;
+  const Node& node = *out.node;
+  auto address = [&](const IpPrefix& network, std::string_view name) {
+    auto found = numbered(network, node.id);
+    if (!found)
+      out.errors.push_back(invalid("number of " + who(node) + " is outside " + std::string(name) + " " + to_text(network),
+                                   "set global " + std::string(name) + " " + roomier(network, node.id)));
+    return found.value_or(IpAddress{});
+  };
+  out.loopback4 = address(networks_.loopback4, "loopbacknet_ipv4");
+  out.loopback6 = address(networks_.loopback6, "loopbacknet_ipv6");
+  out.link_local = address(networks_.transfer6, "internode_transfernet_ipv6");
+  int64_t as_number = networks_.as_base + node.id.value();
+  if (!is_private_as(as_number))
+    out.errors.push_back(invalid("AS number " + std::to_string(as_number) + " of " + who(node) +
+                                     " (bgp_as_base + number) is not a private one",
+                                 "set global bgp_as_base " + std::to_string(kPrivateAs32First)));
+  out.as_number = static_cast<uint32_t>(as_number);
+}
+
+void Intent::find_shared_endpoints() {
+  std::map<std::pair<std::string_view, uint16_t>, NodeIntent*> first;
+  for (auto& node : nodes_) {
+    if (!node.outside) continue;
+    auto [at, inserted] = first.emplace(std::pair(std::string_view(node.outside->host), *node.outside->port), &node);
+    if (inserted) continue;
+    const Node &one = *at->second->node, &two = *node.node;
+    std::string where = host_port_text(node.outside->host, *node.outside->port);
+    Error error = invalid(who(one) + " and " + who(two) + " have the same endpoint " + where,
+                          "set node " + two.fullname() + " endpoint to another host, or with another port base");
+    at->second->errors.push_back(error);
+    node.errors.push_back(error);
+  }
+}
+
+Result<uint16_t> link_port(uint32_t base, NodeId peer, const Node& owner) {
+  uint64_t port = uint64_t{base} + peer.value();
+  if (peer.value() > kPortNumberMax)
+    return fail(Errc::invalid, "number " + std::to_string(peer.value()) + " has no port: numbers end at " +
+                                   std::to_string(kPortNumberMax), "remove the node");
+  if (port > 65'535)
+    return fail(Errc::invalid,
+                "port " + std::to_string(port) + " of " + who(owner) + " for node " + std::to_string(peer.value()) +
+                    " (wg_listenport_base or the endpoint's port + number) is above 65535",
+                "set node " + owner.fullname() + " wg_listenport_base to at most " +
+                    std::to_string(65'535 - kPortNumberMax) + ", and the endpoint's port likewise");
+  return static_cast<uint16_t>(port);
+}
+
+}  // namespace mesh

@@ -1,0 +1,94 @@
+#include "eventstore/model/overlay.h"
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <tuple>
+
+namespace mesh {
+
+namespace {
+
+constexpr uint16_t kLaneDistance = 16'384;
+
+struct Pair {
+  uint32_t own = 0;
+  KeyGeneration peer;
+};
+
+/// The pair of generations for each lane; nothing where there is none.
+std::array<std::optional<Pair>, 2> choose_lanes(const Overlay& overlay, NodeId peer, const PeerOverlay& keys) {
+  std::array<std::optional<Pair>, 2> out;
+  bool own_is_lower = overlay.node < peer;
+  auto rank = [&](const Pair& pair) {
+    return std::tuple(uint64_t{pair.own} + pair.peer.generation, own_is_lower ? pair.own : pair.peer.generation);
+  };
+  for (uint32_t own : overlay.generations) {
+    for (const auto& key : keys.keys) {
+      Pair pair{own, key};
+      auto& lane = out[(own + key.generation) % 2];
+      if (!lane || rank(pair) > rank(*lane)) lane = pair;
+    }
+  }
+  return out;
+}
+
+Tunnel make_tunnel(const LinkConfig& link, const Pair& pair, unsigned lane, uint64_t psk_epoch) {
+  Tunnel out;
+  out.name = "tlwg_" + std::to_string(link.peer.value()) + (lane == 1 ? "b" : "");
+  out.peer = link.peer;
+  out.listen_port = lane_port(link.listen_port, lane);
+  out.mtu = link.mtu;
+  out.address = link.address;
+  out.peer_address = link.peer_address;
+  out.own_generation = pair.own;
+  out.peer_key = pair.peer.key;
+  out.psk_epoch = psk_epoch;
+  out.endpoint_host = link.endpoint_host;
+  out.endpoint_port = link.endpoint_host.empty() ? 0 : lane_port(link.endpoint_port, lane);
+  out.keepalive = link.keepalive;
+  return out;
+}
+
+}  // namespace
+
+Overlay make_overlay(const MeshState& state, NodeId node) {
+  Overlay out;
+  out.log = state.log;
+  out.node = node;
+  out.revoked = true;
+  for (const auto& [id, other] : state.nodes) {
+    out.sequence = std::max(out.sequence, other->enrolled_at);
+    if (id == node) {
+      out.revoked = other->enrolment == Enrolment::revoked;
+      for (const auto& key : other->keys) out.generations.push_back(key.generation);
+    } else if (other->enrolment == Enrolment::enrolled && !other->keys.empty()) {
+      out.peers[id].keys = other->keys;
+    }
+  }
+  for (const auto& [id, other] : state.removed_nodes) out.sequence = std::max(out.sequence, other->enrolled_at);
+  return out;
+}
+
+uint16_t lane_port(uint16_t port, unsigned lane) {
+  if (lane == 0) return port;
+  return static_cast<uint16_t>(port >= 2 * kLaneDistance ? port - kLaneDistance : port + kLaneDistance);
+}
+
+Desired bind(const NodeConfig& config, const Overlay& overlay) {
+  Desired out;
+  for (const auto& link : config.links) {
+    auto peer = overlay.peers.find(link.peer);
+    if (overlay.revoked || peer == overlay.peers.end()) continue;
+    auto lanes = choose_lanes(overlay, link.peer, peer->second);
+    for (unsigned lane = 0; lane < lanes.size(); ++lane)
+      if (lanes[lane]) out.tunnels.push_back(make_tunnel(link, *lanes[lane], lane, peer->second.psk_epoch));
+  }
+  std::ranges::sort(out.tunnels, {}, &Tunnel::name);
+  out.loopbacks = {config.loopback4, config.loopback6};
+  out.sysctls = config.sysctls;
+  out.bird = render_bird(config, out.tunnels);
+  return out;
+}
+
+}  // namespace mesh

@@ -1,0 +1,157 @@
+#include "eventstore/model/plan.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
+
+namespace mesh {
+
+namespace {
+
+bool endpoint_differs(const ObservedTunnel& is, const Tunnel& wanted) {
+  if (wanted.endpoint_host.empty()) return false;
+  std::string text = host_port_text(wanted.endpoint_host, wanted.endpoint_port);
+  if (!is.configured_endpoint.empty()) return is.configured_endpoint != text;
+  bool is_name = !parse_address(wanted.endpoint_host).has_value();
+  return is.endpoint.empty() || (!is_name && is.endpoint != text);
+}
+
+/// What differs between an interface and what it shall be, for people; empty = nothing.
+std::string differences(const ObservedTunnel& is, const Tunnel& wanted, const WireGuardKey& own_key) {
+  std::vector<std::string_view> out;
+  if (is.own_key != own_key) out.push_back("own key");
+  if (is.listen_port != wanted.listen_port) out.push_back("listen port");
+  if (is.peer_key != wanted.peer_key) out.push_back("peer key");
+  if (!is.psk_matches) out.push_back("pre-shared key");
+  if (!is.allowed_ips_match) out.push_back("allowed addresses");
+  if (endpoint_differs(is, wanted)) out.push_back("peer endpoint");
+  if (is.keepalive != wanted.keepalive) out.push_back("keepalive");
+  if (is.mtu != wanted.mtu) out.push_back("mtu");
+  if (is.addresses != std::vector{IpPrefix{wanted.address, 64}}) out.push_back("address");
+  if (!is.up) out.push_back("link down");
+  return fmt::format("{}", fmt::join(out, ", "));
+}
+
+/// Orders the steps on tunnels so that a UDP port is free when the next tunnel takes it.
+class TunnelPlan {
+ public:
+  TunnelPlan(const Observed& observed, const Desired& desired, const std::map<uint32_t, WireGuardKey>& own_keys)
+      : observed_(observed) {
+    for (const auto& [name, tunnel] : observed.tunnels) holders_[tunnel.listen_port].insert(name);
+    for (const auto& tunnel : desired.tunnels) {
+      wanted_[tunnel.name] = &tunnel;
+      auto is = observed.tunnels.find(tunnel.name);
+      auto key = own_keys.find(tunnel.own_generation);
+      if (key == own_keys.end()) continue;
+      if (is == observed.tunnels.end()) {
+        steps_[tunnel.name] = CreateTunnel{tunnel};
+      } else if (auto aspects = differences(is->second, tunnel, key->second); !aspects.empty()) {
+        steps_[tunnel.name] = UpdateTunnel{tunnel, aspects};
+      }
+    }
+  }
+
+  /// New tunnels, then changed ones, except where a port forces another order.
+  std::vector<Action> build() {
+    for (const auto& [name, step] : steps_)
+      if (std::holds_alternative<CreateTunnel>(step)) visit(name);
+    for (const auto& [name, step] : steps_) visit(name);
+    return std::move(out_);
+  }
+
+  std::vector<Action> removals() const {
+    std::vector<Action> out;
+    for (const auto& [name, tunnel] : observed_.tunnels)
+      if (!wanted_.contains(name) && !removed_.contains(name)) out.push_back(RemoveTunnel{name});
+    return out;
+  }
+
+ private:
+  enum class Mark { open, done };
+
+  void visit(const std::string& name) {
+    if (!marks_.emplace(name, Mark::open).second) return;
+    uint16_t port = wanted_.at(name)->listen_port;
+    for (const auto& holder : holders_[port])
+      if (holder != name) free_port(holder, port);
+    Action step = steps_.at(name);
+    if (auto update = std::get_if<UpdateTunnel>(&step); update != nullptr && removed_.contains(name))
+      step = CreateTunnel{update->tunnel};
+    out_.push_back(std::move(step));
+    marks_[name] = Mark::done;
+  }
+
+  /// Makes `holder` let go of `port`: by its own step first, else, when it has none or waits itself, by removal.
+  void free_port(const std::string& holder, uint16_t port) {
+    if (removed_.contains(holder)) return;
+    bool moves = steps_.contains(holder) && wanted_.at(holder)->listen_port != port;
+    if (moves && !marks_.contains(holder)) visit(holder);
+    if (moves && marks_.at(holder) == Mark::done) return;
+    if (wanted_.contains(holder) && !moves) return;  // two tunnels that want one port: not ours to break
+    removed_.insert(holder);
+    out_.push_back(RemoveTunnel{holder});
+  }
+
+  const Observed& observed_;
+  std::map<uint16_t, std::set<std::string>> holders_;
+  std::map<std::string, const Tunnel*> wanted_;
+  std::map<std::string, Action> steps_;
+  std::map<std::string, Mark> marks_;
+  std::set<std::string> removed_;
+  std::vector<Action> out_;
+};
+
+void add(std::vector<Action>& out, std::vector<Action> more) {
+  out.insert(out.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+}
+
+bool same_addresses(std::vector<IpAddress> a, std::vector<IpAddress> b) {
+  std::ranges::sort(a);
+  std::ranges::sort(b);
+  return a == b;
+}
+
+}  // namespace
+
+std::vector<Action> plan(const Observed& observed, const Desired& desired,
+                         const std::map<uint32_t, WireGuardKey>& own_keys) {
+  std::vector<Action> out;
+  for (const auto& [name, value] : desired.sysctls) {
+    auto is = observed.sysctls.find(name);
+    if (is == observed.sysctls.end() || is->second != value) out.push_back(SetSysctl{name, value});
+  }
+  if (!same_addresses(observed.loopbacks, desired.loopbacks)) out.push_back(SetLoopbacks{desired.loopbacks});
+  TunnelPlan tunnels(observed, desired, own_keys);
+  add(out, tunnels.build());
+  if (!observed.bird_running || observed.bird != desired.bird)
+    out.push_back(ConfigureBird{desired.bird, !observed.bird_running});
+  add(out, tunnels.removals());
+  return out;
+}
+
+std::string to_text(const Action& action) {
+  struct Texts {
+    std::string operator()(const SetSysctl& a) const { return fmt::format("sysctl {} = {}", a.name, a.value); }
+    std::string operator()(const SetLoopbacks& a) const {
+      std::vector<std::string> texts;
+      for (const auto& address : a.addresses) texts.push_back(mesh::to_text(address));
+      return fmt::format("loopbacks: {}", fmt::join(texts, ", "));
+    }
+    std::string operator()(const CreateTunnel& a) const {
+      return fmt::format("tunnel {}: create, port {}", a.tunnel.name, a.tunnel.listen_port);
+    }
+    std::string operator()(const UpdateTunnel& a) const {
+      return fmt::format("tunnel {}: set {}", a.tunnel.name, a.aspects);
+    }
+    std::string operator()(const ConfigureBird& a) const {
+      return fmt::format("bird: {} with {} lines", a.start ? "start" : "configure",
+                         std::ranges::count(a.text, '\n'));
+    }
+    std::string operator()(const RemoveTunnel& a) const { return fmt::format("tunnel {}: remove", a.name); }
+  };
+  return std::visit(Texts{}, action);
+}
+
+}  // namespace mesh
