@@ -24,6 +24,7 @@ using std::chrono::milliseconds;
 constexpr int kEvents = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_CLOSED | ZMQ_EVENT_DISCONNECTED |
                         ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
                         ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL;
+constexpr int kNeverMs = 24 * 3'600'000;
 constexpr size_t kDrainFrames = 4'096;
 constexpr size_t kDrainBytes = 64 * 1024 * 1024;
 
@@ -96,8 +97,9 @@ void BusClient::Impl::configure() {
   socket.set(zmq::sockopt::heartbeat_ivl, options.heartbeat_ms);
   socket.set(zmq::sockopt::heartbeat_timeout, options.heartbeat_timeout_ms);
   socket.set(zmq::sockopt::sndhwm, options.queue_max);
-  socket.set(zmq::sockopt::reconnect_ivl, -1);  // each attempt is a socket of its own
-  socket.set(zmq::sockopt::immediate, true);
+  // Each attempt is a socket of its own, so libzmq's reconnecting must never come to act. Neither -1 nor
+  // ZMQ_IMMEDIATE, though: both throw away what was received and not yet read when a connection ends (4.3.4).
+  socket.set(zmq::sockopt::reconnect_ivl, kNeverMs);
   socket.set(zmq::sockopt::linger, 0);
 }
 

@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <set>
+#include <map>
 #include <zmq.hpp>
 
 #include "broker/bus/socket.h"
@@ -113,14 +113,15 @@ struct Router::Impl {
   zmq::socket_t router{context, zmq::socket_type::router};
   zmq::socket_t monitor;
   std::string bound;
-  std::set<int> connections;  // descriptors that libzmq accepted and has not closed
+  std::map<int, Clock::time_point> connections;  // descriptors that libzmq accepted and has not closed
+  int source = -1;                               // the descriptor that the last frame came over
   Clock::time_point next_check{};
 
   void configure(const BoxSecret& secret);
   void on_report(const MonitorEvent& report, ServerStats& stats);
   void judge(ZapRequest request, ServerStats& stats);
   void cut(int fd, ServerStats& stats);
-  void cut_talkative(ServerStats& stats);
+  void cut_exceeding(ServerStats& stats);
 };
 
 void Router::Impl::configure(const BoxSecret& secret) {
@@ -174,7 +175,7 @@ void Router::Impl::on_report(const MonitorEvent& report, ServerStats& stats) {
   if (report.event == ZMQ_EVENT_DISCONNECTED) {
     connections.erase(fd);
   } else if (report.event == ZMQ_EVENT_ACCEPTED) {
-    connections.insert(fd);
+    connections[fd] = Clock::now();
     if (connections.size() > options.connections_max) cut(fd, stats);
   }
 }
@@ -185,13 +186,16 @@ void Router::Impl::cut(int fd, ServerStats& stats) {
   ++stats.cut;
 }
 
-void Router::Impl::cut_talkative(ServerStats& stats) {
+void Router::Impl::cut_exceeding(ServerStats& stats) {
   const auto now = Clock::now();
-  if (options.bytes_per_connection == 0 || now < next_check) return;
+  if (!options.enrolment || now < next_check) return;
   next_check = now + kCheckEvery;
-  for (int fd : std::vector<int>(connections.begin(), connections.end())) {
-    if (bytes_received(fd) > options.bytes_per_connection) cut(fd, stats);
+  std::vector<int> over;
+  for (const auto& [fd, accepted] : connections) {
+    const bool old = now - accepted > std::chrono::milliseconds(options.connection_ms);
+    if (old || bytes_received(fd) > options.bytes_per_connection) over.push_back(fd);
   }
+  for (int fd : over) cut(fd, stats);
 }
 
 void Router::Impl::judge(ZapRequest request, ServerStats& stats) {
@@ -205,7 +209,7 @@ void Router::Impl::judge(ZapRequest request, ServerStats& stats) {
 void Router::serve(ServerStats& stats) {
   while (auto request = next_zap(impl_->zap)) impl_->judge(std::move(*request), stats);
   while (auto report = next_event(impl_->monitor)) impl_->on_report(*report, stats);
-  impl_->cut_talkative(stats);
+  impl_->cut_exceeding(stats);
 }
 
 bool Router::receive(std::vector<Incoming>& out, ServerStats& stats) {
@@ -220,13 +224,19 @@ bool Router::receive(std::vector<Incoming>& out, ServerStats& stats) {
   }
   auto connection = connection_of(routing);
   auto user = user_of(frame);
+  impl_->source = zmq_msg_get(frame.handle(), ZMQ_SRCFD);
   if (!single || !connection || !user) {
     ++stats.dropped_strange;
+    cut_source(stats);
     return true;
   }
   const auto* data = frame.data<uint8_t>();
   out.push_back({{*user, *connection, impl_->options.enrolment}, Bytes(data, data + frame.size())});
   return true;
+}
+
+void Router::cut_source(ServerStats& stats) {
+  if (impl_->connections.contains(impl_->source)) impl_->cut(impl_->source, stats);
 }
 
 Status Router::send(uint32_t connection, zmq::message_t& frame) {

@@ -121,7 +121,6 @@ Status BusServer::open_enrolment(const BoxSecret& secret, EnrolmentOptions optio
   auto router = Router::open(secret, {.endpoint = options.endpoint,
                                       .frame_max = kEnrolFrameBytesMax,
                                       .connections_max = options.connections_max,
-                                      .bytes_per_connection = options.bytes_per_connection,
                                       .handshake_ms = kEnrolHandshakeMs,
                                       .backlog = static_cast<int>(options.connections_max),
                                       .heartbeat_ms = kEnrolHeartbeatMs,
@@ -130,6 +129,8 @@ Status BusServer::open_enrolment(const BoxSecret& secret, EnrolmentOptions optio
                                       .receive_queue_max = kEnrolReceiveQueue,
                                       .linger_ms = impl_->options.linger_ms,
                                       .enrolment = true,
+                                      .bytes_per_connection = options.bytes_per_connection,
+                                      .connection_ms = options.connection_ms,
                                       .verdict = [bucket = strangers.get()](const BoxKey&) {
                                         return bucket->take(Clock::now()) ? Verdict::admit : Verdict::later;
                                       }});
@@ -189,6 +190,7 @@ void BusServer::Impl::drain(Router& router, Bucket* limit, std::vector<Incoming>
     if (!muted.empty() && muted.contains(out.back().session.user)) {
       out.pop_back();
       ++stats.dropped_muted;
+      router.cut_source(stats);
     } else {
       ++stats.frames_in;
     }

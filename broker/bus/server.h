@@ -44,17 +44,18 @@ struct ServerOptions {
 };
 
 struct EnrolmentOptions {
-  std::string endpoint;  // "tcp://*:7401"
+  std::string endpoint;         // "tcp://*:7401"
   size_t connections_max = kEnrolConnectionsMax;
   size_t bytes_per_connection = kEnrolConnectionBytesMax;
-  int per_second = 100;  // handshakes, and frames, of all strangers together; bursts of twice as much
+  int connection_ms = 300'000;  // then it is cut, so that nobody keeps the others out; who waits returns
+  int per_second = 50;          // handshakes, and frames, of all strangers together; bursts of twice as much
 };
 
 /// Counters since the start.
 struct ServerStats {
   uint64_t admitted = 0;        // handshakes
   uint64_t refused = 0;         // handshakes: key not admitted, or too many strangers
-  uint64_t cut = 0;             // connections over a limit of number or bytes
+  uint64_t cut = 0;             // connections: over a limit, muted, or strange
   uint64_t frames_in = 0;
   uint64_t frames_out = 0;
   uint64_t dropped_muted = 0;   // frames of muted keys, in and out
@@ -90,8 +91,9 @@ class BusServer {
   Status send(const SessionId& session, const std::shared_ptr<const Bytes>& frame);
   Status send(const SessionId& session, Bytes frame);
 
-  /// From now on nothing comes from `user` and nothing goes to it; libzmq cannot disconnect a peer.
-  /// Ends when `admits` agrees to a new connection of the same key.
+  /// From now on nothing comes from `user` and nothing goes to it. libzmq cannot disconnect a peer, but its connections
+  /// are cut as soon as they send something, and then it hears that it is refused. Ends when `admits`
+  /// agrees to a new connection of the same key.
   void mute(const BoxKey& user);
 
   /// Makes poll() return. Any thread.

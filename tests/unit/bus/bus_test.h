@@ -9,6 +9,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "broker/bus/client.h"
@@ -37,6 +38,23 @@ struct Peer {
     }
     return out;
   }
+};
+
+/// Polls a server in a thread of its own, for tests whose own thread waits.
+class Answering {
+ public:
+  explicit Answering(BusServer& server)
+      : server_(server), thread_([this](std::stop_token stop) {
+          while (!stop.stop_requested()) (void)server_.poll(-1);
+        }) {}
+  ~Answering() {
+    thread_.request_stop();
+    server_.wake();
+  }
+
+ private:
+  BusServer& server_;
+  std::jthread thread_;
 };
 
 class Loopback : public ::testing::Test {
