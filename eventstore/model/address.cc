@@ -1,7 +1,5 @@
 #include "eventstore/model/address.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <charconv>
 #include <vector>
@@ -10,7 +8,7 @@ namespace mesh {
 
 namespace {
 
-constexpr size_t kHostBytesMax = 253;   // RFC 1035
+constexpr size_t kHostBytesMax = 253;  // RFC 1035
 constexpr size_t kLabelBytesMax = 63;
 
 void append_hex(std::string& out, unsigned value) {
@@ -68,10 +66,11 @@ std::string v6_text(const std::array<uint8_t, 16>& bytes) {
 
 bool is_host_label(std::string_view label) {
   auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
   };
-  return !label.empty() && label.size() <= kLabelBytesMax && label.front() != '-' && label.back() != '-' &&
-         std::ranges::all_of(label, allowed);
+  return !label.empty() && label.size() <= kLabelBytesMax && label.front() != '-' &&
+         label.back() != '-' && std::ranges::all_of(label, allowed);
 }
 
 /// A DNS name. One that ends in a number is none: it is a mistyped address (RFC 3696, 2).
@@ -87,11 +86,69 @@ bool is_host_name(std::string_view text) {
   return !std::ranges::all_of(label, [](char c) { return c >= '0' && c <= '9'; });
 }
 
-std::optional<uint16_t> parse_port(std::string_view text) {
+/// A number of at most `digits` digits that is all of `text`; without leading zeros when decimal.
+std::optional<unsigned> read_number(std::string_view text, int base, size_t digits) {
   unsigned value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || value == 0 || value > 65535) return std::nullopt;
-  return static_cast<uint16_t>(value);
+  if (text.empty() || text.size() > digits) return std::nullopt;
+  if (base == 10 && text.size() > 1 && text.front() == '0') return std::nullopt;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+bool read_v4(std::string_view text, uint8_t* out) {
+  for (int i = 0; i < 4; ++i) {
+    size_t end = i < 3 ? text.find('.') : text.size();
+    if (end == std::string_view::npos) return false;
+    auto value = read_number(text.substr(0, end), 10, 3);
+    if (!value || *value > 255) return false;
+    out[i] = static_cast<uint8_t>(*value);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return true;
+}
+
+/// The groups of one side of "::", as bytes; at the end an IPv4 address may stand for the last two.
+std::optional<std::vector<uint8_t>> read_groups(std::string_view text, bool v4_may_end) {
+  std::vector<uint8_t> out;
+  while (!text.empty()) {
+    size_t end = std::min(text.find(':'), text.size());
+    std::string_view group = text.substr(0, end);
+    bool last = end == text.size();
+    if (last && v4_may_end && group.contains('.')) {
+      uint8_t v4[4];
+      if (!read_v4(group, v4)) return std::nullopt;
+      out.insert(out.end(), v4, v4 + 4);
+    } else {
+      auto value = read_number(group, 16, 4);
+      if (!value) return std::nullopt;
+      out.push_back(static_cast<uint8_t>(*value >> 8));
+      out.push_back(static_cast<uint8_t>(*value));
+    }
+    if (!last && end + 1 == text.size()) return std::nullopt;  // a colon at the end
+    text.remove_prefix(last ? end : end + 1);
+  }
+  return out;
+}
+
+/// RFC 4291, 2.2; no zone.
+bool read_v6(std::string_view text, std::array<uint8_t, 16>& out) {
+  size_t gap = text.find("::");
+  bool whole = gap == std::string_view::npos;
+  auto front = read_groups(text.substr(0, gap), whole);
+  auto back = whole ? std::vector<uint8_t>() : read_groups(text.substr(gap + 2), true);
+  if (!front || !back || front->size() > out.size()) return false;
+  size_t groups = front->size() + back->size();
+  if (whole ? groups != out.size() : groups + 2 > out.size()) return false;
+  std::ranges::copy(*front, out.begin());
+  std::ranges::copy(*back, out.end() - static_cast<std::ptrdiff_t>(back->size()));
+  return true;
+}
+
+std::optional<uint16_t> parse_port(std::string_view text) {
+  auto value = read_number(text, 10, 5);
+  if (!value || *value == 0 || *value > 65535) return std::nullopt;
+  return static_cast<uint16_t>(*value);
 }
 
 }  // namespace
@@ -128,10 +185,8 @@ bool IpPrefix::overlaps(const IpPrefix& other) const {
 Result<IpAddress> parse_address(std::string_view text) {
   IpAddress out;
   out.v6 = text.find(':') != std::string_view::npos;
-  std::string copy(text);
-  if (text.find('\0') != std::string_view::npos ||
-      inet_pton(out.v6 ? AF_INET6 : AF_INET, copy.c_str(), out.bytes.data()) != 1)
-    return fail(Errc::invalid, "\"" + copy + "\" is not an IP address");
+  if (!(out.v6 ? read_v6(text, out.bytes) : read_v4(text, out.bytes.data())))
+    return fail(Errc::invalid, "\"" + std::string(text) + "\" is not an IP address");
   return out;
 }
 
@@ -143,12 +198,11 @@ Result<IpPrefix> parse_prefix(std::string_view text) {
                 "write it as 10.2.0.0/24 or 2001:db8:2::/64");
   IpPrefix out{*address, address->bits()};
   if (slash == std::string_view::npos) return out;
-  std::string_view digits = text.substr(slash + 1);
-  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), out.length);
-  if (error != std::errc() || end != digits.data() + digits.size() || out.length > address->bits() ||
-      (digits.size() > 1 && digits.front() == '0'))
+  auto length = read_number(text.substr(slash + 1), 10, 3);
+  if (!length || *length > address->bits())
     return fail(Errc::invalid, "\"" + std::string(text) + "\" has no valid prefix length",
                 "the length is a number from 0 to " + std::to_string(address->bits()));
+  out.length = *length;
   return out;
 }
 
@@ -175,12 +229,13 @@ bool is_link_local(const IpPrefix& prefix) {
 bool is_unicast(const IpPrefix& prefix) {
   static const std::vector<IpPrefix> kOthers = [] {
     std::vector<IpPrefix> out;
-    for (auto text : {"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4", "::/127",
-                      "fe80::/10", "ff00::/8"})
+    for (auto text : {"0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4",
+                      "::/127", "fe80::/10", "ff00::/8"})
       out.push_back(*parse_prefix(text));
     return out;
   }();
-  return std::ranges::none_of(kOthers, [&](const IpPrefix& other) { return other.overlaps(prefix); });
+  return std::ranges::none_of(kOthers,
+                              [&](const IpPrefix& other) { return other.overlaps(prefix); });
 }
 
 Result<HostPort> parse_host_port(std::string_view text) {
@@ -206,7 +261,8 @@ Result<HostPort> parse_host_port(std::string_view text) {
     has_port = true;
   }
   auto address = parse_address(host);
-  if (text.starts_with('[') && (!address || !address->v6)) return wrong("no IPv6 address in the brackets");
+  if (text.starts_with('[') && (!address || !address->v6))
+    return wrong("no IPv6 address in the brackets");
   if (!address && !is_host_name(host)) return wrong("no host name or address");
   out.host = address ? to_text(*address) : std::string(host);
   if (!has_port) return out;

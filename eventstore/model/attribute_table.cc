@@ -17,7 +17,8 @@ using enum Effect;
 
 constexpr uint8_t kSiteOrNode = kAtSite | kAtNode;
 
-// "<peer>" stands for a node's number. A name with "_ipv4" or "_ipv6" in it fixes the family of its prefix.
+// "<peer>" stands for a node's number. A name with "_ipv4" or "_ipv6" in it fixes the family of its
+// prefix.
 constexpr std::array kTable = {
     AttributeSpec{"bfd_interval_ms", integer, 10, 60'000, "300", kAnywhere, hot,
                   "Milliseconds between BFD packets; both ends use the larger value"},
@@ -25,9 +26,10 @@ constexpr std::array kTable = {
                   "Lost BFD packets until a link counts as down; both ends use the larger value"},
     AttributeSpec{"bgp_as_base", integer, 64'501, 4'294'967'283, "", kAtGlobal, session_reset,
                   "AS number of a node = this + its number; private ranges only"},
-    AttributeSpec{"endpoint", endpoint, 0, 0, "", kSiteOrNode, session_reset,
-                  "Where peers dial, host or host:PORT with PORT as the outside view of wg_listenport_base; "
-                  "none = behind NAT"},
+    AttributeSpec{
+        "endpoint", endpoint, 0, 0, "", kSiteOrNode, session_reset,
+        "Where peers dial, host or host:PORT with PORT as the outside view of wg_listenport_base; "
+        "none = behind NAT"},
     AttributeSpec{"groups", text_list, 0, 0, "[\"default\"]", kAnywhere, hot,
                   "Two nodes are linked when they share a group"},
     AttributeSpec{"internode_transfernet_ipv4", prefix, 1, 30, "", kAtGlobal, none,
@@ -63,7 +65,8 @@ bool is_number(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
 }
 
-/// `name` with its numeric labels replaced, as the table writes it; `number` is the last one replaced.
+/// `name` with its numeric labels replaced, as the table writes it; `number` is the last one
+/// replaced.
 std::string generic_name(std::string_view name, std::string* number) {
   std::string out;
   for (size_t begin = 0; begin <= name.size();) {
@@ -91,11 +94,14 @@ std::vector<std::string> words_of(std::string_view name) {
 }
 
 bool secret_like(std::string_view name) {
-  static constexpr std::string_view kWords[] = {"password", "passwd",     "passphrase", "secret",       "secrets",
-                                                "psk",      "privatekey", "privkey",    "presharedkey", "preshared",
-                                                "token",    "apikey"};
-  static constexpr std::pair<std::string_view, std::string_view> kPairs[] = {
-      {"private", "key"}, {"wg", "private"}, {"api", "key"}, {"recovery", "key"}, {"config", "key"}};
+  static constexpr std::string_view kWords[] = {
+      "password",   "passwd",  "passphrase",   "secret",    "secrets", "psk",
+      "privatekey", "privkey", "presharedkey", "preshared", "token",   "apikey"};
+  static constexpr std::pair<std::string_view, std::string_view> kPairs[] = {{"private", "key"},
+                                                                             {"wg", "private"},
+                                                                             {"api", "key"},
+                                                                             {"recovery", "key"},
+                                                                             {"config", "key"}};
   auto words = words_of(name);
   for (size_t i = 0; i < words.size(); ++i) {
     if (std::ranges::find(kWords, words[i]) != std::end(kWords)) return true;
@@ -125,10 +131,12 @@ Status check_size(std::string_view name, const AttributeValue& value) {
   return {};
 }
 
-Status check_integer(const AttributeSpec& spec, std::string_view name, const AttributeValue& value) {
+Status check_integer(const AttributeSpec& spec, std::string_view name,
+                     const AttributeValue& value) {
   std::string range = std::to_string(spec.min) + " to " + std::to_string(spec.max);
   auto number = value.number();
-  if (number == nullptr) return wrong(name, to_text(value) + " is not a number", "a number from " + range);
+  if (number == nullptr)
+    return wrong(name, to_text(value) + " is not a number", "a number from " + range);
   if (*number < spec.min || *number > spec.max)
     return wrong(name, std::to_string(*number) + " is out of range", "a number from " + range);
   return {};
@@ -137,8 +145,9 @@ Status check_integer(const AttributeSpec& spec, std::string_view name, const Att
 Status check_groups(std::string_view name, const AttributeValue& value) {
   for (const auto& text : value.strings())
     if (text.empty() || text.size() > kNameBytesMax)
-      return wrong(name, "an item has " + std::to_string(text.size()) + " bytes",
-                   "names of 1 to " + std::to_string(kNameBytesMax) + " bytes: [\"hub\", \"default\"]");
+      return wrong(
+          name, "an item has " + std::to_string(text.size()) + " bytes",
+          "names of 1 to " + std::to_string(kNameBytesMax) + " bytes: [\"hub\", \"default\"]");
   return {};
 }
 
@@ -146,18 +155,21 @@ Result<IpPrefix> network_of(std::string_view name, const std::string& text) {
   auto prefix = parse_prefix(text);
   if (!prefix) return fail_in(name, prefix.error());
   if (prefix->has_host_bits())
-    return wrong(name, text + " has host bits set", "use the network: " + to_text(prefix->network()));
+    return wrong(name, text + " has host bits set",
+                 "use the network: " + to_text(prefix->network()));
   return prefix;
 }
 
 Status check_prefix(const AttributeSpec& spec, std::string_view name, const AttributeValue& value) {
   bool v6 = spec.name.contains("_ipv6");
   std::string example = v6 ? "fd00:1:2::/48" : "100.64.0.0/16";
-  if (value.text() == nullptr) return wrong(name, to_text(value) + " is not a network", "as in " + example);
+  if (value.text() == nullptr)
+    return wrong(name, to_text(value) + " is not a network", "as in " + example);
   auto prefix = network_of(name, *value.text());
   if (!prefix) return std::unexpected(prefix.error());
   if (prefix->v6() != v6)
-    return wrong(name, *value.text() + " is of the wrong family", std::string("an IPv") + (v6 ? "6" : "4") + " network");
+    return wrong(name, *value.text() + " is of the wrong family",
+                 std::string("an IPv") + (v6 ? "6" : "4") + " network");
   if (prefix->length < spec.min || prefix->length > spec.max)
     return wrong(name, "prefix length " + std::to_string(prefix->length) + " is out of range",
                  "a length from " + std::to_string(spec.min) + " to " + std::to_string(spec.max));
@@ -170,15 +182,18 @@ Status check_lans(std::string_view name, const AttributeValue& value) {
   for (const auto& text : value.strings()) {
     auto prefix = network_of(name, text);
     if (!prefix) return std::unexpected(prefix.error());
-    if (prefix->length == 0) return wrong(name, text + " is the default route", "name the networks themselves");
+    if (prefix->length == 0)
+      return wrong(name, text + " is the default route", "name the networks themselves");
     if (!is_unicast(*prefix))
-      return wrong(name, text + " is no network that can be routed", "not link-local, multicast, loopback or reserved");
+      return wrong(name, text + " is no network that can be routed",
+                   "not link-local, multicast, loopback or reserved");
   }
   return {};
 }
 
 Status check_host(const AttributeSpec& spec, std::string_view name, const AttributeValue& value) {
-  if (value.text() == nullptr) return wrong(name, to_text(value) + " is not a host", "a host name or an address");
+  if (value.text() == nullptr)
+    return wrong(name, to_text(value) + " is not a host", "a host name or an address");
   if (spec.type == endpoint && *value.text() == "none") return {};
   auto parsed = parse_host_port(*value.text());
   if (!parsed) return fail_in(name, parsed.error());
@@ -213,21 +228,26 @@ Status check_attribute_name(std::string_view name) {
     return fail(Errc::invalid, "attribute name has " + std::to_string(name.size()) + " bytes",
                 "1 to " + std::to_string(kAttributeNameBytesMax) + " bytes");
   auto allowed = [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-';
   };
   bool label_open = false;
   for (char c : name) {
     if (!allowed(c) && !(c == '.' && label_open))
-      return fail(Errc::invalid, is_utf8(name) ? "attribute name \"" + std::string(name) + "\" is not valid"
-                                               : "attribute name is not UTF-8",
+      return fail(Errc::invalid,
+                  is_utf8(name) ? "attribute name \"" + std::string(name) + "\" is not valid"
+                                : "attribute name is not UTF-8",
                   std::string(kForm));
     label_open = c != '.';
   }
   if (!label_open)
-    return fail(Errc::invalid, "attribute name \"" + std::string(name) + "\" ends with a dot", std::string(kForm));
+    return fail(Errc::invalid, "attribute name \"" + std::string(name) + "\" ends with a dot",
+                std::string(kForm));
   if (secret_like(name))
-    return fail(Errc::invalid, "attribute \"" + std::string(name) + "\" looks like a secret, and the log is not secret",
-                "keep secrets out of attributes");
+    return fail(
+        Errc::invalid,
+        "attribute \"" + std::string(name) + "\" looks like a secret, and the log is not secret",
+        "keep secrets out of attributes");
   return {};
 }
 
@@ -236,14 +256,20 @@ Status check_attribute(std::string_view name, const AttributeValue& value, Scope
   const AttributeSpec* spec = find_attribute(name);
   if (spec == nullptr) return {};
   if ((spec->scopes & level) == 0)
-    return wrong(name, "cannot be set at " + level_names(level), "set it at " + level_names(spec->scopes));
+    return wrong(name, "cannot be set at " + level_names(level),
+                 "set it at " + level_names(spec->scopes));
   switch (spec->type) {
-    case integer: return check_integer(*spec, name, value);
-    case text_list: return check_groups(name, value);
-    case prefix: return check_prefix(*spec, name, value);
-    case prefix_list: return check_lans(name, value);
+    case integer:
+      return check_integer(*spec, name, value);
+    case text_list:
+      return check_groups(name, value);
+    case prefix:
+      return check_prefix(*spec, name, value);
+    case prefix_list:
+      return check_lans(name, value);
     case host:
-    case endpoint: return check_host(*spec, name, value);
+    case endpoint:
+      return check_host(*spec, name, value);
   }
   return {};
 }
@@ -260,7 +286,8 @@ std::optional<std::string> suggest_attribute(std::string_view name) {
   }
   if (best == nullptr || best_distance == 0) return std::nullopt;
   std::string out(best->name);
-  if (size_t at = out.find(kPeerLabel); at != std::string::npos) out.replace(at, kPeerLabel.size(), number);
+  if (size_t at = out.find(kPeerLabel); at != std::string::npos)
+    out.replace(at, kPeerLabel.size(), number);
   return out;
 }
 
@@ -271,7 +298,8 @@ size_t edit_distance(std::string_view a, std::string_view b) {
     now[0] = i;
     for (size_t j = 1; j <= b.size(); ++j) {
       now[j] = std::min({last[j] + 1, now[j - 1] + 1, last[j - 1] + (a[i - 1] != b[j - 1])});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = std::min(now[j], before[j - 2] + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+        now[j] = std::min(now[j], before[j - 2] + 1);
     }
     std::swap(before, last);
     std::swap(last, now);

@@ -15,7 +15,8 @@ bool all_digits(std::string_view text) {
 }
 
 std::unexpected<Error> wrong(std::string_view text, std::string_view why, std::string fix = {}) {
-  return fail(Errc::invalid, "value " + std::string(text) + ": " + std::string(why), std::move(fix));
+  return fail(Errc::invalid, "value " + std::string(text) + ": " + std::string(why),
+              std::move(fix));
 }
 
 void append_utf8(std::string& out, uint32_t point) {
@@ -78,7 +79,8 @@ class Reader {
     std::string_view word = text_.substr(begin, position_ - begin);
     if (word == "true" || word == "True") return Scalar(true);
     if (word == "false" || word == "False") return Scalar(false);
-    if (word.starts_with('[') || word.starts_with('{')) return wrong(text_, "lists hold no lists and no objects");
+    if (word.starts_with('[') || word.starts_with('{'))
+      return wrong(text_, "lists hold no lists and no objects");
     int64_t number = 0;
     auto [end, error] = std::from_chars(word.data(), word.data() + word.size(), number);
     if (word.empty() || error != std::errc() || end != word.data() + word.size())
@@ -92,14 +94,31 @@ class Reader {
     if (at_end()) return false;
     char c = text_[position_++];
     switch (c) {
-      case 'n': out += '\n'; return true;
-      case 't': out += '\t'; return true;
-      case 'r': out += '\r'; return true;
-      case 'b': out += '\b'; return true;
-      case 'f': out += '\f'; return true;
-      case '"': case '\'': case '\\': case '/': out += c; return true;
-      case 'u': return unicode_escape(out);
-      default: return false;
+      case 'n':
+        out += '\n';
+        return true;
+      case 't':
+        out += '\t';
+        return true;
+      case 'r':
+        out += '\r';
+        return true;
+      case 'b':
+        out += '\b';
+        return true;
+      case 'f':
+        out += '\f';
+        return true;
+      case '"':
+      case '\'':
+      case '\\':
+      case '/':
+        out += c;
+        return true;
+      case 'u':
+        return unicode_escape(out);
+      default:
+        return false;
     }
   }
 
@@ -158,9 +177,10 @@ std::string scalar_text(const Scalar& scalar) {
 /// Whether parse_attribute_value() would read `text` as something other than this very text.
 bool needs_quotes(std::string_view text) {
   return text.empty() || text == "empty" || text == "true" || text == "false" || all_digits(text) ||
-         (text.front() == '[' && (text.back() == ']' || !text.contains(']'))) || text.front() == '{' ||
-         text.front() == '"' ||
-         std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+         (text.front() == '[' && (text.back() == ']' || !text.contains(']'))) ||
+         text.front() == '{' || text.front() == '"' || std::ranges::any_of(text, [](char c) {
+           return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+         });
 }
 
 }  // namespace
@@ -170,10 +190,12 @@ std::vector<std::string> AttributeValue::strings() const {
   if (auto items = list()) {
     for (const auto& item : *items) out.push_back(scalar_text(item));
   } else {
-    std::visit([&](const auto& value) {
-      if constexpr (!std::is_same_v<std::decay_t<decltype(value)>, std::vector<Scalar>>)
-        out.push_back(scalar_text(Scalar(value)));
-    }, data);
+    std::visit(
+        [&](const auto& value) {
+          if constexpr (!std::is_same_v<std::decay_t<decltype(value)>, std::vector<Scalar>>)
+            out.push_back(scalar_text(Scalar(value)));
+        },
+        data);
   }
   return out;
 }
@@ -185,7 +207,8 @@ Result<AttributeValue> parse_attribute_value(std::string_view text) {
   if (all_digits(text)) {
     int64_t number = 0;
     if (std::from_chars(text.data(), text.data() + text.size(), number).ec != std::errc())
-      return wrong(text, "the number does not fit 64 bits", "put it in double quotes to keep it as text");
+      return wrong(text, "the number does not fit 64 bits",
+                   "put it in double quotes to keep it as text");
     return AttributeValue(number);
   }
   if (text.starts_with('[')) {
@@ -194,7 +217,8 @@ Result<AttributeValue> parse_attribute_value(std::string_view text) {
     return AttributeValue(std::string(text));  // an endpoint: "[2001:db8::1]:51820"
   }
   if (text.starts_with('{') && text.ends_with('}'))
-    return wrong(text, "objects do not exist", "nest by dotted names: set ... wg_links.13.wg_peer_keepalive 20");
+    return wrong(text, "objects do not exist",
+                 "nest by dotted names: set ... wg_links.13.wg_peer_keepalive 20");
   if (text.size() >= 2 && text.starts_with('"') && text.ends_with('"')) {
     Reader reader(text);
     auto value = reader.quoted();

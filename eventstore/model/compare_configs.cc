@@ -19,15 +19,19 @@ class Comparison {
 
   template <class T>
   void value(Effect effect, std::string_view name, const T& before, const T& after) {
-    if (before != after) line(effect, fmt::format("~ {} {} -> {}", name, shown(before), shown(after)));
+    if (before != after)
+      line(effect, fmt::format("~ {} {} -> {}", name, shown(before), shown(after)));
   }
 
-  void prefixes(std::string_view what, const std::vector<IpPrefix>& before, const std::vector<IpPrefix>& after) {
+  void prefixes(std::string_view what, const std::vector<IpPrefix>& before,
+                const std::vector<IpPrefix>& after) {
     std::vector<IpPrefix> gone, come;
     std::ranges::set_difference(before, after, std::back_inserter(gone));
     std::ranges::set_difference(after, before, std::back_inserter(come));
-    for (const auto& prefix : come) line(Effect::hot, fmt::format("+ {} {}", what, to_text(prefix)));
-    for (const auto& prefix : gone) line(Effect::hot, fmt::format("- {} {}", what, to_text(prefix)));
+    for (const auto& prefix : come)
+      line(Effect::hot, fmt::format("+ {} {}", what, to_text(prefix)));
+    for (const auto& prefix : gone)
+      line(Effect::hot, fmt::format("- {} {}", what, to_text(prefix)));
   }
 
   void links(const std::vector<LinkConfig>& before, const std::vector<LinkConfig>& after) {
@@ -43,7 +47,8 @@ class Comparison {
     for (; old != before.end(); ++old) removed(*old);
   }
 
-  void sysctls(const std::map<std::string, std::string>& before, const std::map<std::string, std::string>& after) {
+  void sysctls(const std::map<std::string, std::string>& before,
+               const std::map<std::string, std::string>& after) {
     for (const auto& [name, value] : after) {
       auto old = before.find(name);
       if (old == before.end()) {
@@ -53,7 +58,8 @@ class Comparison {
       }
     }
     for (const auto& [name, value] : before)
-      if (!after.contains(name)) line(Effect::none, fmt::format("- sysctl {} is no longer set", name));
+      if (!after.contains(name))
+        line(Effect::none, fmt::format("- sysctl {} is no longer set", name));
   }
 
   ConfigChange take() { return std::move(out_); }
@@ -76,7 +82,8 @@ class Comparison {
     auto aspect = [&](Effect how, std::string_view name, const auto& from, const auto& to) {
       if (from == to) return;
       effect = std::max(effect, how);
-      aspects += fmt::format("{} {} {} -> {}", aspects.empty() ? "" : ",", name, shown(from), shown(to));
+      aspects +=
+          fmt::format("{} {} {} -> {}", aspects.empty() ? "" : ",", name, shown(from), shown(to));
     };
     aspect(Effect::none, "name", before.peer_name, after.peer_name);
     aspect(Effect::session_reset, "peer AS", before.peer_as, after.peer_as);
@@ -99,8 +106,9 @@ class Comparison {
 ConfigChange compare_configs(const NodeConfig* before, const NodeConfig& after) {
   Comparison out;
   if (before == nullptr) {
-    out.line(Effect::hot, fmt::format("+ first version of {}: AS {}, loopbacks {} and {}", after.fullname(),
-                                      after.as_number, to_text(after.loopback4), to_text(after.loopback6)));
+    out.line(Effect::hot,
+             fmt::format("+ first version of {}: AS {}, loopbacks {} and {}", after.fullname(),
+                         after.as_number, to_text(after.loopback4), to_text(after.loopback6)));
   } else {
     out.value(Effect::none, "rules", before->rules, after.rules);
     out.value(Effect::none, "name", before->fullname(), after.fullname());

@@ -10,9 +10,10 @@ namespace mesh {
 
 namespace {
 
-/// What every router needs. rp_filter: the kernel uses the larger of `all` and the interface's own value, so 2
-/// (loose) is the only value of `all` that no distribution's default of 1 can make strict again; strict drops
-/// packets whose way back is another tunnel. Redirects would pull traffic out of the tunnels.
+/// What every router needs. rp_filter: the kernel uses the larger of `all` and the interface's own
+/// value, so 2 (loose) is the only value of `all` that no distribution's default of 1 can make
+/// strict again; strict drops packets whose way back is another tunnel. Redirects would pull
+/// traffic out of the tunnels.
 const std::map<std::string, std::string>& base_sysctls() {
   static const std::map<std::string, std::string> kSysctls = {
       {"net.ipv4.conf.all.accept_redirects", "0"}, {"net.ipv4.conf.all.rp_filter", "2"},
@@ -91,9 +92,12 @@ class Compiler {
 
 bool covers(const Scope& scope, const Node& node) {
   switch (scope.level) {
-    case Level::global: return true;
-    case Level::site: return node.site == scope.site;
-    case Level::node: return node.id == scope.node;
+    case Level::global:
+      return true;
+    case Level::site:
+      return node.site == scope.site;
+    case Level::node:
+      return node.id == scope.node;
   }
   return false;
 }
@@ -101,9 +105,11 @@ bool covers(const Scope& scope, const Node& node) {
 void undo_attribute(MeshState& state, const Change& change) {
   Attributes* attributes = nullptr;
   if (change.scope.level == Level::global) attributes = &state.global;
-  if (auto at = state.sites.find(change.scope.site); change.scope.level == Level::site && at != state.sites.end())
+  if (auto at = state.sites.find(change.scope.site);
+      change.scope.level == Level::site && at != state.sites.end())
     attributes = &at->second.edit().attributes;
-  if (auto at = state.nodes.find(change.scope.node); change.scope.level == Level::node && at != state.nodes.end())
+  if (auto at = state.nodes.find(change.scope.node);
+      change.scope.level == Level::node && at != state.nodes.end())
     attributes = &at->second.edit().attributes;
   if (attributes == nullptr) return;
   if (change.before) {
@@ -120,15 +126,22 @@ MeshState committed_state(const MeshState& state) {
     switch (change->kind) {
       case Change::Kind::site_added:    // a site without nodes links nothing
       case Change::Kind::site_renamed:  // names link nothing, and `scope` has the new ones
-      case Change::Kind::node_renamed: break;
+      case Change::Kind::node_renamed:
+        break;
       case Change::Kind::site_removed:
-        if (auto site = out.removed_sites.extract(change->scope.site)) out.sites.insert(std::move(site));
+        if (auto site = out.removed_sites.extract(change->scope.site))
+          out.sites.insert(std::move(site));
         break;
-      case Change::Kind::node_added: out.nodes.erase(change->scope.node); break;
+      case Change::Kind::node_added:
+        out.nodes.erase(change->scope.node);
+        break;
       case Change::Kind::node_removed:
-        if (auto node = out.removed_nodes.extract(change->scope.node)) out.nodes.insert(std::move(node));
+        if (auto node = out.removed_nodes.extract(change->scope.node))
+          out.nodes.insert(std::move(node));
         break;
-      case Change::Kind::attribute: undo_attribute(out, *change); break;
+      case Change::Kind::attribute:
+        undo_attribute(out, *change);
+        break;
     }
   }
   return out;
@@ -172,11 +185,13 @@ Result<NodeConfig> compile(const MeshState& state, NodeId node) {
   Compiler compiler(state);
   auto index = compiler.intent().find(node);
   if (!index)
-    return fail(Errc::not_found, "node " + std::to_string(node.value()) + " does not exist", "list nodes all");
+    return fail(Errc::not_found, "node " + std::to_string(node.value()) + " does not exist",
+                "list nodes all");
   return compiler.compile(*index);
 }
 
-Result<Candidates> compile_candidates(const MeshState& state, const Scope& scope, bool with_neighbours) {
+Result<Candidates> compile_candidates(const MeshState& state, const Scope& scope,
+                                      bool with_neighbours) {
   Compiler compiler(state);
   std::set<NodeId> extra = with_neighbours ? neighbours(compiler, scope) : std::set<NodeId>{};
   Candidates out;
@@ -195,7 +210,8 @@ std::vector<NodeId> affected_neighbours(const MeshState& state, const Scope& sco
     if (!index) continue;
     // One that cannot be compiled is affected too: its commit will say why.
     Candidates candidates;
-    if (!add_candidate(compiler, *index, candidates) || !candidates.rows.empty()) out.push_back(node);
+    if (!add_candidate(compiler, *index, candidates) || !candidates.rows.empty())
+      out.push_back(node);
   }
   return out;
 }

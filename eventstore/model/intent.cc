@@ -9,7 +9,7 @@ namespace mesh {
 
 namespace {
 
-constexpr int64_t kPrivateAs16First = 64'512, kPrivateAs16Last = 65'534;                // RFC 6996
+constexpr int64_t kPrivateAs16First = 64'512, kPrivateAs16Last = 65'534;  // RFC 6996
 constexpr int64_t kPrivateAs32First = 4'200'000'000, kPrivateAs32Last = 4'294'967'294;
 
 bool is_private_as(int64_t number) {
@@ -17,19 +17,29 @@ bool is_private_as(int64_t number) {
          (number >= kPrivateAs32First && number <= kPrivateAs32Last);
 }
 
-std::string who(const Node& node) { return node.fullname() + " (" + std::to_string(node.id.value()) + ")"; }
+std::string who(const Node& node) {
+  return node.fullname() + " (" + std::to_string(node.id.value()) + ")";
+}
 
-Error invalid(std::string message, std::string fix) { return Error{Errc::invalid, std::move(message), std::move(fix)}; }
+Error invalid(std::string message, std::string fix) {
+  return Error{Errc::invalid, std::move(message), std::move(fix)};
+}
 
-std::string shown(const AttributeValue* value) { return value == nullptr ? "nothing" : to_text(*value); }
+std::string shown(const AttributeValue* value) {
+  return value == nullptr ? "nothing" : to_text(*value);
+}
 
-/// An integer attribute within its range. The value was checked when it was set; a state from elsewhere was not.
-uint32_t read_number(const AttributeValue* value, std::string_view name, std::vector<Error>& errors) {
+/// An integer attribute within its range. The value was checked when it was set; a state from
+/// elsewhere was not.
+uint32_t read_number(const AttributeValue* value, std::string_view name,
+                     std::vector<Error>& errors) {
   const AttributeSpec* spec = find_attribute(name);
-  if (value != nullptr && value->number() != nullptr && *value->number() >= spec->min && *value->number() <= spec->max)
+  if (value != nullptr && value->number() != nullptr && *value->number() >= spec->min &&
+      *value->number() <= spec->max)
     return static_cast<uint32_t>(*value->number());
-  errors.push_back(invalid(std::string(name) + " is " + shown(value),
-                           "set it to a number from " + std::to_string(spec->min) + " to " + std::to_string(spec->max)));
+  errors.push_back(invalid(
+      std::string(name) + " is " + shown(value),
+      "set it to a number from " + std::to_string(spec->min) + " to " + std::to_string(spec->max)));
   return static_cast<uint32_t>(spec->min);
 }
 
@@ -46,17 +56,20 @@ std::vector<IpPrefix> read_prefixes(const AttributeValue* value, std::vector<Err
   return out;
 }
 
-/// `endpoint`, else `node_hostname` unless that is Towalink's "localhost", which means that nobody knows.
+/// `endpoint`, else `node_hostname` unless that is Towalink's "localhost", which means that nobody
+/// knows.
 std::optional<HostPort> read_outside(const MeshState& state, const Site* site, NodeIntent& out) {
   auto name = "endpoint";
   const AttributeValue* value = find_effective(state, site, out.node, name);
   if (value == nullptr) value = find_effective(state, site, out.node, name = "node_hostname");
   if (value == nullptr) return std::nullopt;
-  if (value->text() != nullptr && (*value->text() == "none" || *value->text() == "localhost")) return std::nullopt;
+  if (value->text() != nullptr && (*value->text() == "none" || *value->text() == "localhost"))
+    return std::nullopt;
   auto parsed = parse_host_port(value->text() == nullptr ? "" : *value->text());
   if (!parsed) {
-    out.errors.push_back(invalid(std::string(name) + " of " + who(*out.node) + ": " + parsed.error().message,
-                                 parsed.error().fix));
+    out.errors.push_back(
+        invalid(std::string(name) + " of " + who(*out.node) + ": " + parsed.error().message,
+                parsed.error().fix));
     return std::nullopt;
   }
   if (!parsed->port) parsed->port = static_cast<uint16_t>(out.port_base);
@@ -65,13 +78,15 @@ std::optional<HostPort> read_outside(const MeshState& state, const Site* site, N
 
 void read_peer_keepalives(const Attributes& attributes, NodeIntent& out) {
   constexpr std::string_view kPrefix = "wg_links.", kSuffix = ".wg_peer_keepalive";
-  for (auto at = attributes.lower_bound(kPrefix); at != attributes.end() && at->first.starts_with(kPrefix); ++at) {
+  for (auto at = attributes.lower_bound(kPrefix);
+       at != attributes.end() && at->first.starts_with(kPrefix); ++at) {
     if (!at->first.ends_with(kSuffix)) continue;
     uint32_t peer = 0;
     const char* begin = at->first.data() + kPrefix.size();
     const char* end = at->first.data() + at->first.size() - kSuffix.size();
     if (begin >= end || std::from_chars(begin, end, peer).ptr != end) continue;
-    out.peer_keepalive[NodeId(peer)] = static_cast<uint16_t>(read_number(&at->second.value, at->first, out.errors));
+    out.peer_keepalive[NodeId(peer)] =
+        static_cast<uint16_t>(read_number(&at->second.value, at->first, out.errors));
   }
 }
 
@@ -96,7 +111,8 @@ Intent::Intent(const MeshState& state) : state_(state) {
   nodes_.reserve(state.nodes.size());
   for (const auto& [id, node] : state.nodes) read_node(*node);
   find_shared_endpoints();
-  for (const auto& node : nodes_) accepted_.insert(accepted_.end(), node.lans.begin(), node.lans.end());
+  for (const auto& node : nodes_)
+    accepted_.insert(accepted_.end(), node.lans.begin(), node.lans.end());
   accepted_.push_back(networks_.loopback4);
   accepted_.push_back(networks_.loopback6);
   std::ranges::sort(accepted_);
@@ -104,7 +120,8 @@ Intent::Intent(const MeshState& state) : state_(state) {
 }
 
 std::optional<size_t> Intent::find(NodeId node) const {
-  auto at = std::ranges::lower_bound(nodes_, node, {}, [](const NodeIntent& n) { return n.node->id; });
+  auto at =
+      std::ranges::lower_bound(nodes_, node, {}, [](const NodeIntent& n) { return n.node->id; });
   if (at == nodes_.end() || at->node->id != node) return std::nullopt;
   return static_cast<size_t>(at - nodes_.begin());
 }
@@ -128,7 +145,8 @@ void Intent::read_networks() {
   AttributeValue as_base = base == nullptr ? AttributeValue(genesis.bgp_as_base) : *base;
   networks_.as_base = read_number(&as_base, "bgp_as_base", errors_);
   const AttributeValue* seed = find_effective(state_, nullptr, nullptr, "topology_seed");
-  if (seed != nullptr && seed->number() != nullptr) topology_seed_ = static_cast<uint64_t>(*seed->number());
+  if (seed != nullptr && seed->number() != nullptr)
+    topology_seed_ = static_cast<uint64_t>(*seed->number());
 }
 
 void Intent::read_node(const Node& node) {
@@ -166,8 +184,9 @@ void Intent::read_addresses(NodeIntent& out) const {
   auto address = [&](const IpPrefix& network, std::string_view name) {
     auto found = numbered(network, node.id);
     if (!found)
-      out.errors.push_back(invalid("number of " + who(node) + " is outside " + std::string(name) + " " + to_text(network),
-                                   "set global " + std::string(name) + " " + roomier(network, node.id)));
+      out.errors.push_back(invalid(
+          "number of " + who(node) + " is outside " + std::string(name) + " " + to_text(network),
+          "set global " + std::string(name) + " " + roomier(network, node.id)));
     return found.value_or(IpAddress{});
   };
   out.loopback4 = address(networks_.loopback4, "loopbacknet_ipv4");
@@ -185,12 +204,14 @@ void Intent::find_shared_endpoints() {
   std::map<std::pair<std::string_view, uint16_t>, NodeIntent*> first;
   for (auto& node : nodes_) {
     if (!node.outside) continue;
-    auto [at, inserted] = first.emplace(std::pair(std::string_view(node.outside->host), *node.outside->port), &node);
+    auto [at, inserted] =
+        first.emplace(std::pair(std::string_view(node.outside->host), *node.outside->port), &node);
     if (inserted) continue;
     const Node &one = *at->second->node, &two = *node.node;
     std::string where = host_port_text(node.outside->host, *node.outside->port);
-    Error error = invalid(who(one) + " and " + who(two) + " have the same endpoint " + where,
-                          "set node " + two.fullname() + " endpoint to another host, or with another port base");
+    Error error = invalid(
+        who(one) + " and " + who(two) + " have the same endpoint " + where,
+        "set node " + two.fullname() + " endpoint to another host, or with another port base");
     at->second->errors.push_back(error);
     node.errors.push_back(error);
   }
@@ -199,11 +220,14 @@ void Intent::find_shared_endpoints() {
 Result<uint16_t> link_port(uint32_t base, NodeId peer, const Node& owner) {
   uint64_t port = uint64_t{base} + peer.value();
   if (peer.value() > kPortNumberMax)
-    return fail(Errc::invalid, "number " + std::to_string(peer.value()) + " has no port: numbers end at " +
-                                   std::to_string(kPortNumberMax), "remove the node");
+    return fail(Errc::invalid,
+                "number " + std::to_string(peer.value()) + " has no port: numbers end at " +
+                    std::to_string(kPortNumberMax),
+                "remove the node");
   if (port > 65'535)
     return fail(Errc::invalid,
-                "port " + std::to_string(port) + " of " + who(owner) + " for node " + std::to_string(peer.value()) +
+                "port " + std::to_string(port) + " of " + who(owner) + " for node " +
+                    std::to_string(peer.value()) +
                     " (wg_listenport_base or the endpoint's port + number) is above 65535",
                 "set node " + owner.fullname() + " wg_listenport_base to at most " +
                     std::to_string(65'535 - kPortNumberMax) + ", and the endpoint's port likewise");

@@ -1,4 +1,5 @@
-// Intent: what the attributes say of every node, read once. Topology, compile and validation start from it.
+// Intent: what the attributes say of every node, read once. Topology, compile and validation start
+// from it.
 #pragma once
 
 #include <cstdint>
@@ -17,16 +18,16 @@ namespace mesh {
 /// Node numbers up to here have ports on both lanes of a link (overlay.h: lane_port).
 inline constexpr uint32_t kPortNumberMax = 16'383;
 
-/// As effective(), without a copy and without the genesis: nullptr when neither set nor with a default.
-/// `site` and `node` may be nullptr. The value stays where it is in the state.
+/// As effective(), without a copy and without the genesis: nullptr when neither set nor with a
+/// default. `site` and `node` may be nullptr. The value stays where it is in the state.
 const AttributeValue* find_effective(const MeshState& state, const Site* site, const Node* node,
                                      std::string_view name);
 
 struct NodeIntent {
   const Node* node = nullptr;
-  std::vector<uint32_t> groups;    // numbers of group names within one Intent, ascending
-  std::optional<HostPort> outside;  // where peers dial; the port is the outside view of port_base and always
-                                    // set; nothing = behind NAT
+  std::vector<uint32_t> groups;     // numbers of group names within one Intent, ascending
+  std::optional<HostPort> outside;  // where peers dial; the port is the outside view of port_base
+                                    // and always set; nothing = behind NAT
   uint32_t port_base = 0;
   uint32_t uplinks = 0;
   uint32_t as_number = 0;
@@ -74,8 +75,8 @@ class Intent {
   std::vector<Error> errors_;
 };
 
-/// UDP port of a node for a peer: `base` + the peer's number. Errors: invalid with the fix, which names `owner`
-/// as the node whose base it is.
+/// UDP port of a node for a peer: `base` + the peer's number. Errors: invalid with the fix, which
+/// names `owner` as the node whose base it is.
 Result<uint16_t> link_port(uint32_t base, NodeId peer, const Node& owner);
 
 }  // namespace mesh

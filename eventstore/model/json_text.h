@@ -1,4 +1,5 @@
-// Writing JSON by hand: the canonical bytes of a configuration must not depend on a library's version.
+// Writing JSON by hand: the canonical bytes of a configuration must not depend on a library's
+// version.
 #pragma once
 
 #include <string>

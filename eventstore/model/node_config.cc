@@ -1,5 +1,5 @@
-// The canonical JSON of a compiled configuration. Its form is pinned by every digest in every log: a change of
-// one byte needs new rules.
+// The canonical JSON of a compiled configuration. Its form is pinned by every digest in every log:
+// a change of one byte needs new rules.
 #include "eventstore/model/node_config.h"
 
 #include <charconv>

@@ -17,11 +17,13 @@ struct Pair {
 };
 
 /// The pair of generations for each lane; nothing where there is none.
-std::array<std::optional<Pair>, 2> choose_lanes(const Overlay& overlay, NodeId peer, const PeerOverlay& keys) {
+std::array<std::optional<Pair>, 2> choose_lanes(const Overlay& overlay, NodeId peer,
+                                                const PeerOverlay& keys) {
   std::array<std::optional<Pair>, 2> out;
   bool own_is_lower = overlay.node < peer;
   auto rank = [&](const Pair& pair) {
-    return std::tuple(uint64_t{pair.own} + pair.peer.generation, own_is_lower ? pair.own : pair.peer.generation);
+    return std::tuple(uint64_t{pair.own} + pair.peer.generation,
+                      own_is_lower ? pair.own : pair.peer.generation);
   };
   for (uint32_t own : overlay.generations) {
     for (const auto& key : keys.keys) {
@@ -66,13 +68,15 @@ Overlay make_overlay(const MeshState& state, NodeId node) {
       out.peers[id].keys = other->keys;
     }
   }
-  for (const auto& [id, other] : state.removed_nodes) out.sequence = std::max(out.sequence, other->enrolled_at);
+  for (const auto& [id, other] : state.removed_nodes)
+    out.sequence = std::max(out.sequence, other->enrolled_at);
   return out;
 }
 
 uint16_t lane_port(uint16_t port, unsigned lane) {
   if (lane == 0) return port;
-  return static_cast<uint16_t>(port >= 2 * kLaneDistance ? port - kLaneDistance : port + kLaneDistance);
+  return static_cast<uint16_t>(port >= 2 * kLaneDistance ? port - kLaneDistance
+                                                         : port + kLaneDistance);
 }
 
 Desired bind(const NodeConfig& config, const Overlay& overlay) {
@@ -82,7 +86,8 @@ Desired bind(const NodeConfig& config, const Overlay& overlay) {
     if (overlay.revoked || peer == overlay.peers.end()) continue;
     auto lanes = choose_lanes(overlay, link.peer, peer->second);
     for (unsigned lane = 0; lane < lanes.size(); ++lane)
-      if (lanes[lane]) out.tunnels.push_back(make_tunnel(link, *lanes[lane], lane, peer->second.psk_epoch));
+      if (lanes[lane])
+        out.tunnels.push_back(make_tunnel(link, *lanes[lane], lane, peer->second.psk_epoch));
   }
   std::ranges::sort(out.tunnels, {}, &Tunnel::name);
   out.loopbacks = {config.loopback4, config.loopback6};

@@ -19,7 +19,8 @@ bool endpoint_differs(const ObservedTunnel& is, const Tunnel& wanted) {
 }
 
 /// What differs between an interface and what it shall be, for people; empty = nothing.
-std::string differences(const ObservedTunnel& is, const Tunnel& wanted, const WireGuardKey& own_key) {
+std::string differences(const ObservedTunnel& is, const Tunnel& wanted,
+                        const WireGuardKey& own_key) {
   std::vector<std::string_view> out;
   if (is.own_key != own_key) out.push_back("own key");
   if (is.listen_port != wanted.listen_port) out.push_back("listen port");
@@ -37,7 +38,8 @@ std::string differences(const ObservedTunnel& is, const Tunnel& wanted, const Wi
 /// Orders the steps on tunnels so that a UDP port is free when the next tunnel takes it.
 class TunnelPlan {
  public:
-  TunnelPlan(const Observed& observed, const Desired& desired, const std::map<uint32_t, WireGuardKey>& own_keys)
+  TunnelPlan(const Observed& observed, const Desired& desired,
+             const std::map<uint32_t, WireGuardKey>& own_keys)
       : observed_(observed) {
     for (const auto& [name, tunnel] : observed.tunnels) holders_[tunnel.listen_port].insert(name);
     for (const auto& tunnel : desired.tunnels) {
@@ -77,19 +79,22 @@ class TunnelPlan {
     for (const auto& holder : holders_[port])
       if (holder != name) free_port(holder, port);
     Action step = steps_.at(name);
-    if (auto update = std::get_if<UpdateTunnel>(&step); update != nullptr && removed_.contains(name))
+    if (auto update = std::get_if<UpdateTunnel>(&step);
+        update != nullptr && removed_.contains(name))
       step = CreateTunnel{update->tunnel};
     out_.push_back(std::move(step));
     marks_[name] = Mark::done;
   }
 
-  /// Makes `holder` let go of `port`: by its own step first, else, when it has none or waits itself, by removal.
+  /// Makes `holder` let go of `port`: by its own step first, else, when it has none or waits
+  /// itself, by removal.
   void free_port(const std::string& holder, uint16_t port) {
     if (removed_.contains(holder)) return;
     bool moves = steps_.contains(holder) && wanted_.at(holder)->listen_port != port;
     if (moves && !marks_.contains(holder)) visit(holder);
     if (moves && marks_.at(holder) == Mark::done) return;
-    if (wanted_.contains(holder) && !moves) return;  // two tunnels that want one port: not ours to break
+    if (wanted_.contains(holder) && !moves)
+      return;  // two tunnels that want one port: not ours to break
     removed_.insert(holder);
     out_.push_back(RemoveTunnel{holder});
   }
@@ -122,7 +127,8 @@ std::vector<Action> plan(const Observed& observed, const Desired& desired,
     auto is = observed.sysctls.find(name);
     if (is == observed.sysctls.end() || is->second != value) out.push_back(SetSysctl{name, value});
   }
-  if (!same_addresses(observed.loopbacks, desired.loopbacks)) out.push_back(SetLoopbacks{desired.loopbacks});
+  if (!same_addresses(observed.loopbacks, desired.loopbacks))
+    out.push_back(SetLoopbacks{desired.loopbacks});
   TunnelPlan tunnels(observed, desired, own_keys);
   add(out, tunnels.build());
   if (!observed.bird_running || observed.bird != desired.bird)
@@ -133,7 +139,9 @@ std::vector<Action> plan(const Observed& observed, const Desired& desired,
 
 std::string to_text(const Action& action) {
   struct Texts {
-    std::string operator()(const SetSysctl& a) const { return fmt::format("sysctl {} = {}", a.name, a.value); }
+    std::string operator()(const SetSysctl& a) const {
+      return fmt::format("sysctl {} = {}", a.name, a.value);
+    }
     std::string operator()(const SetLoopbacks& a) const {
       std::vector<std::string> texts;
       for (const auto& address : a.addresses) texts.push_back(mesh::to_text(address));
@@ -149,7 +157,9 @@ std::string to_text(const Action& action) {
       return fmt::format("bird: {} with {} lines", a.start ? "start" : "configure",
                          std::ranges::count(a.text, '\n'));
     }
-    std::string operator()(const RemoveTunnel& a) const { return fmt::format("tunnel {}: remove", a.name); }
+    std::string operator()(const RemoveTunnel& a) const {
+      return fmt::format("tunnel {}: remove", a.name);
+    }
   };
   return std::visit(Texts{}, action);
 }

@@ -16,7 +16,8 @@ using Out = std::back_insert_iterator<std::string>;
 std::string quotable(std::string_view text) {
   std::string out;
   for (char c : text)
-    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_')
+    if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+        c == '-' || c == '_')
       out += c;
   return out;
 }
@@ -78,7 +79,8 @@ void render_family(Out out, const NodeConfig& config, bool v6) {
                  n, to_text(v6 ? config.loopback6 : config.loopback4));
 }
 
-// Metric: routes of the machine itself win, also those of NetworkManager (100) and of static IPv6 (1024).
+// Metric: routes of the machine itself win, also those of NetworkManager (100) and of static IPv6
+// (1024).
 constexpr std::string_view kRouting = R"(protocol device {
   scan time 10;
 }
@@ -105,8 +107,9 @@ protocol kernel kernel6 {
 }
 )";
 
-// BFD finds a dead link, BGP's own timers only have to bring it back soon; the hold time is for a peer whose BFD
-// lives and whose BGP does not. Graceful restart was measured to delay or prevent failover.
+// BFD finds a dead link, BGP's own timers only have to bring it back soon; the hold time is for a
+// peer whose BFD lives and whose BGP does not. Graceful restart was measured to delay or prevent
+// failover.
 constexpr std::string_view kSessions = R"(protocol bfd {{
   accept ipv6 direct;
 }}
@@ -132,8 +135,9 @@ void render_peer(Out out, const LinkConfig& link, const Tunnel& tunnel) {
                  "  neighbor {} % '{}' as {};\n"
                  "  bfd {{ interval {} ms; multiplier {}; }};\n"
                  "}}\n",
-                 std::string_view(tunnel.name).substr(std::string_view("tlwg_").size()), quotable(link.peer_name),
-                 to_text(tunnel.peer_address), tunnel.name, link.peer_as, link.bfd_interval_ms, link.bfd_multiplier);
+                 std::string_view(tunnel.name).substr(std::string_view("tlwg_").size()),
+                 quotable(link.peer_name), to_text(tunnel.peer_address), tunnel.name, link.peer_as,
+                 link.bfd_interval_ms, link.bfd_multiplier);
 }
 
 }  // namespace

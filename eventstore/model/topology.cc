@@ -14,7 +14,8 @@ uint64_t mix(uint64_t x) {
 }
 
 uint64_t weight(uint64_t seed, NodeId dialler, NodeId peer) {
-  return mix(mix(mix(seed + 0x9e3779b97f4a7c15u) ^ dialler.value()) ^ (uint64_t{peer.value()} << 32));
+  return mix(mix(mix(seed + 0x9e3779b97f4a7c15u) ^ dialler.value()) ^
+             (uint64_t{peer.value()} << 32));
 }
 
 bool intersect(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
@@ -25,13 +26,15 @@ bool intersect(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
   return false;
 }
 
-std::vector<size_t> choose_uplinks(const Intent& intent, const std::vector<size_t>& publics, size_t dialler) {
+std::vector<size_t> choose_uplinks(const Intent& intent, const std::vector<size_t>& publics,
+                                   size_t dialler) {
   auto nodes = intent.nodes();
   const NodeIntent& self = nodes[dialler];
   std::vector<std::pair<uint64_t, size_t>> ranked;
   for (size_t peer : publics)
     if (intersect(self.groups, nodes[peer].groups))
-      ranked.emplace_back(weight(intent.topology_seed(), self.node->id, nodes[peer].node->id), peer);
+      ranked.emplace_back(weight(intent.topology_seed(), self.node->id, nodes[peer].node->id),
+                          peer);
   if (self.uplinks > 0 && ranked.size() > self.uplinks) {
     std::ranges::nth_element(ranked, ranked.begin() + self.uplinks, std::greater());
     ranked.resize(self.uplinks);
@@ -74,7 +77,8 @@ std::vector<Link> links(const MeshState& state) {
   std::vector<Link> out;
   for (size_t a = 0; a < intent.nodes().size(); ++a)
     for (size_t b = a + 1; b < intent.nodes().size(); ++b)
-      if (topology.linked(a, b)) out.push_back({intent.nodes()[a].node->id, intent.nodes()[b].node->id});
+      if (topology.linked(a, b))
+        out.push_back({intent.nodes()[a].node->id, intent.nodes()[b].node->id});
   return out;
 }
 

@@ -16,10 +16,11 @@ struct Link {
   auto operator<=>(const Link&) const = default;
 };
 
-/// Two nodes are linked when their `groups` intersect and at least one of them has an endpoint; nodes of one
-/// site like any others. A node behind NAT dials only `uplinks` of the public nodes that it could (0 = all):
-/// those with the highest hash of (topology_seed, itself, the other) - rendezvous hashing (Thaler, Ravishankar
-/// 1998), so that a node that comes or goes moves no link but its own and those that it displaces or frees.
+/// Two nodes are linked when their `groups` intersect and at least one of them has an endpoint;
+/// nodes of one site like any others. A node behind NAT dials only `uplinks` of the public nodes
+/// that it could (0 = all): those with the highest hash of (topology_seed, itself, the other) -
+/// rendezvous hashing (Thaler, Ravishankar 1998), so that a node that comes or goes moves no link
+/// but its own and those that it displaces or frees.
 ///
 /// Borrows the intent for its lifetime. Nodes are indices into Intent::nodes().
 class Topology {

@@ -1,6 +1,6 @@
-// Claim: attribute values follow Towalink's rules for text, survive printing and reading, and are checked
-// against the one table; inheritance is node over site over global over defaults, and says where from.
-// Method: tables of texts, and states built by hand.
+// Claim: attribute values follow Towalink's rules for text, survive printing and reading, and are
+// checked against the one table; inheritance is node over site over global over defaults, and says
+// where from. Method: tables of texts, and states built by hand.
 #include <gtest/gtest.h>
 
 #include "eventstore/model/attribute_table.h"
@@ -27,7 +27,8 @@ TEST(AttributeValue, ReadsTextAsTowalinkDoes) {
   EXPECT_EQ(parsed("true"), AttributeValue(true));
   EXPECT_EQ(parsed("True"), AttributeValue("True"));
   EXPECT_EQ(parsed("[ \"hubs\" ]"), AttributeValue(Items{std::string("hubs")}));
-  EXPECT_EQ(parsed("['a', 1, True, -3,]"), AttributeValue(Items{std::string("a"), int64_t{1}, true, int64_t{-3}}));
+  EXPECT_EQ(parsed("['a', 1, True, -3,]"),
+            AttributeValue(Items{std::string("a"), int64_t{1}, true, int64_t{-3}}));
   EXPECT_EQ(parsed("[]"), AttributeValue(Items{}));
   EXPECT_EQ(parsed("\"25\""), AttributeValue("25"));
   EXPECT_EQ(parsed("\"\\u00e9\\ud83d\\ude00\\n\""), AttributeValue("\u00e9\U0001f600\n"));
@@ -36,17 +37,20 @@ TEST(AttributeValue, ReadsTextAsTowalinkDoes) {
 }
 
 TEST(AttributeValue, RefusesWhatHasNoForm) {
-  for (auto text : {"[a]", "['a'", "['a' 'b']", "[['a']]", "[{}]", "{\"a\":1}", "\"a\"b\"", "['a\\x']", "['a'] 'b']",
-                    "99999999999999999999", "[1.5]", "\xff", "\"\\ud800\"", "[,]"})
+  for (auto text :
+       {"[a]", "['a'", "['a' 'b']", "[['a']]", "[{}]", "{\"a\":1}", "\"a\"b\"", "['a\\x']",
+        "['a'] 'b']", "99999999999999999999", "[1.5]", "\xff", "\"\\ud800\"", "[,]"})
     EXPECT_FALSE(parse_attribute_value(text)) << text;
 }
 
 TEST(AttributeValue, IsReadBackAsPrinted) {
   for (const AttributeValue& value :
-       {AttributeValue(int64_t{7}), AttributeValue(false), AttributeValue("7"), AttributeValue("true"), AttributeValue(""),
-        AttributeValue("empty"), AttributeValue("a \"b\" \\ c"), AttributeValue("[x]"), AttributeValue("[x"),
-        AttributeValue("[::1]:5"), AttributeValue("\x01\n"), AttributeValue("{}"), AttributeValue("\""),
-        AttributeValue(Items{}), AttributeValue(Items{std::string("a'\""), int64_t{-1}, true})})
+       {AttributeValue(int64_t{7}), AttributeValue(false), AttributeValue("7"),
+        AttributeValue("true"), AttributeValue(""), AttributeValue("empty"),
+        AttributeValue("a \"b\" \\ c"), AttributeValue("[x]"), AttributeValue("[x"),
+        AttributeValue("[::1]:5"), AttributeValue("\x01\n"), AttributeValue("{}"),
+        AttributeValue("\""), AttributeValue(Items{}),
+        AttributeValue(Items{std::string("a'\""), int64_t{-1}, true})})
     EXPECT_EQ(parsed(to_text(value)), value) << to_text(value);
   EXPECT_EQ(to_text(AttributeValue("[::1]:5")), "[::1]:5");
   EXPECT_EQ(to_text(AttributeValue(Items{std::string("a"), int64_t{1}})), "[\"a\", 1]");
@@ -55,7 +59,8 @@ TEST(AttributeValue, IsReadBackAsPrinted) {
 
 TEST(Utf8, AcceptsOnlyWellFormedText) {
   EXPECT_TRUE(is_utf8("plain \u00e9 \u20ac \U0001f600"));
-  for (auto text : {"\x80", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe2\x82", "\xf5\x80\x80\x80"})
+  for (auto text : {"\x80", "\xc0\xaf", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                    "\xe2\x82", "\xf5\x80\x80\x80"})
     EXPECT_FALSE(is_utf8(text));
 }
 
@@ -65,21 +70,28 @@ TEST(AttributeTable, DefaultsPassTheirOwnCheck) {
     EXPECT_FALSE(spec.doc.empty());
     if (spec.default_text.empty()) continue;
     for (auto level : {kAtGlobal, kAtSite, kAtNode})
-      EXPECT_EQ((spec.scopes & level) != 0, check_attribute(spec.name, parsed(spec.default_text), level).has_value())
+      EXPECT_EQ((spec.scopes & level) != 0,
+                check_attribute(spec.name, parsed(spec.default_text), level).has_value())
           << spec.name;
   }
 }
 
 TEST(AttributeTable, FindsNamesWithNumbers) {
   ASSERT_NE(find_attribute("wg_links.13.wg_peer_keepalive"), nullptr);
-  EXPECT_EQ(find_attribute("wg_links.13.wg_peer_keepalive")->name, "wg_links.<peer>.wg_peer_keepalive");
+  EXPECT_EQ(find_attribute("wg_links.13.wg_peer_keepalive")->name,
+            "wg_links.<peer>.wg_peer_keepalive");
   EXPECT_EQ(find_attribute("wg_links.<peer>.wg_peer_keepalive"), nullptr);
   EXPECT_EQ(find_attribute("wg_links.x.wg_peer_keepalive"), nullptr);
   EXPECT_EQ(find_attribute("wg_mtux"), nullptr);
 }
 
 TEST(AttributeTable, ChecksTypeRangeAndLevel) {
-  struct Case { const char* name; const char* value; ScopeMask level; bool good; };
+  struct Case {
+    const char* name;
+    const char* value;
+    ScopeMask level;
+    bool good;
+  };
   for (auto [name, value, level, good] :
        {Case{"wg_mtu", "1280", kAtNode, true},
         {"wg_mtu", "1279", kAtNode, false},
@@ -108,7 +120,8 @@ TEST(AttributeTable, ChecksTypeRangeAndLevel) {
         {"bgp_as_base", "65000", kAtGlobal, true},
         {"my_template_option", "['anything', 1]", kAtNode, true}}) {
     auto status = check_attribute(name, parsed(value), level);
-    EXPECT_EQ(status.has_value(), good) << name << " = " << value << ": " << (status ? "" : status.error().message);
+    EXPECT_EQ(status.has_value(), good)
+        << name << " = " << value << ": " << (status ? "" : status.error().message);
     EXPECT_TRUE(good || !status.error().fix.empty()) << status.error().message;
   }
 }
@@ -121,9 +134,10 @@ TEST(AttributeTable, BoundsEveryValue) {
 }
 
 TEST(AttributeTable, NamesAreBoundedAndNeverSecret) {
-  for (auto name : {"a", "wg_links.13.x", "attach_address", "Mixed-Case.1"}) EXPECT_TRUE(check_attribute_name(name)) << name;
-  for (auto name : {"", ".", "a.", ".a", "a..b", "a b", "a/b", "\xff", "r\u00e9seau", "bgp_password", "psk", "wg_private_11",
-                    "api_token", "x.private-key", "SECRET"})
+  for (auto name : {"a", "wg_links.13.x", "attach_address", "Mixed-Case.1"})
+    EXPECT_TRUE(check_attribute_name(name)) << name;
+  for (auto name : {"", ".", "a.", ".a", "a..b", "a b", "a/b", "\xff", "r\u00e9seau",
+                    "bgp_password", "psk", "wg_private_11", "api_token", "x.private-key", "SECRET"})
     EXPECT_FALSE(check_attribute_name(name)) << name;
   EXPECT_FALSE(check_attribute_name(std::string(kAttributeNameBytesMax + 1, 'a')));
 }
@@ -157,14 +171,17 @@ TEST(Effective, LowerLevelWinsAndSaysWhere) {
   node.attributes["wg_mtu"] = {int64_t{1300}, Sequence(6)};
 
   auto all = effective_attributes(state, Scope{Level::node, {}, NodeId(11)});
-  EXPECT_EQ(all["wg_mtu"], (EffectiveAttribute{int64_t{1300}, Scope{Level::node, {}, NodeId(11)}, Sequence(6)}));
+  EXPECT_EQ(all["wg_mtu"],
+            (EffectiveAttribute{int64_t{1300}, Scope{Level::node, {}, NodeId(11)}, Sequence(6)}));
   EXPECT_EQ(all["wg_keepalive"], (EffectiveAttribute{int64_t{20}, Scope{}, Sequence(4)}));
   EXPECT_EQ(all["bfd_interval_ms"], (EffectiveAttribute{int64_t{300}, std::nullopt, {}}));
   EXPECT_EQ(all["loopbacknet_ipv4"], (EffectiveAttribute{"100.64.0.0/16", std::nullopt, {}}));
   EXPECT_FALSE(all.contains("endpoint"));
-  EXPECT_EQ(effective_attributes(state, Scope{Level::site, "ams", {}})["wg_mtu"].value, AttributeValue(int64_t{1380}));
+  EXPECT_EQ(effective_attributes(state, Scope{Level::site, "ams", {}})["wg_mtu"].value,
+            AttributeValue(int64_t{1380}));
   EXPECT_EQ(effective_attributes(state, Scope{})["wg_mtu"].value, AttributeValue(int64_t{1400}));
-  for (const auto& [name, attribute] : all) EXPECT_EQ(effective(state, node, name), attribute.value) << name;
+  for (const auto& [name, attribute] : all)
+    EXPECT_EQ(effective(state, node, name), attribute.value) << name;
   EXPECT_EQ(effective(state, node, "endpoint"), std::nullopt);
 }
 

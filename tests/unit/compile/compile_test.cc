@@ -1,6 +1,6 @@
-// Claim: compile gives Towalink's addresses, ports and AS numbers, both ends of a link agree, and what cannot be
-// compiled says why and what to do; candidates are exactly what differs from the latest version.
-// Method: states by hand, field by field.
+// Claim: compile gives Towalink's addresses, ports and AS numbers, both ends of a link agree, and
+// what cannot be compiled says why and what to do; candidates are exactly what differs from the
+// latest version. Method: states by hand, field by field.
 #include "eventstore/model/compile.h"
 
 #include <gtest/gtest.h>
@@ -53,7 +53,8 @@ TEST(Compile, FollowsTowalinksWorkedExample) {
 
 TEST(Compile, BothEndsOfALinkAgree) {
   MeshState state = three_sites();
-  set(state.nodes[NodeId(13)].edit().attributes, {{"bfd_interval_ms", "1000"}, {"bfd_multiplier", "5"}});
+  set(state.nodes[NodeId(13)].edit().attributes,
+      {{"bfd_interval_ms", "1000"}, {"bfd_multiplier", "5"}});
   set(state.global, {{"wg_listenport_base", "50000"}});
   NodeConfig ams = compiled(state, 11), lab = compiled(state, 12), nyc = compiled(state, 13);
   EXPECT_EQ(ams.links[0].mtu, 1380);
@@ -86,9 +87,10 @@ TEST(Compile, AnnouncesOwnLansAndAcceptsAll) {
   };
   NodeConfig config = compiled(state, 11);
   EXPECT_EQ(texts(config.lans), (std::vector<std::string>{"10.1.0.0/24", "fd00:1::/64"}));
-  EXPECT_EQ(texts(config.accepted),
-            (std::vector<std::string>{"10.1.0.0/24", "10.2.0.0/24", "10.3.0.0/24", "100.80.0.0/16", "fd00:1::/64",
-                                      "fd00:2::/64", "fd00:3::/64", "fd5a:1:2::/48"}));
+  EXPECT_EQ(
+      texts(config.accepted),
+      (std::vector<std::string>{"10.1.0.0/24", "10.2.0.0/24", "10.3.0.0/24", "100.80.0.0/16",
+                                "fd00:1::/64", "fd00:2::/64", "fd00:3::/64", "fd5a:1:2::/48"}));
   EXPECT_TRUE(compiled(state, 14).lans.empty()) << "a node's own list replaces the site's";
 }
 
@@ -106,7 +108,8 @@ TEST(Compile, NumbersOutOfRangeAreErrorsWithAFix) {
   EXPECT_EQ(to_text(compiled(state, 254).loopback4), "192.88.99.254");
 
   add_node(state, 300, "r2.ams");
-  EXPECT_EQ(refused(state, 300).message, "number of r2.ams (300) is outside loopbacknet_ipv4 192.88.99.0/24");
+  EXPECT_EQ(refused(state, 300).message,
+            "number of r2.ams (300) is outside loopbacknet_ipv4 192.88.99.0/24");
   EXPECT_EQ(refused(state, 300).fix, "set global loopbacknet_ipv4 192.88.98.0/23");
   add_node(state, 255, "r3.ams");
   EXPECT_EQ(refused(state, 255).code, Errc::invalid) << "the broadcast address";
@@ -115,7 +118,8 @@ TEST(Compile, NumbersOutOfRangeAreErrorsWithAFix) {
   add_node(state, 534, "r4.ams");
   EXPECT_EQ(compiled(state, 534).as_number, 65534u);
   add_node(state, 535, "r5.ams");
-  EXPECT_EQ(refused(state, 535).message, "AS number 65535 of r5.ams (535) (bgp_as_base + number) is not a private one");
+  EXPECT_EQ(refused(state, 535).message,
+            "AS number 65535 of r5.ams (535) (bgp_as_base + number) is not a private one");
   set(state.global, {{"bgp_as_base", "4200000000"}});
   EXPECT_EQ(compiled(state, 535).as_number, 4'200'000'535u);
 }
@@ -126,7 +130,8 @@ TEST(Compile, PortsAbove65535AreErrors) {
   add_node(state, 13715, "r1.lab", {{"endpoint", "b.example.net"}});
   EXPECT_EQ(compiled(state, 11).links[0].listen_port, 65535);
   add_node(state, 13716, "r1.nyc", {{"endpoint", "c.example.net"}});
-  EXPECT_TRUE(refused(state, 11).message.contains("port 65536 of r1.ams (11) for node 13716")) << refused(state, 11).message;
+  EXPECT_TRUE(refused(state, 11).message.contains("port 65536 of r1.ams (11) for node 13716"))
+      << refused(state, 11).message;
   set(state.global, {{"wg_listenport_base", "30000"}});
   EXPECT_EQ(compiled(state, 11).links[1].listen_port, 43716);
   add_node(state, kPortNumberMax + 1, "r1.tok", {{"endpoint", "d.example.net"}});
@@ -137,7 +142,8 @@ TEST(Compile, SharedEndpointsAreErrors) {
   MeshState state = three_sites();
   add_site(state, "ams", {{"endpoint", "198.51.100.1"}});
   add_node(state, 14, "r2.ams");
-  EXPECT_EQ(refused(state, 11).message, "r1.ams (11) and r2.ams (14) have the same endpoint 198.51.100.1:51820");
+  EXPECT_EQ(refused(state, 11).message,
+            "r1.ams (11) and r2.ams (14) have the same endpoint 198.51.100.1:51820");
   EXPECT_FALSE(refused(state, 11).fix.empty());
   add_node(state, 14, "r2.ams", {{"endpoint", "198.51.100.1:40000"}});
   EXPECT_EQ(compiled(state, 14).links.size(), 3u);
@@ -160,7 +166,8 @@ TEST(Candidates, AreWhatDiffersFromTheLatestVersion) {
   EXPECT_EQ(first.rows[0].version, Version(1));
   EXPECT_EQ(first.rows[0].digest, config_digest(first.configs.at(NodeId(11))));
   pin_all(state);
-  EXPECT_TRUE(compile_candidates(state, Scope{}, false)->rows.empty()) << "unchanged content makes no version";
+  EXPECT_TRUE(compile_candidates(state, Scope{}, false)->rows.empty())
+      << "unchanged content makes no version";
 
   set(state.nodes[NodeId(13)].edit().attributes, {{"wg_keepalive", "7"}});
   auto changed = *compile_candidates(state, Scope{}, false);
@@ -187,15 +194,22 @@ TEST(Candidates, NodesThatLoseALinkAreAffected) {
   pin_all(state);
   Scope ams{Level::node, {}, NodeId(11)};
   set(state.nodes[NodeId(11)].edit().attributes, {{"groups", "alone"}});
-  state.changes.push_back({Change::Kind::attribute, ams, "groups", std::nullopt, "alice", Sequence(60)});
+  state.changes.push_back(
+      {Change::Kind::attribute, ams, "groups", std::nullopt, "alice", Sequence(60)});
   EXPECT_TRUE(peers_of(state, *state.nodes[NodeId(11)]).empty());
   EXPECT_EQ(affected_neighbours(state, ams), (std::vector{NodeId(12), NodeId(13)}));
 
   state = three_sites();
   pin_all(state);
   state.removed_nodes.insert(state.nodes.extract(NodeId(12)));
-  state.changes.push_back({Change::Kind::node_removed, Scope{Level::node, {}, NodeId(12)}, "r1.lab", {}, "alice", Sequence(61)});
-  EXPECT_EQ(affected_neighbours(state, Scope{Level::site, "lab", {}}), (std::vector{NodeId(11), NodeId(13)}));
+  state.changes.push_back({Change::Kind::node_removed,
+                           Scope{Level::node, {}, NodeId(12)},
+                           "r1.lab",
+                           {},
+                           "alice",
+                           Sequence(61)});
+  EXPECT_EQ(affected_neighbours(state, Scope{Level::site, "lab", {}}),
+            (std::vector{NodeId(11), NodeId(13)}));
 }
 
 TEST(Candidates, FailAsAWhole) {
@@ -204,8 +218,10 @@ TEST(Candidates, FailAsAWhole) {
   add_node(state, 300, "r1.lab");
   auto candidates = compile_candidates(state, Scope{}, false);
   ASSERT_FALSE(candidates);
-  EXPECT_EQ(candidates.error().message, "node r1.lab: number of r1.lab (300) is outside loopbacknet_ipv4 192.88.99.0/24");
-  EXPECT_TRUE(compile_candidates(state, Scope{Level::site, "ams", {}}, false)) << "not linked with it";
+  EXPECT_EQ(candidates.error().message,
+            "node r1.lab: number of r1.lab (300) is outside loopbacknet_ipv4 192.88.99.0/24");
+  EXPECT_TRUE(compile_candidates(state, Scope{Level::site, "ams", {}}, false))
+      << "not linked with it";
 }
 
 }  // namespace

@@ -56,7 +56,8 @@ inline Site& add_site(MeshState& state, const std::string& name, Settings settin
 }
 
 /// Adds the site too when there is none.
-inline Node& add_node(MeshState& state, uint32_t id, const std::string& fullname, Settings settings = {}) {
+inline Node& add_node(MeshState& state, uint32_t id, const std::string& fullname,
+                      Settings settings = {}) {
   size_t dot = fullname.find('.');
   add_site(state, fullname.substr(dot + 1));
   Node& node = state.nodes[NodeId(id)].edit();
@@ -75,7 +76,8 @@ inline WireGuardKey key_of(uint32_t id, uint32_t generation) {
   return key;
 }
 
-inline void enrol(MeshState& state, uint32_t id, std::initializer_list<uint32_t> generations = {1}) {
+inline void enrol(MeshState& state, uint32_t id,
+                  std::initializer_list<uint32_t> generations = {1}) {
   Node& node = state.nodes.at(NodeId(id)).edit();
   node.enrolment = Enrolment::enrolled;
   node.enrolled_at = Sequence(100 + id);
@@ -95,7 +97,8 @@ inline MeshState three_sites() {
   MeshState state = default_state();
   add_node(state, 11, "r1.ams", {{"endpoint", "198.51.100.1"}});
   add_node(state, 12, "r1.lab", {{"endpoint", "[2001:db8:2::1]:40000"}, {"wg_mtu", "1380"}});
-  add_node(state, 13, "r1.nyc", {{"endpoint", "nyc.example.net"}, {"wg_links.11.wg_peer_keepalive", "5"}});
+  add_node(state, 13, "r1.nyc",
+           {{"endpoint", "nyc.example.net"}, {"wg_links.11.wg_peer_keepalive", "5"}});
   add_site(state, "ams", {{"lans", "['10.1.0.0/24', 'fd00:1::/64']"}});
   add_site(state, "lab", {{"lans", "['10.2.0.0/24', 'fd00:2::/64']"}});
   add_site(state, "nyc", {{"lans", "['10.3.0.0/24', 'fd00:3::/64']"}, {"wg_keepalive", "0"}});

@@ -1,5 +1,6 @@
-// Claim: links follow from groups and endpoints; a node behind NAT gets its few uplinks, and a node that comes or
-// goes moves no other link than it must. Method: small states by hand, and one of a few hundred nodes.
+// Claim: links follow from groups and endpoints; a node behind NAT gets its few uplinks, and a node
+// that comes or goes moves no other link than it must. Method: small states by hand, and one of a
+// few hundred nodes.
 #include "eventstore/model/topology.h"
 
 #include <gtest/gtest.h>
@@ -34,7 +35,8 @@ TEST(Topology, GroupsMakeHubAndSpokes) {
   add_node(state, 13, "r1.nyc", {{"groups", "hub-b2"}});
   EXPECT_EQ(pairs(state), (Pairs{{11, 12}, {11, 13}}));
   state.global["groups"] = {typed("['all']"), Sequence(9)};
-  EXPECT_EQ(pairs(state), (Pairs{{11, 12}, {11, 13}})) << "the lower level wins, sets are not joined";
+  EXPECT_EQ(pairs(state), (Pairs{{11, 12}, {11, 13}}))
+      << "the lower level wins, sets are not joined";
 }
 
 TEST(Topology, NodesBehindNatAreNotLinkedDirectly) {
@@ -65,7 +67,8 @@ TEST(Topology, UplinksAreAsManyAsAsked) {
     if (high >= 1011) ++dialled[low], ++dials[high];
   EXPECT_EQ(dials.size(), 100u);
   EXPECT_TRUE(std::ranges::all_of(dials, [](auto entry) { return entry.second == 2; }));
-  for (auto [node, count] : dialled) EXPECT_TRUE(count >= 5 && count <= 45) << node << " has " << count << " of about 20";
+  for (auto [node, count] : dialled)
+    EXPECT_TRUE(count >= 5 && count <= 45) << node << " has " << count << " of about 20";
 
   set(state.global, {{"uplinks", "0"}});
   EXPECT_EQ(pairs(state).size(), 45u + 1000u) << "0 = all public peers";
@@ -88,7 +91,8 @@ TEST(Topology, AChangeMovesFewLinks) {
   Pairs gone, come;
   std::ranges::set_difference(before, after, std::back_inserter(gone));
   std::ranges::set_difference(after, before, std::back_inserter(come));
-  EXPECT_TRUE(std::ranges::all_of(come, [](auto link) { return link.first == 31 || link.second == 31; }));
+  EXPECT_TRUE(
+      std::ranges::all_of(come, [](auto link) { return link.first == 31 || link.second == 31; }));
   EXPECT_EQ(come.size(), 20 + gone.size()) << "each uplink that moved, moved to the new node";
   EXPECT_LT(gone.size(), 200u * 2 / 20 * 3);
   state.nodes.erase(NodeId(31));
