@@ -40,7 +40,8 @@ class Descriptor {
   int fd_;
 };
 
-std::unexpected<Error> io_error(std::string_view what, const std::filesystem::path& path, int error) {
+std::unexpected<Error> io_error(std::string_view what, const std::filesystem::path& path,
+                                int error) {
   return fail(Errc::io, fmt::format("{} \"{}\": {}", what, path.string(), std::strerror(error)));
 }
 
@@ -51,15 +52,17 @@ Status check_private(int fd, const std::filesystem::path& path) {
     return fail(Errc::invalid, fmt::format("secret \"{}\" is not a regular file", path.string()));
   }
   if ((info.st_mode & 077) != 0) {
-    return fail(Errc::not_permitted,
-                fmt::format("secret file \"{}\" has mode {:04o}, so others may use it; expected 0600", path.string(),
-                            info.st_mode & 07777),
-                fmt::format("run: chmod 600 '{}', and replace the key if somebody may have read it", path.string()));
+    return fail(
+        Errc::not_permitted,
+        fmt::format("secret file \"{}\" has mode {:04o}, so others may use it; expected 0600",
+                    path.string(), info.st_mode & 07777),
+        fmt::format("run: chmod 600 '{}', and replace the key if somebody may have read it",
+                    path.string()));
   }
   if (info.st_uid != ::geteuid() && info.st_uid != 0) {
     return fail(Errc::not_permitted,
-                fmt::format("secret file \"{}\" belongs to user {}, not to user {} or root", path.string(),
-                            info.st_uid, ::geteuid()),
+                fmt::format("secret file \"{}\" belongs to user {}, not to user {} or root",
+                            path.string(), info.st_uid, ::geteuid()),
                 fmt::format("run: chown {} '{}'", ::geteuid(), path.string()));
   }
   return {};
@@ -81,8 +84,8 @@ Status store_key(const std::filesystem::path& path, std::string_view header, Byt
   SecretBytes line(header.size() + encoded);  // the encoder's closing zero becomes the newline
   auto out = line.writable();
   std::ranges::copy(as_bytes(header), out.begin());
-  sodium_bin2base64(reinterpret_cast<char*>(out.data()) + header.size(), encoded, secret.data(), secret.size(),
-                    sodium_base64_VARIANT_ORIGINAL);
+  sodium_bin2base64(reinterpret_cast<char*>(out.data()) + header.size(), encoded, secret.data(),
+                    secret.size(), sodium_base64_VARIANT_ORIGINAL);
   out.back() = '\n';
   return write_secret_file(path, line.view());
 }
@@ -150,7 +153,8 @@ Status BoxSecret::store(const std::filesystem::path& path) const {
 }
 
 SignSecret::SignSecret(ByteView seed) : expanded_(crypto_sign_SECRETKEYBYTES) {
-  MESH_ASSERT(crypto_sign_seed_keypair(public_.bytes.data(), expanded_.writable().data(), seed.data()) == 0);
+  MESH_ASSERT(crypto_sign_seed_keypair(public_.bytes.data(), expanded_.writable().data(),
+                                       seed.data()) == 0);
 }
 
 SignSecret SignSecret::generate() {
@@ -182,16 +186,19 @@ Signature SignSecret::sign(std::string_view domain, ByteView bytes) const {
   message.insert(message.end(), domain.begin(), domain.end());
   message.insert(message.end(), bytes.begin(), bytes.end());
   Signature out;
-  crypto_sign_detached(out.bytes.data(), nullptr, message.data(), message.size(), expanded_.view().data());
+  crypto_sign_detached(out.bytes.data(), nullptr, message.data(), message.size(),
+                       expanded_.view().data());
   return out;
 }
 
 Result<SecretBytes> read_secret_file(const std::filesystem::path& path, size_t size_max) {
   Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file.ok()) {
-    if (errno == ENOENT) return fail(Errc::not_found, fmt::format("no secret file \"{}\"", path.string()));
+    if (errno == ENOENT)
+      return fail(Errc::not_found, fmt::format("no secret file \"{}\"", path.string()));
     if (errno == EACCES) {
-      return fail(Errc::not_permitted, fmt::format("secret file \"{}\" may not be read", path.string()),
+      return fail(Errc::not_permitted,
+                  fmt::format("secret file \"{}\" may not be read", path.string()),
                   "run as the user that owns it");
     }
     return io_error("cannot open", path, errno);
@@ -207,9 +214,10 @@ Result<SecretBytes> read_secret_file(const std::filesystem::path& path, size_t s
     size += static_cast<size_t>(n);
   }
   if (size == 0 || size > size_max) {
-    return fail(Errc::corrupt,
-                fmt::format("secret file \"{}\" is {}", path.string(), size == 0 ? "empty" : "too long"),
-                "put the right file back from a backup");
+    return fail(
+        Errc::corrupt,
+        fmt::format("secret file \"{}\" is {}", path.string(), size == 0 ? "empty" : "too long"),
+        "put the right file back from a backup");
   }
   SecretBytes out(size);
   std::ranges::copy(buffer.view().first(size), out.writable().begin());

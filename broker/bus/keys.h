@@ -1,4 +1,5 @@
-// Secret keys: made, kept, used and forgotten here. Only this folder and the data plane see secret bytes.
+// Secret keys: made, kept, used and forgotten here. Only this folder and the data plane see secret
+// bytes.
 //
 // A secret lives in its own guarded pages (sodium_malloc): locked in memory where RLIMIT_MEMLOCK
 // allows it, left out of core dumps, zeroed when destroyed or moved from. Secrets do not copy.

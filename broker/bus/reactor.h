@@ -1,4 +1,5 @@
-// The loop that all three programs run: frames, stop signals, finished jobs and ticks, in one thread.
+// The loop that all three programs run: frames, stop signals, finished jobs and ticks, in one
+// thread.
 #pragma once
 
 #include <array>
@@ -16,8 +17,9 @@
 
 namespace mesh {
 
-/// SIGTERM and SIGINT as a descriptor instead of an interruption. Construct it before any thread starts: it blocks
-/// both in the calling thread, and new threads inherit that. The destructor restores the mask.
+/// SIGTERM and SIGINT as a descriptor instead of an interruption. Construct it before any thread
+/// starts: it blocks both in the calling thread, and new threads inherit that. The destructor
+/// restores the mask.
 class StopSignals {
  public:
   StopSignals();
@@ -34,21 +36,25 @@ class StopSignals {
   sigset_t before_;
 };
 
-/// Threads for long pure work over immutable values: compile, render, plan, verify. Owned by one thread, which alone
-/// calls run() and finish(). Not bounded: whoever calls run() bounds what a peer may ask for, by pending().
+/// Threads for long pure work over immutable values: compile, render, plan, verify. Owned by one
+/// thread, which alone calls run() and finish(). Not bounded: whoever calls run() bounds what a
+/// peer may ask for, by pending().
 class WorkerPool {
  public:
   using Job = std::move_only_function<void()>;
 
-  /// `wake` is called from a worker after each job, e.g. to wake the bus; it must stay callable until destruction.
+  /// `wake` is called from a worker after each job, e.g. to wake the bus; it must stay callable
+  /// until destruction.
   WorkerPool(size_t threads, std::function<void()> wake);
   /// Waits for the jobs that run; the others, and what should follow them, are forgotten.
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  /// Runs `job` on a worker, in the order of the calls; `then` follows in finish(). Neither may throw.
-  void run(Job job, Job then = [] {});
+  /// Runs `job` on a worker, in the order of the calls; `then` follows in finish(). Neither may
+  /// throw.
+  void run(
+      Job job, Job then = [] {});
   /// Calls the `then` of every job that has ended, on this thread. Returns how many.
   size_t finish();
   /// Jobs given and not yet finished.
@@ -73,7 +79,8 @@ class WorkerPool {
 /// Returned by a handler's tick(): leave the loop.
 inline constexpr int kStopReactor = -1;
 
-/// Runs `bus` (a BusServer or BusClient) until the handler's tick() says kStopReactor. The handler has
+/// Runs `bus` (a BusServer or BusClient) until the handler's tick() says kStopReactor. The handler
+/// has
 /// - int tick(): called on every turn, and again within as many milliseconds as it returned;
 /// - void handle(events): what poll() returned, never empty;
 /// - void stop(int signal): somebody wants the program to end.

@@ -31,14 +31,15 @@ std::optional<uint32_t> connection_of(const zmq::message_t& routing) {
   return uint32_t{id[1]} << 24 | uint32_t{id[2]} << 16 | uint32_t{id[3]} << 8 | id[4];
 }
 
-// The key that ZAP admitted. libzmq would let a connection in that no ZAP handler saw (refusing it is in its draft
-// interface): that one has no User-Id, and its frames are dropped.
+// The key that ZAP admitted. libzmq would let a connection in that no ZAP handler saw (refusing it
+// is in its draft interface): that one has no User-Id, and its frames are dropped.
 std::optional<BoxKey> user_of(zmq::message_t& frame) {
   const char* text = zmq_msg_gets(frame.handle(), "User-Id");
   if (text == nullptr) return std::nullopt;
   BoxKey key;
   size_t size = 0;
-  if (sodium_hex2bin(key.bytes.data(), BoxKey::kSize, text, 2 * BoxKey::kSize, nullptr, &size, nullptr) != 0 ||
+  if (sodium_hex2bin(key.bytes.data(), BoxKey::kSize, text, 2 * BoxKey::kSize, nullptr, &size,
+                     nullptr) != 0 ||
       size != BoxKey::kSize) {
     return std::nullopt;
   }
@@ -68,8 +69,11 @@ std::optional<ZapRequest> next_zap(zmq::socket_t& zap) {
   return request;
 }
 
-void answer_zap(zmq::socket_t& zap, zmq::message_t id, std::string_view code, const std::string& user) {
-  auto part = [&](std::string_view text, zmq::send_flags flags) { zap.send(zmq::buffer(text), flags); };
+void answer_zap(zmq::socket_t& zap, zmq::message_t id, std::string_view code,
+                const std::string& user) {
+  auto part = [&](std::string_view text, zmq::send_flags flags) {
+    zap.send(zmq::buffer(text), flags);
+  };
   part("1.0", zmq::send_flags::sndmore);
   zap.send(id, zmq::send_flags::sndmore);
   part(code, zmq::send_flags::sndmore);
@@ -113,8 +117,9 @@ struct Router::Impl {
   zmq::socket_t router{context, zmq::socket_type::router};
   zmq::socket_t monitor;
   std::string bound;
-  std::map<int, Clock::time_point> connections;  // descriptors that libzmq accepted and has not closed
-  int source = -1;                               // the descriptor that the last frame came over
+  std::map<int, Clock::time_point>
+      connections;  // descriptors that libzmq accepted and has not closed
+  int source = -1;  // the descriptor that the last frame came over
   Clock::time_point next_check{};
 
   void configure(const BoxSecret& secret);
@@ -130,7 +135,8 @@ void Router::Impl::configure(const BoxSecret& secret) {
 
   router.set(zmq::sockopt::ipv6, true);
   router.set(zmq::sockopt::curve_server, true);
-  router.set(zmq::sockopt::curve_secretkey, zmq::buffer(secret.reveal().data(), secret.reveal().size()));
+  router.set(zmq::sockopt::curve_secretkey,
+             zmq::buffer(secret.reveal().data(), secret.reveal().size()));
   router.set(zmq::sockopt::zap_domain, "meshlog");
   router.set(zmq::sockopt::router_mandatory, true);
   router.set(zmq::sockopt::maxmsgsize, static_cast<int64_t>(options.frame_max));
@@ -201,9 +207,12 @@ void Router::Impl::cut_exceeding(ServerStats& stats) {
 void Router::Impl::judge(ZapRequest request, ServerStats& stats) {
   const Verdict verdict = request.key ? options.verdict(*request.key) : Verdict::refuse;
   // 300 closes without a word, and the peer tries again later; 400 tells it that it was refused.
-  const std::string_view code = verdict == Verdict::admit ? "200" : verdict == Verdict::later ? "300" : "400";
+  const std::string_view code = verdict == Verdict::admit   ? "200"
+                                : verdict == Verdict::later ? "300"
+                                                            : "400";
   ++(verdict == Verdict::admit ? stats.admitted : stats.refused);
-  answer_zap(zap, std::move(request.id), code, verdict == Verdict::admit ? to_hex(request.key->view()) : "");
+  answer_zap(zap, std::move(request.id), code,
+             verdict == Verdict::admit ? to_hex(request.key->view()) : "");
 }
 
 void Router::serve(ServerStats& stats) {
@@ -240,9 +249,9 @@ void Router::cut_source(ServerStats& stats) {
 }
 
 Status Router::send(uint32_t connection, zmq::message_t& frame) {
-  const std::array<uint8_t, 5> routing{0, static_cast<uint8_t>(connection >> 24),
-                                       static_cast<uint8_t>(connection >> 16),
-                                       static_cast<uint8_t>(connection >> 8), static_cast<uint8_t>(connection)};
+  const std::array<uint8_t, 5> routing{
+      0, static_cast<uint8_t>(connection >> 24), static_cast<uint8_t>(connection >> 16),
+      static_cast<uint8_t>(connection >> 8), static_cast<uint8_t>(connection)};
   void* socket = impl_->router.handle();
   // The C call, since a peer that has gone is no exception here.
   if (zmq_send(socket, routing.data(), routing.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {

@@ -1,9 +1,11 @@
-// Internal to this folder: one CURVE ROUTER in its own context, with its ZAP handler and its connection limits.
+// Internal to this folder: one CURVE ROUTER in its own context, with its ZAP handler and its
+// connection limits.
 //
-// libzmq can limit neither the number of connections nor the parts of a message, and cannot disconnect a peer. So a
-// Router keeps the descriptors that its monitor reports, and cuts a connection with shutdown(2). A report can be older
-// than its descriptor, which may by then belong to another connection of this process: that one returns after its
-// pause. A file is not hurt by a shutdown.
+// libzmq can limit neither the number of connections nor the parts of a message, and cannot
+// disconnect a peer. So a Router keeps the descriptors that its monitor reports, and cuts a
+// connection with shutdown(2). A report can be older than its descriptor, which may by then belong
+// to another connection of this process: that one returns after its pause. A file is not hurt by a
+// shutdown.
 #pragma once
 
 #include <chrono>
@@ -49,7 +51,7 @@ struct RouterOptions {
   int queue_max;
   int receive_queue_max;
   int linger_ms;
-  bool enrolment = false;           // and then:
+  bool enrolment = false;  // and then:
   size_t bytes_per_connection = 0;
   int connection_ms = 0;
   std::function<Verdict(const BoxKey&)> verdict;
@@ -66,12 +68,15 @@ class Router {
   const std::string& endpoint() const;
   /// Fills kPollItems items; with `frames` false, frames are left waiting.
   void watch(zmq_pollitem_t* items, bool frames) const;
-  /// Answers all ZAP questions and takes all monitor reports. For strangers call it at least every kServeMs: it cuts
-  /// their connections that sent more than bytes_per_connection or are older than connection_ms.
+  /// Answers all ZAP questions and takes all monitor reports. For strangers call it at least every
+  /// kServeMs: it cuts their connections that sent more than bytes_per_connection or are older than
+  /// connection_ms.
   void serve(ServerStats& stats);
-  /// One frame that waits, appended to `out`. False when none waits; true also for one that was dropped.
+  /// One frame that waits, appended to `out`. False when none waits; true also for one that was
+  /// dropped.
   bool receive(std::vector<Incoming>& out, ServerStats& stats);
-  /// Cuts the connection that the last frame came over, whose peer returns only if it is admitted then.
+  /// Cuts the connection that the last frame came over, whose peer returns only if it is admitted
+  /// then.
   void cut_source(ServerStats& stats);
   /// Sends a second reference to `frame`.
   Status send(uint32_t connection, zmq::message_t& frame);

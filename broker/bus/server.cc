@@ -23,12 +23,14 @@ namespace {
 
 constexpr size_t kDrainFrames = 16'384;
 constexpr size_t kDrainBytes = 64 * 1024 * 1024;
-// libzmq queues whole frames per connection before we read: 16 of 8 MiB is the most that one peer can make us hold.
+// libzmq queues whole frames per connection before we read: 16 of 8 MiB is the most that one peer
+// can make us hold.
 constexpr int kReceiveQueue = 16;
 constexpr int kEnrolReceiveQueue = 4;
 constexpr int kEnrolHandshakeMs = 10'000;
 constexpr int kEnrolHeartbeatMs = 30'000;
-constexpr size_t kReservedDescriptors = 512;  // for the log, listeners and everything else in the process
+constexpr size_t kReservedDescriptors =
+    512;  // for the log, listeners and everything else in the process
 
 // The soft limit of descriptors is often 1,024; each connection needs one.
 size_t raise_descriptor_limit(size_t wanted) {
@@ -67,10 +69,10 @@ struct BusServer::Impl {
   ServerStats stats;
   std::set<BoxKey> muted;
   std::unique_ptr<Router> main;
-  std::unique_ptr<Bucket> strangers;         // handshakes
+  std::unique_ptr<Bucket> strangers;  // handshakes
   std::unique_ptr<Bucket> stranger_frames;
-  std::unique_ptr<Router> enrolment;         // null while closed
-  std::shared_ptr<const Bytes> last_frame;   // last_message shares it
+  std::unique_ptr<Router> enrolment;        // null while closed
+  std::shared_ptr<const Bytes> last_frame;  // last_message shares it
   zmq::message_t last_message;
   std::vector<zmq_pollitem_t> items;
   std::jthread closing;
@@ -90,7 +92,8 @@ Result<std::unique_ptr<BusServer>> BusServer::open(const BoxSecret& secret, Serv
   const ServerOptions& o = self->options;
   // Strangers who only open connections must not take the descriptors that the log needs.
   const size_t spare = kEnrolConnectionsMax + kReservedDescriptors;
-  const size_t connections = std::min(o.connections_max, have > 2 * spare ? have - spare : have / 2);
+  const size_t connections =
+      std::min(o.connections_max, have > 2 * spare ? have - spare : have / 2);
   auto main = Router::open(secret, {.endpoint = o.endpoint,
                                     .frame_max = o.frame_max,
                                     .connections_max = connections,
@@ -115,25 +118,27 @@ const std::string& BusServer::bound_endpoint() const { return impl_->main->endpo
 
 Status BusServer::open_enrolment(const BoxSecret& secret, EnrolmentOptions options) {
   if (impl_->enrolment) {
-    return fail(Errc::conflict, fmt::format("enrolment is open already on {}", impl_->enrolment->endpoint()));
+    return fail(Errc::conflict,
+                fmt::format("enrolment is open already on {}", impl_->enrolment->endpoint()));
   }
   auto strangers = std::make_unique<Bucket>(options.per_second);
-  auto router = Router::open(secret, {.endpoint = options.endpoint,
-                                      .frame_max = kEnrolFrameBytesMax,
-                                      .connections_max = options.connections_max,
-                                      .handshake_ms = kEnrolHandshakeMs,
-                                      .backlog = static_cast<int>(options.connections_max),
-                                      .heartbeat_ms = kEnrolHeartbeatMs,
-                                      .heartbeat_timeout_ms = kEnrolHeartbeatMs,
-                                      .queue_max = 1'000,
-                                      .receive_queue_max = kEnrolReceiveQueue,
-                                      .linger_ms = impl_->options.linger_ms,
-                                      .enrolment = true,
-                                      .bytes_per_connection = options.bytes_per_connection,
-                                      .connection_ms = options.connection_ms,
-                                      .verdict = [bucket = strangers.get()](const BoxKey&) {
-                                        return bucket->take(Clock::now()) ? Verdict::admit : Verdict::later;
-                                      }});
+  auto router =
+      Router::open(secret, {.endpoint = options.endpoint,
+                            .frame_max = kEnrolFrameBytesMax,
+                            .connections_max = options.connections_max,
+                            .handshake_ms = kEnrolHandshakeMs,
+                            .backlog = static_cast<int>(options.connections_max),
+                            .heartbeat_ms = kEnrolHeartbeatMs,
+                            .heartbeat_timeout_ms = kEnrolHeartbeatMs,
+                            .queue_max = 1'000,
+                            .receive_queue_max = kEnrolReceiveQueue,
+                            .linger_ms = impl_->options.linger_ms,
+                            .enrolment = true,
+                            .bytes_per_connection = options.bytes_per_connection,
+                            .connection_ms = options.connection_ms,
+                            .verdict = [bucket = strangers.get()](const BoxKey&) {
+                              return bucket->take(Clock::now()) ? Verdict::admit : Verdict::later;
+                            }});
   if (!router) return std::unexpected(router.error());
   impl_->strangers = std::move(strangers);
   impl_->stranger_frames = std::make_unique<Bucket>(options.per_second);
@@ -144,8 +149,10 @@ Status BusServer::open_enrolment(const BoxSecret& secret, EnrolmentOptions optio
 void BusServer::close_enrolment() {
   if (!impl_->enrolment) return;
   impl_->enrolment->unbind();
-  // Elsewhere, because a stranger who does not read may hold up the end of its context for linger_ms.
-  impl_->closing = std::jthread([router = std::move(impl_->enrolment)]() mutable { router.reset(); });
+  // Elsewhere, because a stranger who does not read may hold up the end of its context for
+  // linger_ms.
+  impl_->closing =
+      std::jthread([router = std::move(impl_->enrolment)]() mutable { router.reset(); });
 }
 
 std::string BusServer::enrolment_endpoint() const {
@@ -166,7 +173,8 @@ bool BusServer::Impl::poll_once(int timeout_ms, std::span<Watched> watched) {
   const size_t first_watched = items.size();
   for (const Watched& w : watched) items.push_back({nullptr, w.fd, ZMQ_POLLIN, 0});
 
-  if (zmq_poll(items.data(), static_cast<int>(items.size()), timeout_ms) < 0) return true;  // a signal
+  if (zmq_poll(items.data(), static_cast<int>(items.size()), timeout_ms) < 0)
+    return true;  // a signal
   bool caller = items[0].revents != 0;
   if (caller) wake.clear();
   for (size_t i = 0; i < watched.size(); ++i) {
@@ -218,8 +226,8 @@ Status BusServer::send(const SessionId& session, const std::shared_ptr<const Byt
   Router* router = session.enrolment ? self.enrolment.get() : self.main.get();
   if (router == nullptr) return fail(Errc::unavailable, "enrolment is closed");
   if (frame->size() > self.options.frame_max) {
-    return fail(Errc::exhausted,
-                fmt::format("a frame of {} bytes is over the limit of {}", frame->size(), self.options.frame_max));
+    return fail(Errc::exhausted, fmt::format("a frame of {} bytes is over the limit of {}",
+                                             frame->size(), self.options.frame_max));
   }
   if (!self.muted.empty() && self.muted.contains(session.user)) {
     ++self.stats.dropped_muted;

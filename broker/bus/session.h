@@ -7,8 +7,8 @@
 
 namespace mesh {
 
-/// One connection of one key. Nothing in it is chosen by the peer; a value is not used again before 2^32
-/// connections.
+/// One connection of one key. Nothing in it is chosen by the peer; a value is not used again before
+/// 2^32 connections.
 struct SessionId {
   BoxKey user;
   uint32_t connection = 0;

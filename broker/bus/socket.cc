@@ -9,7 +9,8 @@
 
 namespace mesh::bus {
 
-zmq::socket_t watch(zmq::context_t& context, zmq::socket_t& socket, const std::string& address, int events) {
+zmq::socket_t watch(zmq::context_t& context, zmq::socket_t& socket, const std::string& address,
+                    int events) {
   if (zmq_socket_monitor(socket.handle(), address.c_str(), events) != 0) throw zmq::error_t();
   zmq::socket_t monitor(context, zmq::socket_type::pair);
   monitor.set(zmq::sockopt::linger, 0);
@@ -37,8 +38,11 @@ Error bind_error(const std::string& endpoint, int error) {
   switch (error) {
     case EADDRINUSE: {
       const std::string port = endpoint.substr(endpoint.rfind(':') + 1);
-      return {Errc::conflict, what,
-              fmt::format("see who has the port with: ss -ltnp 'sport = :{}', stop it or choose another port", port)};
+      return {
+          Errc::conflict, what,
+          fmt::format(
+              "see who has the port with: ss -ltnp 'sport = :{}', stop it or choose another port",
+              port)};
     }
     case EACCES:
       return {Errc::not_permitted, what, "choose a port above 1023, or grant CAP_NET_BIND_SERVICE"};
@@ -57,7 +61,8 @@ Status check_endpoint(std::string_view endpoint, bool any_port) {
   constexpr std::string_view kScheme = "tcp://";
   const size_t colon = endpoint.rfind(':');
   uint32_t port = 0;
-  bool good = endpoint.starts_with(kScheme) && colon != std::string_view::npos && colon > kScheme.size();
+  bool good =
+      endpoint.starts_with(kScheme) && colon != std::string_view::npos && colon > kScheme.size();
   if (good) {
     const char* end = endpoint.data() + endpoint.size();
     auto [rest, error] = std::from_chars(endpoint.data() + colon + 1, end, port);

@@ -17,15 +17,17 @@ class error_t;
 
 namespace mesh::bus {
 
-/// One report of a socket's monitor: a ZMQ_EVENT_ bit and its value (descriptor, error number or ZAP status).
+/// One report of a socket's monitor: a ZMQ_EVENT_ bit and its value (descriptor, error number or
+/// ZAP status).
 struct MonitorEvent {
   uint16_t event = 0;
   uint32_t value = 0;
 };
 
-/// A PAIR that receives the reports `events` of `socket` under the inproc address. Throws zmq::error_t.
-/// Its queue is unlimited: a full one would block the I/O thread.
-zmq::socket_t watch(zmq::context_t& context, zmq::socket_t& socket, const std::string& address, int events);
+/// A PAIR that receives the reports `events` of `socket` under the inproc address. Throws
+/// zmq::error_t. Its queue is unlimited: a full one would block the I/O thread.
+zmq::socket_t watch(zmq::context_t& context, zmq::socket_t& socket, const std::string& address,
+                    int events);
 /// Ends the reports, so that `socket` may be closed before its monitor.
 void unwatch(zmq::socket_t& socket);
 /// The next report that waits, or nothing.

@@ -1,4 +1,5 @@
-// What every poll of this folder can also wait for: other descriptors, and a call from another thread.
+// What every poll of this folder can also wait for: other descriptors, and a call from another
+// thread.
 #pragma once
 
 namespace mesh {
@@ -9,7 +10,8 @@ struct Watched {
   bool readable = false;
 };
 
-/// An eventfd. signal() may be called from any thread and any number of times; clear() forgets them all.
+/// An eventfd. signal() may be called from any thread and any number of times; clear() forgets them
+/// all.
 class WakeFd {
  public:
   /// Ends the program when the process has no descriptor left: nothing works without it.

@@ -1,4 +1,5 @@
-// What the tests of the bus share: a server and clients on loopback, driven in one thread until a condition holds.
+// What the tests of the bus share: a server and clients on loopback, driven in one thread until a
+// condition holds.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -114,11 +115,13 @@ class Loopback : public ::testing::Test {
     }
     for (auto& peer : peers) {
       if (!peer->bus) continue;
-      for (ClientEvent& event : peer->bus->poll(server ? 0 : 1)) peer->events.push_back(std::move(event));
+      for (ClientEvent& event : peer->bus->poll(server ? 0 : 1))
+        peer->events.push_back(std::move(event));
     }
   }
 
-  /// Turns server and clients until `condition` holds; false after a deadline that no healthy run reaches.
+  /// Turns server and clients until `condition` holds; false after a deadline that no healthy run
+  /// reaches.
   [[nodiscard]] bool until(const std::function<bool()>& condition) {
     const auto end = std::chrono::steady_clock::now() + kDeadline;
     while (!condition()) {

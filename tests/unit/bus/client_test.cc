@@ -1,5 +1,6 @@
-// Claim: a client finds the controller that takes it, comes back by itself, and says why when it cannot.
-// Method: real sockets on loopback; servers end, return and change while the client is turned.
+// Claim: a client finds the controller that takes it, comes back by itself, and says why when it
+// cannot. Method: real sockets on loopback; servers end, return and change while the client is
+// turned.
 #include "broker/bus/client.h"
 
 #include <netinet/in.h>
@@ -45,7 +46,8 @@ TEST_F(ClientTest, ReturnsAfterTheServerRestarts) {
   ASSERT_TRUE(until_connected(peer));
   for (size_t round = 1; round <= 3; ++round) {
     server.reset();
-    ASSERT_TRUE(until([&] { return peer.count(Kind::disconnected) == round && !peer.bus->connected(); }));
+    ASSERT_TRUE(
+        until([&] { return peer.count(Kind::disconnected) == round && !peer.bus->connected(); }));
     EXPECT_EQ(peer.bus->send(as_bytes("x")).error().code, Errc::unavailable);
     start(options(endpoint));
     ASSERT_TRUE(until_connected(peer));
@@ -62,12 +64,14 @@ TEST_F(ClientTest, WhatCameBeforeTheEndIsDelivered) {
   echo = false;
   ASSERT_TRUE(until([&] { return incoming.size() == 1; }));
   constexpr size_t kFrames = 200;
-  for (size_t i = 0; i < kFrames; ++i) ASSERT_TRUE(server->send(incoming[0].session, bytes(std::to_string(i))));
+  for (size_t i = 0; i < kFrames; ++i)
+    ASSERT_TRUE(server->send(incoming[0].session, bytes(std::to_string(i))));
   server.reset();  // lingers until they have left
   ASSERT_TRUE(until([&] { return peer.count(Kind::disconnected) == 1; }));
   EXPECT_EQ(peer.frames().size(), kFrames);
   const auto end = std::ranges::find(peer.events, Kind::disconnected, &ClientEvent::kind);
-  EXPECT_EQ(std::ranges::find(end, peer.events.end(), Kind::frame, &ClientEvent::kind), peer.events.end());
+  EXPECT_EQ(std::ranges::find(end, peer.events.end(), Kind::frame, &ClientEvent::kind),
+            peer.events.end());
 }
 
 TEST_F(ClientTest, WalksTheListPastDeadAndForeignControllers) {
@@ -85,7 +89,8 @@ TEST_F(ClientTest, WalksTheListPastDeadAndForeignControllers) {
   EXPECT_EQ(peer.events[0].kind, Kind::unreachable) << peer.events[0].detail;
   EXPECT_NE(peer.events[0].detail.find(dead.endpoint()), std::string::npos);
   EXPECT_EQ(peer.events[1].kind, Kind::refused) << peer.events[1].detail;
-  EXPECT_NE(peer.events[1].detail.find("ended the handshake"), std::string::npos) << peer.events[1].detail;
+  EXPECT_NE(peer.events[1].detail.find("ended the handshake"), std::string::npos)
+      << peer.events[1].detail;
   EXPECT_EQ(peer.events[2].kind, Kind::connected);
   EXPECT_EQ(peer.bus->endpoint().address, server->bound_endpoint());
 }
@@ -95,7 +100,8 @@ TEST_F(ClientTest, TheSecondControllerTakesOverAndTheFirstIsPreferred) {
   const std::string first = server->bound_endpoint();
   auto second = BusServer::open(secret, options());
   ASSERT_TRUE(second);
-  Peer& peer = connect(client_options({{first, secret.public_key()}, {(*second)->bound_endpoint(), secret.public_key()}}),
+  Peer& peer = connect(client_options({{first, secret.public_key()},
+                                       {(*second)->bound_endpoint(), secret.public_key()}}),
                        true);
   ASSERT_TRUE(until_connected(peer));
   EXPECT_EQ(peer.bus->endpoint().address, first);
@@ -141,7 +147,8 @@ TEST_F(ClientTest, BadListsAreUsageErrors) {
   };
   EXPECT_EQ(code({}), Errc::usage);
   EXPECT_EQ(code(std::vector<Endpoint>(kEndpointsMax + 1, {"tcp://127.0.0.1:1", {}})), Errc::usage);
-  for (const char* bad : {"127.0.0.1:7400", "tcp://127.0.0.1", "tcp://127.0.0.1:0", "tcp://:7400", "tcp://h:99999"}) {
+  for (const char* bad :
+       {"127.0.0.1:7400", "tcp://127.0.0.1", "tcp://127.0.0.1:0", "tcp://:7400", "tcp://h:99999"}) {
     EXPECT_EQ(code({{bad, {}}}), Errc::usage) << bad;
   }
 }
@@ -153,13 +160,16 @@ TEST_F(ClientTest, WaitConnectedForCommandLines) {
   ClosedPort dead;
 
   BoxSecret stranger = BoxSecret::generate();
-  auto refused = (*BusClient::open(stranger, client_options({{dead.endpoint(), secret.public_key()}, good})))
-                     ->wait_connected(30'000);
+  auto refused =
+      (*BusClient::open(stranger, client_options({{dead.endpoint(), secret.public_key()}, good})))
+          ->wait_connected(30'000);
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Errc::unauthenticated) << "a refusal says more than a dead endpoint";
+  EXPECT_EQ(refused.error().code, Errc::unauthenticated)
+      << "a refusal says more than a dead endpoint";
 
-  auto unreachable = (*BusClient::open(stranger, client_options({{dead.endpoint(), secret.public_key()}})))
-                         ->wait_connected(30'000);
+  auto unreachable =
+      (*BusClient::open(stranger, client_options({{dead.endpoint(), secret.public_key()}})))
+          ->wait_connected(30'000);
   ASSERT_FALSE(unreachable);
   EXPECT_EQ(unreachable.error().code, Errc::unavailable);
   EXPECT_NE(unreachable.error().message.find(dead.endpoint()), std::string::npos);
@@ -174,7 +184,8 @@ TEST_F(ClientTest, WaitConnectedForCommandLines) {
   socklen_t size = sizeof address;
   ASSERT_EQ(::getsockname(silent, reinterpret_cast<sockaddr*>(&address), &size), 0);
   const std::string mute = "tcp://127.0.0.1:" + std::to_string(ntohs(address.sin_port));
-  auto late = (*BusClient::open(stranger, client_options({{mute, secret.public_key()}})))->wait_connected(50);
+  auto late = (*BusClient::open(stranger, client_options({{mute, secret.public_key()}})))
+                  ->wait_connected(50);
   ::close(silent);
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, Errc::timeout);

@@ -1,5 +1,6 @@
 // Claim: what is not a well-behaved client changes nothing: no crash, no frame, no harm to others.
-// Method: raw TCP streams, libzmq clients of other mechanisms, chosen routing ids, oversized and many-part messages.
+// Method: raw TCP streams, libzmq clients of other mechanisms, chosen routing ids, oversized and
+// many-part messages.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -47,7 +48,8 @@ class HostileTest : public Loopback {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     const std::string& endpoint = server->bound_endpoint();
-    address.sin_port = htons(static_cast<uint16_t>(std::stoi(endpoint.substr(endpoint.rfind(':') + 1))));
+    address.sin_port =
+        htons(static_cast<uint16_t>(std::stoi(endpoint.substr(endpoint.rfind(':') + 1))));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
     streams.push_back(fd);
@@ -76,12 +78,14 @@ TEST_F(HostileTest, RandomStreamsAreCutOff) {
   const uint32_t seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
-  const std::string greeting = std::string("\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01", 12) + "CURVE" + std::string(47, '\0');
+  const std::string greeting =
+      std::string("\xff\0\0\0\0\0\0\0\x01\x7f\x03\x01", 12) + "CURVE" + std::string(47, '\0');
   std::vector<int> open;
   for (int i = 0; i < 60; ++i) {
     std::string noise(1 + random() % 4096, '\0');
     for (char& c : noise) c = static_cast<char>(random());
-    // Every third is noise from the first byte, every third a greeting and then noise, every third no ZMTP at all.
+    // Every third is noise from the first byte, every third a greeting and then noise, every third
+    // no ZMTP at all.
     if (i % 3 == 1) noise = greeting + noise;
     if (i % 3 == 2) noise = "GET / HTTP/1.1\r\nHost: mesh\r\n\r\n" + noise;
     int fd = stream();
@@ -142,13 +146,14 @@ TEST_F(HostileTest, ARoutingIdLendsNoIdentity) {
   ASSERT_TRUE(until([&] { return incoming.size() == 1; }));
   const SessionId session = incoming[0].session;
   const uint32_t id = session.connection;
-  const std::string taken{0, static_cast<char>(id >> 24), static_cast<char>(id >> 16), static_cast<char>(id >> 8),
-                          static_cast<char>(id)};
+  const std::string taken{0, static_cast<char>(id >> 24), static_cast<char>(id >> 16),
+                          static_cast<char>(id >> 8), static_cast<char>(id)};
   BoxSecret thief = BoxSecret::generate();
   admitted.insert(thief.public_key());
   zmq_send(raw_curve(thief, taken), "taken", 5, 0);
   zmq_send(raw_curve(thief, "admin"), "named", 5, 0);
-  ASSERT_TRUE(until([&] { return server->stats().dropped_strange >= 1 && server->stats().admitted >= 3; }));
+  ASSERT_TRUE(
+      until([&] { return server->stats().dropped_strange >= 1 && server->stats().admitted >= 3; }));
   expect_healthy();
 
   for (const Incoming& in : incoming) {
@@ -187,7 +192,8 @@ TEST_F(HostileTest, AStrangerCannotFillMemoryWithParts) {
   zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, key.reveal().data(), 32);
   zmq_connect(socket, server->enrolment_endpoint().c_str());
   const Bytes part(1'000);
-  for (int i = 0; i < 1'000; ++i) zmq_send(socket, part.data(), part.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT);
+  for (int i = 0; i < 1'000; ++i)
+    zmq_send(socket, part.data(), part.size(), ZMQ_SNDMORE | ZMQ_DONTWAIT);
   zmq_send(socket, part.data(), part.size(), ZMQ_DONTWAIT);
   ASSERT_TRUE(until([&] { return server->stats().cut >= 1; }));
   EXPECT_TRUE(incoming.empty());

@@ -1,5 +1,6 @@
-// Claim: secrets sign what verify_signature accepts, survive on disk in private files only, and are never overwritten.
-// Method: published vectors, temporary directories, every truncation of a key file.
+// Claim: secrets sign what verify_signature accepts, survive on disk in private files only, and are
+// never overwritten. Method: published vectors, temporary directories, every truncation of a key
+// file.
 #include "broker/bus/keys.h"
 
 #include <gtest/gtest.h>
@@ -40,32 +41,41 @@ class KeysTest : public ::testing::Test {
 };
 
 TEST_F(KeysTest, Ed25519MatchesItsStandard) {  // RFC 8032, 7.1, tests 1 and 2
-  auto secret = SignSecret::from_seed(*from_hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
+  auto secret = SignSecret::from_seed(
+      *from_hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60"));
   ASSERT_TRUE(secret);
-  EXPECT_EQ(to_hex(secret->public_key().view()), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+  EXPECT_EQ(to_hex(secret->public_key().view()),
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
   EXPECT_EQ(to_hex(secret->sign("", {}).view()),
             "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"
             "5fb8821590a33bacc61e39701cf9b46bd25bf5f0595bbe24655141438e7a100b");
-  auto second = SignSecret::from_seed(*from_hex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"));
+  auto second = SignSecret::from_seed(
+      *from_hex("4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb"));
   EXPECT_EQ(to_hex(second->sign("", *from_hex("72")).view()),
             "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
             "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00");
 }
 
 TEST_F(KeysTest, X25519MatchesItsStandard) {  // RFC 7748, 6.1
-  auto secret = BoxSecret::from_bytes(*from_hex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"));
+  auto secret = BoxSecret::from_bytes(
+      *from_hex("77076d0a7318a57d3c16c17251b26645df4c2f87ebc0992ab177fba51db92c2a"));
   ASSERT_TRUE(secret);
-  EXPECT_EQ(to_hex(secret->public_key().view()), "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
+  EXPECT_EQ(to_hex(secret->public_key().view()),
+            "8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a");
 }
 
 TEST_F(KeysTest, SignatureHoldsForItsDomainBytesAndKeyOnly) {
   SignSecret secret = SignSecret::generate();
   SignSecret other = SignSecret::generate();
   Signature signature = secret.sign(kRequestDomain, as_bytes("add site ams"));
-  EXPECT_TRUE(verify_signature(secret.public_key(), kRequestDomain, as_bytes("add site ams"), signature));
-  EXPECT_FALSE(verify_signature(secret.public_key(), kJoinDomain, as_bytes("add site ams"), signature));
-  EXPECT_FALSE(verify_signature(secret.public_key(), kRequestDomain, as_bytes("add site fra"), signature));
-  EXPECT_FALSE(verify_signature(other.public_key(), kRequestDomain, as_bytes("add site ams"), signature));
+  EXPECT_TRUE(
+      verify_signature(secret.public_key(), kRequestDomain, as_bytes("add site ams"), signature));
+  EXPECT_FALSE(
+      verify_signature(secret.public_key(), kJoinDomain, as_bytes("add site ams"), signature));
+  EXPECT_FALSE(
+      verify_signature(secret.public_key(), kRequestDomain, as_bytes("add site fra"), signature));
+  EXPECT_FALSE(
+      verify_signature(other.public_key(), kRequestDomain, as_bytes("add site ams"), signature));
 }
 
 TEST_F(KeysTest, SecretsHaveOneSize) {
@@ -120,7 +130,8 @@ TEST_F(KeysTest, LoosePermissionsAreRefusedWithTheFix) {
     auto loaded = BoxSecret::load(dir / "key");
     ASSERT_FALSE(loaded);
     EXPECT_EQ(loaded.error().code, Errc::not_permitted);
-    EXPECT_NE(loaded.error().fix.find("chmod 600 '" + (dir / "key").string()), std::string::npos) << loaded.error().fix;
+    EXPECT_NE(loaded.error().fix.find("chmod 600 '" + (dir / "key").string()), std::string::npos)
+        << loaded.error().fix;
   }
 }
 
@@ -136,13 +147,16 @@ TEST_F(KeysTest, WhatIsNoKeyFileIsRefused) {
     write(dir / "cut", good.substr(0, size));
     EXPECT_EQ(BoxSecret::load(dir / "cut").error().code, Errc::corrupt) << size;
   }
-  for (const std::string& more : {std::string("x"), std::string("\nAAAA"), std::string(1000, '\n')}) {
+  for (const std::string& more :
+       {std::string("x"), std::string("\nAAAA"), std::string(1000, '\n')}) {
     write(dir / "long", good + more);
     EXPECT_EQ(BoxSecret::load(dir / "long").error().code, Errc::corrupt);
   }
 }
 
-TEST_F(KeysTest, RandomBytesDiffer) { EXPECT_NE(random_array<RequestId>(), random_array<RequestId>()); }
+TEST_F(KeysTest, RandomBytesDiffer) {
+  EXPECT_NE(random_array<RequestId>(), random_array<RequestId>());
+}
 
 TEST_F(KeysTest, HardenedProcessLeavesNoCore) {
   EXPECT_EXIT(

@@ -1,5 +1,6 @@
-// Claim: one thread hears frames, stop signals, finished jobs and ticks, and ends when its handler says so.
-// Method: the real loop over a real bus; signals to this process; jobs that wait for each other.
+// Claim: one thread hears frames, stop signals, finished jobs and ticks, and ends when its handler
+// says so. Method: the real loop over a real bus; signals to this process; jobs that wait for each
+// other.
 #include "broker/bus/reactor.h"
 
 #include <unistd.h>
@@ -35,16 +36,18 @@ TEST_F(ReactorTest, FramesJobsSignalsAndTicksMeetInOneThread) {
     void handle(std::vector<Incoming> events) {
       for (Incoming& in : events) {
         auto result = std::make_shared<Bytes>();
-        pool.run([result, frame = std::move(in.frame), me = thread] {
-          EXPECT_NE(std::this_thread::get_id(), me);
-          *result = Bytes(frame.rbegin(), frame.rend());
-        }, [this, result, session = in.session] {
-          EXPECT_EQ(std::this_thread::get_id(), thread);
-          EXPECT_EQ(text(*result), "etupmoc");
-          EXPECT_TRUE(server.send(session, *result));
-          ++jobs;
-          ::kill(::getpid(), SIGTERM);
-        });
+        pool.run(
+            [result, frame = std::move(in.frame), me = thread] {
+              EXPECT_NE(std::this_thread::get_id(), me);
+              *result = Bytes(frame.rbegin(), frame.rend());
+            },
+            [this, result, session = in.session] {
+              EXPECT_EQ(std::this_thread::get_id(), thread);
+              EXPECT_EQ(text(*result), "etupmoc");
+              EXPECT_TRUE(server.send(session, *result));
+              ++jobs;
+              ::kill(::getpid(), SIGTERM);
+            });
       }
     }
     void stop(int signal) { stopped = signal; }
@@ -65,7 +68,9 @@ TEST_F(ReactorTest, AClientRunsInTheSameLoop) {
   struct Handler {
     bool connected = false;
     int tick() { return connected ? kStopReactor : 1'000; }
-    void handle(std::vector<ClientEvent> events) { connected = events.front().kind == Kind::connected; }
+    void handle(std::vector<ClientEvent> events) {
+      connected = events.front().kind == Kind::connected;
+    }
     void stop(int) {}
   } handler;
   WorkerPool pool(1, [&] { peer.bus->wake(); });
@@ -75,7 +80,10 @@ TEST_F(ReactorTest, AClientRunsInTheSameLoop) {
 
 TEST(WorkerPoolTest, JobsRunInOrderOnOneThreadAndAtOnceOnTwo) {
   std::atomic<int> woken = 0;
-  WorkerPool one(1, [&] { ++woken; woken.notify_all(); });
+  WorkerPool one(1, [&] {
+    ++woken;
+    woken.notify_all();
+  });
   std::vector<int> order;
   for (int i = 0; i < 100; ++i) one.run([&order, i] { order.push_back(i); });
   EXPECT_EQ(one.pending(), 100u);

@@ -1,5 +1,6 @@
-// Claim: the server takes frames from enrolled keys alone, each with the key that sent it, and a revoked one is silent.
-// Method: real sockets on loopback, server and clients turned in one thread until a condition holds.
+// Claim: the server takes frames from enrolled keys alone, each with the key that sent it, and a
+// revoked one is silent. Method: real sockets on loopback, server and clients turned in one thread
+// until a condition holds.
 #include <thread>
 
 #include "tests/unit/bus/bus_test.h"
@@ -27,7 +28,8 @@ TEST_F(ServerTest, UnknownKeyIsRefusedAndComesInOnceAdmitted) {
   Peer& peer = connect(false);
   ASSERT_TRUE(until([&] { return peer.count(Kind::refused) >= 2; }));
   EXPECT_EQ(peer.count(Kind::connected), 0u);
-  EXPECT_NE(peer.events.front().detail.find("refused our key"), std::string::npos) << peer.events.front().detail;
+  EXPECT_NE(peer.events.front().detail.find("refused our key"), std::string::npos)
+      << peer.events.front().detail;
   EXPECT_EQ(peer.bus->send(as_bytes("x")).error().code, Errc::unavailable);
   EXPECT_TRUE(incoming.empty());
 
@@ -43,7 +45,8 @@ TEST_F(ServerTest, RevokedWhileConnectedIsMutedAndThenRefused) {
   Peer& other = connect();
   ASSERT_TRUE(until_connected(revoked) && until_connected(other));
   ASSERT_TRUE(revoked.bus->send(as_bytes("before")) && other.bus->send(as_bytes("before")));
-  ASSERT_TRUE(until([&] { return revoked.count(Kind::frame) == 1 && other.count(Kind::frame) == 1; }));
+  ASSERT_TRUE(
+      until([&] { return revoked.count(Kind::frame) == 1 && other.count(Kind::frame) == 1; }));
   const SessionId session = incoming[incoming[0].session.user == revoked.key() ? 0 : 1].session;
   incoming.clear();
 
@@ -63,7 +66,8 @@ TEST_F(ServerTest, RevokedWhileConnectedIsMutedAndThenRefused) {
   admitted.insert(revoked.key());
   ASSERT_TRUE(until_connected(revoked));
   ASSERT_TRUE(revoked.bus->send(as_bytes("again")));
-  ASSERT_TRUE(until([&] { return revoked.count(Kind::frame) == 2; })) << "a new admission ends the muting";
+  ASSERT_TRUE(until([&] { return revoked.count(Kind::frame) == 2; }))
+      << "a new admission ends the muting";
 }
 
 TEST_F(ServerTest, OrderHoldsBothWaysWhenFramesPileUp) {
@@ -82,17 +86,22 @@ TEST_F(ServerTest, OneBufferServesManySessions) {
   start();
   constexpr size_t kPeers = 200;
   for (size_t i = 0; i < kPeers; ++i) connect();
-  ASSERT_TRUE(until([&] { return std::ranges::all_of(peers, [](auto& p) { return p->bus->connected(); }); }));
+  ASSERT_TRUE(until(
+      [&] { return std::ranges::all_of(peers, [](auto& p) { return p->bus->connected(); }); }));
   echo = false;
   for (auto& peer : peers) ASSERT_TRUE(peer->bus->send(as_bytes("subscribe")));
   ASSERT_TRUE(until([&] { return incoming.size() == kPeers; }));
 
   auto frame = std::make_shared<const Bytes>(64 * 1024, uint8_t{7});
   for (const Incoming& in : incoming) ASSERT_TRUE(server->send(in.session, frame));
-  EXPECT_LE(frame.use_count(), 3) << "the buffer was shared, not copied, so two references stand for all sessions";
-  ASSERT_TRUE(until([&] { return std::ranges::all_of(peers, [](auto& p) { return p->count(Kind::frame) == 1; }); }));
+  EXPECT_LE(frame.use_count(), 3)
+      << "the buffer was shared, not copied, so two references stand for all sessions";
+  ASSERT_TRUE(until([&] {
+    return std::ranges::all_of(peers, [](auto& p) { return p->count(Kind::frame) == 1; });
+  }));
   for (auto& peer : peers) EXPECT_EQ(peer->events.back().frame, *frame);
-  EXPECT_TRUE(until([&] { return frame.use_count() == 1; })) << "libzmq lets go of what it has sent";
+  EXPECT_TRUE(until([&] { return frame.use_count() == 1; }))
+      << "libzmq lets go of what it has sent";
 }
 
 TEST_F(ServerTest, APeerThatHasGoneIsUnavailable) {
@@ -127,8 +136,8 @@ TEST_F(ServerTest, PortInUseIsNamedWithTheFix) {
 }
 
 TEST_F(ServerTest, BadEndpointsAreUsageErrors) {
-  for (const char* bad : {"", "7400", "tcp://", "tcp://*", "tcp://*:", "tcp://*:x", "tcp://*:70000", "udp://*:7400",
-                          "tcp://192.0.2.1:0", "ipc:///tmp/x:1"}) {
+  for (const char* bad : {"", "7400", "tcp://", "tcp://*", "tcp://*:", "tcp://*:x", "tcp://*:70000",
+                          "udp://*:7400", "tcp://192.0.2.1:0", "ipc:///tmp/x:1"}) {
     auto opened = BusServer::open(secret, options(bad));
     ASSERT_FALSE(opened) << bad;
     EXPECT_EQ(opened.error().code, Errc::usage) << bad << ": " << opened.error().message;
@@ -174,7 +183,9 @@ class EnrolmentTest : public Loopback {
     auto opened = server->open_enrolment(door, std::move(o));
     ASSERT_TRUE(opened) << opened.error().message;
   }
-  Peer& stranger() { return connect(client_options({{server->enrolment_endpoint(), door.public_key()}}), false); }
+  Peer& stranger() {
+    return connect(client_options({{server->enrolment_endpoint(), door.public_key()}}), false);
+  }
 };
 
 TEST_F(EnrolmentTest, OpensForStrangersAndClosesAtRunTime) {
@@ -188,7 +199,8 @@ TEST_F(EnrolmentTest, OpensForStrangersAndClosesAtRunTime) {
   Peer& on_main = connect(false);
   ASSERT_TRUE(until_connected(peer));
   ASSERT_TRUE(peer.bus->send(as_bytes("join")));
-  ASSERT_TRUE(until([&] { return peer.count(Kind::frame) == 1 && on_main.count(Kind::refused) >= 1; }));
+  ASSERT_TRUE(
+      until([&] { return peer.count(Kind::frame) == 1 && on_main.count(Kind::refused) >= 1; }));
   ASSERT_EQ(incoming.size(), 1u);
   EXPECT_TRUE(incoming[0].session.enrolment);
   EXPECT_EQ(incoming[0].session.user, peer.key());
@@ -198,7 +210,8 @@ TEST_F(EnrolmentTest, OpensForStrangersAndClosesAtRunTime) {
   server->close_enrolment();
   EXPECT_EQ(server->enrolment_endpoint(), "");
   EXPECT_EQ(server->send(incoming[0].session, bytes("late")).error().code, Errc::unavailable);
-  ASSERT_TRUE(until([&] { return peer.count(Kind::disconnected) == 1 && peer.count(Kind::unreachable) >= 1; }));
+  ASSERT_TRUE(until(
+      [&] { return peer.count(Kind::disconnected) == 1 && peer.count(Kind::unreachable) >= 1; }));
   EXPECT_EQ(peer.frames().back(), "admitted") << "the last reply still leaves";
 
   auto same = enrolment();
@@ -226,7 +239,8 @@ TEST_F(EnrolmentTest, StrangersAreBoundedInNumber) {
   open(o);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(until_connected(stranger()));
   Peer& fourth = stranger();
-  ASSERT_TRUE(until([&] { return fourth.count(Kind::refused) + fourth.count(Kind::unreachable) >= 3; }));
+  ASSERT_TRUE(
+      until([&] { return fourth.count(Kind::refused) + fourth.count(Kind::unreachable) >= 3; }));
   EXPECT_EQ(fourth.count(Kind::connected), 0u);
   EXPECT_GE(server->stats().cut, 3u);
 
@@ -253,7 +267,8 @@ TEST_F(EnrolmentTest, StrangersAreBoundedInBytesAndTime) {
   o.connection_ms = 1;
   open(o);
   Peer& slow = stranger();
-  ASSERT_TRUE(until([&] { return slow.count(Kind::disconnected) + slow.count(Kind::refused) >= 2; }));
+  ASSERT_TRUE(
+      until([&] { return slow.count(Kind::disconnected) + slow.count(Kind::refused) >= 2; }));
 }
 
 TEST_F(EnrolmentTest, StrangersAreBoundedInRate) {
