@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "eventstore/model/crypto.h"
+#include "eventstore/model/json_text.h"
 
 // A signed note (C2SP signed-note):
 //
@@ -78,10 +79,17 @@ Result<SignatureLine> parse_signature_line(std::string_view line) {
                        Bytes(hash_end, payload->end())};
 }
 
-Result<NoteParts> split_note(std::string_view note) {
-  for (const char c : note)
-    if (static_cast<uint8_t>(c) < 0x20 && c != '\n')
+/// Text of a note is shown to people, also before any signature is checked.
+Status check_characters(std::string_view text) {
+  for (const char c : text)
+    if ((static_cast<uint8_t>(c) < 0x20 && c != '\n') || c == 0x7f)
       return malformed("it holds a control character");
+  if (!is_utf8(text)) return malformed("it is not UTF-8");
+  return {};
+}
+
+Result<NoteParts> split_note(std::string_view note) {
+  MESH_TRY(check_characters(note));
   const size_t blank = note.rfind("\n\n");
   if (blank == std::string_view::npos) return malformed("no blank line before the signatures");
   const NoteParts parts{note.substr(0, blank + 1), note.substr(blank + 2)};
@@ -161,6 +169,8 @@ Result<std::string> add_note_signature(std::string_view note, std::string_view n
   if (!parts) return std::unexpected(std::move(parts).error());
   auto lines = parse_signatures(parts->signatures);
   if (!lines) return std::unexpected(std::move(lines).error());
+  if (lines->size() == kSignatureLinesMax)
+    return fail(Errc::exhausted, fmt::format("the note has {} signatures already", kSignatureLinesMax));
   return std::string(note) + signature_line(parts->text, name, key, sign);
 }
 
@@ -186,6 +196,7 @@ Result<std::string> open_note(std::string_view note, std::string_view name, cons
 }
 
 Result<Checkpoint> parse_checkpoint_text(std::string_view text) {
+  MESH_TRY(check_characters(text));
   const size_t blank = text.rfind("\n\n");
   return parse_lines(blank == std::string_view::npos ? text : text.substr(0, blank + 1));
 }
