@@ -19,6 +19,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 MARKER = ".meshlog-lab"
 DEFAULT_DIR = "/var/tmp/meshlog-lab"
 NODE = "gw"
+LOCK_SECONDS = 600
 
 
 def binary(name):
@@ -47,12 +48,19 @@ def clear_dir(path):
 def alone():
     """One command changes the lab at a time. The lock is on a directory that is always there."""
     folder = os.open("/run", os.O_RDONLY | os.O_DIRECTORY)
+    deadline = None
     try:
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another ops/lab")
-            fcntl.flock(folder, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if deadline is None:
+                    deadline = time.monotonic() + LOCK_SECONDS
+                    say("waiting for another ops/lab")
+                if time.monotonic() > deadline:
+                    raise LabError(f"another ops/lab is still at work after {LOCK_SECONDS} s") from None
+                time.sleep(0.1)
         yield
     finally:
         os.close(folder)
@@ -118,7 +126,7 @@ class Mesh:
         holder = self.pid_of(f"{site.name}.holder", site.router_ns)
         if holder is None:
             raise LabError(f"{site.name} is powered off: ops/lab node {site.name} start")
-        return ["nsenter", "--target", str(holder), "--mount", "--net", "--"]
+        return ["nsenter", "--target", str(holder), "--mount", "--net", "--root", "--"]
 
     def enter_controller(self):
         return ["ip", "netns", "exec", CONTROLLER_NS]

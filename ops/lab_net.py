@@ -44,9 +44,13 @@ def say(text):
     print(f"lab: {text}", file=sys.stderr, flush=True)
 
 
-def run(*argv, feed=None, check=True):
+def run(*argv, feed=None, check=True, timeout=120):
     """Runs a program to its end and returns it; a failure is a LabError with what it said."""
-    done = subprocess.run(argv, input=feed, capture_output=True, text=True)
+    try:
+        done = subprocess.run(argv, input=feed, stdin=None if feed else subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise LabError(f"{' '.join(argv[:6])}: no end within {timeout} s") from None
     if check and done.returncode != 0:
         raise LabError(f"{' '.join(argv[:6])}: {(done.stderr or done.stdout).strip() or done.returncode}")
     return done
@@ -153,9 +157,11 @@ def why_not_possible():
             ["unshare", "--net", "--mount", "--propagation", "private", "sh", "-ec",
              "mount -t tmpfs tmpfs /run; ip link add p0 type veth peer name p1;"
              "ip link add p2 type wireguard 2>&- || ip tuntap add p2 mode tun;"
-             "nft add table inet probe"], capture_output=True, text=True)
+             "nft add table inet probe"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
     except FileNotFoundError as error:
         return f"{error.filename} is missing (ops/deps)"
+    except subprocess.TimeoutExpired:
+        return "making a network namespace does not end"
     if probe.returncode != 0:
         return (f"no network namespaces with veth, TUN (or kernel WireGuard) and nftables here: "
                 f"{probe.stderr.strip() or 'unshare failed'}")

@@ -16,8 +16,8 @@ LAB = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../ops/lab")
 SYSCTLS = ["fs.inotify.max_user_instances", "net.ipv4.neigh.default.gc_thresh3", "net.ipv6.neigh.default.gc_thresh3"]
 
 
-def lab(*words, code=0, feed=None):
-    done = subprocess.run([LAB, *words], capture_output=True, text=True, input=feed)
+def lab(*words, code=0):
+    done = subprocess.run([LAB, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
     if done.returncode != code:
         said = done.stdout + done.stderr
         raise AssertionError(f"ops/lab {' '.join(words)}: exit {done.returncode}, not {code}\n{said}")
@@ -65,7 +65,7 @@ class LabTest(unittest.TestCase):
 
     def reaches(self, site, address):
         ping = [LAB, "exec", site, "--", "ping", "-c1", "-W1", address]
-        return subprocess.run(ping, capture_output=True).returncode == 0
+        return subprocess.run(ping, capture_output=True, timeout=60).returncode == 0
 
     def test_info_names_every_site(self):
         info = json.loads(lab("info", "-o", "json"))
@@ -145,11 +145,18 @@ class LabTest(unittest.TestCase):
         self.assertEqual(host(), self.before)
 
     def test_up_replaces_what_was_left(self):
-        os.unlink("/run/meshlog-lab.json")
-        lab("down", "--dir", self.dir)
         lab("up", "--bare", "--sites", "2", "--dir", self.dir)
         lab("up", "--bare", "--sites", "1", "--dir", self.dir)
         self.assertEqual(len(json.loads(lab("info", "-o", "json"))["sites"]), 1)
+
+    def test_down_finds_namespaces_without_a_record(self):
+        record = "/run/meshlog-lab.json"
+        os.rename(record, record + ".away")
+        lab("down", "--dir", self.dir)
+        self.assertEqual([name for name in netns() if name.startswith("mesh-")], [])
+        os.rename(record + ".away", record)
+        lab("down")  # with the record also what was changed on the host
+        self.assertEqual(host(), self.before)
 
     def test_a_directory_of_somebody_else_is_not_touched(self):
         lab("down")

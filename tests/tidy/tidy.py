@@ -45,7 +45,7 @@ IMPURE = {
     "thread", "mutex", "shared_mutex", "condition_variable", "future", "semaphore", "stop_token",
     "fstream", "filesystem", "iostream", "ctime", "time.h", "random", "chrono", "unistd.h",
 }
-MODEL_LIBRARIES = re.compile(r"^(fmt/|sodium\.h$)")
+MODEL_LIBRARIES = re.compile(r"^(fmt/|sodium\.h$|arpa/inet\.h$)")  # inet_pton only converts text
 IMPURE_CALLS = re.compile(r"\b(randombytes_\w+|getenv|std::rand|std::time|gettimeofday|clock_gettime)\s*\(")
 
 # Library -> the folder that alone may include it, and only in its .cc files and private headers (_internal.h).
@@ -108,20 +108,26 @@ def check_includes(tree):
     return found
 
 
+def is_public_header(path):
+    """Headers that other folders may include; *_internal.h are for the .cc files of their own folder."""
+    return path.suffix == ".h" and not path.name.endswith("_internal.h")
+
+
 def include_faults(path, layer, quoted, target):
     """What is wrong with `path`, of `layer`, including `target`."""
     for pattern, owner in OWNED_LIBRARIES:
         if pattern.search(target):
             if layer != owner:
                 return [f"<{target}> belongs to {owner}/, use its headers"]
-            private = path.name.endswith("_internal.h")
-            return [] if path.suffix != ".h" or private else [f"<{target}> in a header: keep it in the .cc files"]
-    if path.suffix == ".h" and HEAVY.match(target):
+            return [f"<{target}> in a header: keep it in the .cc files"] if is_public_header(path) else []
+    if is_public_header(path) and HEAVY.match(target):
         return [f"<{target}> is too heavy for a header: keep it in the .cc files"]
     if quoted:
         other = layer_of(pathlib.PurePosixPath(target))
         if other is None:
             return [f'"{target}" is not a path from the root of the tree']
+        if other != layer and target.endswith("_internal.h"):
+            return [f'"{target}" is for {other}/ alone']
         if other != layer and other not in LAYERS[layer]:
             return [f"{layer}/ may not include {other}/ (allowed: {', '.join(LAYERS[layer]) or 'nothing else'})"]
         return []

@@ -92,6 +92,12 @@ class TidyTest(unittest.TestCase):
         self.plant("eventstore/log/bad.h", "#include <rocksdb/db.h>\n")
         self.expect("in a header")
 
+    def test_an_internal_header_is_for_its_own_folder(self):
+        self.plant("schemas/x_internal.h", "#include <flatbuffers/flatbuffers.h>\n")
+        self.assertEqual(self.found(), [])
+        self.plant("broker/bad.cc", '#include "schemas/x_internal.h"\n')
+        self.expect("broker/bad.cc", "is for schemas/ alone")
+
     def test_zmq_only_in_the_bus(self):
         for path in ["nodes/bad.cc", "cli/bad.cc", "broker/bad.cc", "eventstore/log/bad.cc"]:
             self.plant(path, "#include <zmq.hpp>\n")
