@@ -130,10 +130,10 @@ static Discard unpack(Reader& r, const wire::Discard& w) { return {.target = unp
 
 static Offset<wire::Activate> pack(Builder& b, const Activate& c) {
   const auto target = pack(b, c.target);
-  return wire::CreateActivate(b, target, c.version.value());
+  return wire::CreateActivate(b, target, c.version.value(), c.again);
 }
 static Activate unpack(Reader& r, const wire::Activate& w) {
-  return {.target = unpack_target(r, w.target()), .version = Version(w.version())};
+  return {.target = unpack_target(r, w.target()), .version = Version(w.version()), .again = w.again()};
 }
 
 static Offset<wire::CreateToken> pack(Builder& b, const CreateToken& c) {

@@ -130,7 +130,7 @@ Json fields(const Commit& c) {
 }
 Json fields(const Discard& c) { return {{"target", place(c.target)}}; }
 Json fields(const Activate& c) {
-  return {{"target", place(c.target)}, {"version", c.version.value()}};
+  return {{"target", place(c.target)}, {"version", c.version.value()}, {"again", c.again}};
 }
 Json fields(const CreateToken& c) {
   return {{"key", hex(c.key)},

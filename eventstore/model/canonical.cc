@@ -144,6 +144,8 @@ template <class Ar>
 void describe(Ar& ar, Anchor& v);
 template <class Ar>
 void describe(Ar& ar, NodeReport& v);
+template <class Ar>
+void describe(Ar& ar, RequestWindow& v);
 
 template <class Ar, class... T>
 void all(Ar& ar, T&... fields) {
@@ -281,19 +283,25 @@ void describe(Ar& ar, NodeReport& v) {
   all(ar, v.serial, v.kind, v.activation, v.version, v.message, v.time, v.sequence);
 }
 
+/// The sequences stand in the order of their requests; the map is rebuilt from both.
+template <class Ar>
+void describe(Ar& ar, RequestWindow& v) {
+  describe(ar, v.order);
+  for (const RequestId& id : v.order) {
+    if (!ar.ok()) return;
+    Sequence sequence;
+    if constexpr (!Ar::kReads) sequence = v.entries.at(id);
+    describe(ar, sequence);
+    if constexpr (Ar::kReads) v.entries.emplace(id, sequence);
+  }
+}
+
 template <class Ar>
 void describe_intent(Ar& ar, MeshState& s) {
   all(ar, s.log, s.epoch, s.rules, s.genesis, s.sequence, s.intent_sequence,
       s.configuration_sequence, s.time, s.next_node, s.next_activation, s.next_token, s.global,
       s.sites, s.nodes, s.removed_nodes, s.removed_sites, s.operators, s.tokens, s.rejected,
-      s.changes, s.anchor, s.window_order);
-  // The window's sequences stand in its order; the map is rebuilt from both.
-  for (size_t i = 0; i < s.window_order.size() && ar.ok(); ++i) {
-    Sequence sequence;
-    if constexpr (!Ar::kReads) sequence = s.window.at(s.window_order[i]);
-    describe(ar, sequence);
-    if constexpr (Ar::kReads) s.window.emplace(s.window_order[i], sequence);
-  }
+      s.changes, s.anchor, s.window);
 }
 
 /// Enumerations come as numbers: a value without a name would be a state that evolve cannot make.

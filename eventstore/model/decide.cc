@@ -35,7 +35,7 @@ Status check_frame(const MeshState& state, const Request& request, const Context
                 fmt::format("the request is based on #{}, more than {} entries ago",
                             request.based_on.value(), kRequestWindow),
                 "read the state again and sign a new request");
-  if (state.window.contains(request.id))
+  if (state.window->entries.contains(request.id))
     return fail(Errc::conflict, "the request id was used already");
   if (request.expect_sequence != Sequence() && state.intent_sequence > request.expect_sequence)
     return fail(Errc::conflict,

@@ -367,11 +367,12 @@ void evolve(MeshState& state, const EntryHeader& header, const EntryBody& body) 
   evolve_header(state, header);
   if (header.entry_class != EntryClass::intent) return;
   state.intent_sequence = header.sequence;
-  state.window.emplace(body.request.id, header.sequence);
-  state.window_order.push_back(body.request.id);
-  while (state.window_order.size() > kRequestWindow) {
-    state.window.erase(state.window_order.front());
-    state.window_order.pop_front();
+  RequestWindow& window = state.window.edit();
+  window.entries.emplace(body.request.id, header.sequence);
+  window.order.push_back(body.request.id);
+  while (window.order.size() > kRequestWindow) {
+    window.entries.erase(window.order.front());
+    window.order.pop_front();
   }
 }
 

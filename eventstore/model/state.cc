@@ -168,7 +168,7 @@ std::string check_invariants(const MeshState& state) {
   }
   for (const auto& [name, site] : state.sites)
     if (name != site->name) return "a site stands under another name";
-  if (state.window.size() != state.window_order.size())
+  if (state.window->entries.size() != state.window->order.size())
     return "the request window and its order differ";
   return {};
 }

@@ -133,6 +133,13 @@ struct NodeReport {
   bool operator==(const NodeReport&) const = default;
 };
 
+/// Which requests the newest intent entries answered, so that a retry is recognised.
+struct RequestWindow {
+  std::map<RequestId, Sequence> entries;
+  std::deque<RequestId> order;  // oldest first; at most kRequestWindow
+  bool operator==(const RequestWindow&) const = default;
+};
+
 struct MeshState {
   // Identity.
   LogId log;
@@ -160,8 +167,7 @@ struct MeshState {
   std::deque<std::string> rejected;  // fingerprints, oldest first, bounded
   std::vector<Change> changes;       // uncommitted, in order of first touch
   std::optional<Anchor> anchor;
-  std::map<RequestId, Sequence> window;  // ids of the last kRequestWindow intent entries
-  std::deque<RequestId> window_order;
+  Cow<RequestWindow> window;
   // Reports.
   std::map<NodeId, NodeReport> reports;
 

@@ -138,7 +138,7 @@ Command Generator::command(size_t kind) {
     case 8: return UnsetAttribute{target(), attribute()};
     case 9: return Commit{target(), Sequence(wide()), array<Digest>(), flag(), flag()};
     case 10: return Discard{target()};
-    case 11: return Activate{target(), Version(narrow())};
+    case 11: return Activate{target(), Version(narrow()), narrow() % 2 == 0};
     case 12: return CreateToken{array<SignKey>(), target(), narrow(), Timestamp(wide_signed()), flag()};
     case 13: return RevokeToken{TokenId(wide())};
     case 14: return ExpireToken{TokenId(wide())};

@@ -1,0 +1,433 @@
+#include "broker/controller.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "eventstore/model/canonical.h"
+#include "eventstore/model/crypto.h"
+#include "eventstore/model/evolve.h"
+#include "eventstore/model/limits.h"
+#include "schemas/codec.h"
+
+namespace mesh {
+
+namespace {
+
+constexpr uint64_t kTerm = 1;  // one controller; a replicated log will count
+constexpr size_t kStagedEntriesMax = 4'096;
+constexpr size_t kStagedBytesMax = 8 * 1024 * 1024;
+constexpr size_t kUnchangedMax = 4'096;  // remembered replies to requests that changed nothing
+
+EntryHeader make_header(const MeshState& state, const Request& request, EntryClass entry_class,
+                        const Context& context) {
+  EntryHeader header;
+  header.log = request.log;
+  header.epoch = std::max<uint32_t>(state.epoch, 1);
+  header.term = kTerm;
+  header.sequence = next(state.sequence);
+  header.time = context.time;
+  header.principal = request.principal;
+  header.entry_class = entry_class;
+  header.rules = std::max<uint32_t>(state.rules, 1);
+  return header;
+}
+
+CheckpointSigner note_signer(const ControllerOptions& options, const MeshState& state) {
+  return [&options, &state](uint64_t size, const Digest& root) {
+    std::string origin = checkpoint_origin(state.log, state.epoch);
+    return sign_note(checkpoint_text({origin, size, root, {}}), origin, state.genesis.log_key,
+                     [&](ByteView message) { return options.sign({}, message); });
+  };
+}
+
+Status fold(MeshState& state, const EncodedEntry& encoded) {
+  auto entry = decode_entry(encoded);
+  if (!entry) return std::unexpected(entry.error());
+  if (entry->header.sequence != next(state.sequence) || !entry->body)
+    return fail(Errc::corrupt,
+                fmt::format("found entry {} where {} belongs", entry->header.sequence.value(),
+                            state.sequence.value() + 1));
+  evolve(state, entry->header, *entry->body);
+  return {};
+}
+
+}  // namespace
+
+Status create_log(EventLog& log, const CreateLog& genesis, const ControllerOptions& options,
+                  Timestamp now) {
+  Request request;
+  request.log = derive_log_id(genesis);
+  request.epoch = 1;
+  request.principal = Principal::controller();
+  request.id = options.new_request_id();
+  request.commands = {genesis};
+  request.origin = "controller";
+  SignedRequest signed_request{encode_request(request), {}};
+  signed_request.signature = options.sign(kRequestDomain, signed_request.bytes);
+  MeshState state;
+  Context context{now, {}};
+  auto events = decide(state, request, context);
+  if (!events) return std::unexpected(events.error());
+  EntryHeader header = make_header(state, request, EntryClass::intent, context);
+  EntryBody body{signed_request, request, context, *events};
+  EncodedEntry encoded = encode_entry(header, body);
+  evolve(state, header, body);
+  auto head =
+      log.append(Sequence(), kTerm, {&encoded, 1}, {&request.id, 1}, note_signer(options, state));
+  if (!head) return std::unexpected(head.error());
+  return {};
+}
+
+Controller::Controller(std::unique_ptr<EventLog> log, ControllerOptions options)
+    : options_(std::move(options)), log_(std::move(log)) {}
+
+Result<std::unique_ptr<Controller>> Controller::open(std::unique_ptr<EventLog> log,
+                                                     ControllerOptions options) {
+  std::unique_ptr<Controller> controller(new Controller(std::move(log), std::move(options)));
+  MESH_TRY(controller->load());
+  return controller;
+}
+
+Status Controller::load() {
+  if (log_->head() == Sequence()) return fail(Errc::not_found, "the log is empty", "meshd init");
+  MeshState state;
+  newest_snapshot_ = {};
+  auto found = log_->newest_snapshot(log_->head());
+  if (found && found->snapshot) {
+    // A snapshot that cannot be used costs time, not data: the entries are all there.
+    if (auto replica = decode_snapshot(found->snapshot->bytes)) {
+      state = std::move(replica->state);
+      newest_snapshot_ = found->snapshot->sequence;
+    }
+  }
+  while (state.sequence < log_->head()) {
+    auto entries = log_->read(next(state.sequence), kStagedBytesMax, SIZE_MAX);
+    if (!entries) return fail_in("reading the log", entries.error());
+    for (const EncodedEntry& encoded : *entries)
+      if (auto folded = fold(state, encoded); !folded)
+        return fail_in(fmt::format("entry {}", state.sequence.value() + 1), folded.error());
+  }
+  state_ = std::move(state);
+  anchored_.reset();
+  if (state_.anchor)
+    if (auto bytes = log_->get_snapshot(state_.anchor->sequence))
+      anchored_ = Snapshot{state_.anchor->sequence, std::move(*bytes)};
+  rebuild_peers();
+  return {};
+}
+
+void Controller::rebuild_peers() {
+  std::map<BoxKey, Peer> peers;
+  for (const auto& [name, person] : state_.operators)
+    if (!person.banned) peers[person.box_key] = {Principal::human(name), {}};
+  for (const auto& [id, node] : state_.nodes)
+    if (node->enrolment == Enrolment::enrolled)
+      peers[node->box_key] = {{PrincipalKind::node, std::to_string(id.value())}, id};
+  for (const auto& [key, peer] : peers_)
+    if (!peers.contains(key)) {
+      output_.muted.push_back(key);
+      if (peer.node != NodeId()) board_.erase(peer.node);
+    }
+  peers_ = std::move(peers);
+  std::erase_if(sessions_, [&](const auto& session) {
+    if (peers_.contains(session.first.user)) return false;
+    subscriptions_.forget(session.first);
+    return true;
+  });
+}
+
+bool Controller::enrolment_wanted(Now now) const {
+  if (!waiting_.empty()) return true;
+  return std::any_of(state_.tokens.begin(), state_.tokens.end(), [&](const auto& item) {
+    const Token& token = item.second;
+    return token.state == TokenState::open &&
+           (token.expires == Timestamp() || now.wall < token.expires);
+  });
+}
+
+void Controller::send(const ReplyTo& to, Body body) {
+  output_.frames.push_back({to.session, std::make_shared<const Bytes>(
+                                            encode_message({to.correlation, std::move(body)}))});
+}
+
+void Controller::receive(const SessionId& session, ByteView frame, Now now) {
+  if (started_ms_ < 0) started_ms_ = now.mono_ms;
+  auto message = decode_message(frame);
+  ReplyTo to{session, message ? message->correlation : 0};
+  if (!message) return fail_to(to, message.error());
+  if (session.enrolment) {
+    if (!std::holds_alternative<Join>(message->body))
+      return fail_to(
+          to, {Errc::not_permitted, "only a join is answered here", "use the main endpoint"});
+    deferred_.push_back({session, to.correlation, std::move(message->body)});
+    return;
+  }
+  auto peer = peers_.find(session.user);
+  if (peer == peers_.end()) return;  // revoked while connected: it gets nothing more
+  sessions_.insert_or_assign(session, peer->second.principal);
+  if (const auto* submit = std::get_if<Submit>(&message->body))
+    return on_submit(to, peer->second, *submit, now);
+  deferred_.push_back({session, to.correlation, std::move(message->body)});
+}
+
+void Controller::on_submit(const ReplyTo& to, const Peer& peer, const Submit& submit, Now now) {
+  if (!broken_.empty())
+    return fail_to(to,
+                   {Errc::unavailable, "the log refuses writes: " + broken_,
+                    "free space on the disk or repair it; the controller tries again by itself"});
+  auto request = decode_request(submit.request.bytes);
+  if (!request) return fail_to(to, request.error());
+  if (request->principal != peer.principal)
+    return fail_to(to, {Errc::unauthenticated,
+                        fmt::format("the request is signed for {}, the connection is {}'s",
+                                    to_text(request->principal), to_text(peer.principal)),
+                        {}});
+  if (request->log != state_.log)
+    return fail_to(to, {Errc::unauthenticated, "the request is signed for another log",
+                        "use the context of this controller"});
+  auto key = signer_key(state_, *request);
+  if (!key) return fail_to(to, key.error());
+  if (!verify_signature(*key, kRequestDomain, submit.request.bytes, submit.request.signature))
+    return fail_to(to, {Errc::unauthenticated,
+                        fmt::format("the signature of {} is wrong", to_text(request->principal)),
+                        {}});
+  if (answer_retry(to, request->id)) return;
+  if (submit.dry_run) {
+    auto context = make_context(*request, now);
+    auto events = context ? decide(state_, *request, *context) : std::unexpected(context.error());
+    if (!events) return fail_to(to, events.error());
+    return send(to, Reply{{}, context->time, std::move(*events), {}});
+  }
+  auto staged = stage(submit.request, *request, now);
+  if (!staged) return fail_to(to, staged.error());
+  if (*staged) {
+    (*staged)->to.push_back(to);
+    return;
+  }
+  // Already true. A retry gets the same answer while it is remembered, and a new decision after.
+  Reply reply{{}, state_.time, {}, {}};
+  unchanged_.emplace(request->id, reply);
+  unchanged_order_.push_back(request->id);
+  if (unchanged_order_.size() > kUnchangedMax) {
+    unchanged_.erase(unchanged_order_.front());
+    unchanged_order_.erase(unchanged_order_.begin());
+  }
+  send(to, std::move(reply));
+}
+
+bool Controller::answer_retry(const ReplyTo& to, const RequestId& id) {
+  if (auto same = unchanged_.find(id); same != unchanged_.end()) {
+    send(to, same->second);
+    return true;
+  }
+  auto known = state_.window->entries.find(id);
+  if (known == state_.window->entries.end()) return false;
+  auto waiting = std::find_if(staged_.begin(), staged_.end(),
+                              [&](const Staged& s) { return s.request == id; });
+  if (waiting != staged_.end()) {
+    waiting->to.push_back(to);
+    return true;
+  }
+  Sequence sequence = known->second;
+  auto entries = log_->read(sequence, 1, 1);
+  auto entry = entries && !entries->empty() ? decode_entry(entries->front())
+                                            : fail(Errc::corrupt, "it cannot be read back");
+  if (!entry || !entry->body)
+    fail_to(to, {Errc::corrupt,
+                 fmt::format("the request was accepted as entry {}, which is damaged",
+                             sequence.value()),
+                 "meshcli verify"});
+  else
+    send(to, Reply{sequence, entry->header.time, entry->body->events, {}});
+  return true;
+}
+
+Result<Context> Controller::make_context(const Request& request, Now now) {
+  Context context;
+  context.time = std::max(now.wall, state_.time);
+  for (const Command& command : request.commands) {
+    const auto* commit = std::get_if<Commit>(&command);
+    if (!commit) continue;
+    auto shown = std::find_if(prepared_.begin(), prepared_.end(), [&](const PreparedCommit& p) {
+      return p.at == commit->prepared_at && p.root == commit->root;
+    });
+    if (shown == prepared_.end())
+      return fail(Errc::conflict, "what was prepared is no longer known here", "prepare again");
+    // The configurations are stored before the entry that names them, so that every version can be
+    // fetched.
+    if (!shown->blobs.empty()) {
+      if (auto stored = log_->put_blobs(shown->blobs); !stored)
+        return fail_in("storing the configurations", stored.error());
+      shown->blobs.clear();
+    }
+    context.candidates = shown->rows;
+  }
+  return context;
+}
+
+Result<Controller::Staged*> Controller::stage(const SignedRequest& request, const Request& decoded,
+                                              Now now) {
+  if (staged_.size() >= kStagedEntriesMax || staged_bytes_ >= kStagedBytesMax) {
+    flush(now);
+    if (!broken_.empty()) return fail(Errc::unavailable, "the log refuses writes: " + broken_);
+  }
+  auto context = make_context(decoded, now);
+  if (!context) return std::unexpected(context.error());
+  auto events = decide(state_, decoded, *context);
+  if (!events) return std::unexpected(events.error());
+  if (events->empty()) return nullptr;
+  auto entry_class = classify(decoded);
+  EntryHeader header = make_header(state_, decoded, *entry_class, *context);
+  EntryBody body{request, decoded, std::move(*context), std::move(*events)};
+  EncodedEntry encoded = encode_entry(header, body);
+  if (encoded.size() > kEntryBytesMax)
+    return fail(Errc::exhausted,
+                fmt::format("the entry has {} bytes, at most {} are allowed", encoded.size(),
+                            kEntryBytesMax),
+                "split the request");
+  evolve(state_, header, body);
+  staged_bytes_ += encoded.size();
+  staged_.push_back({std::move(encoded),
+                     decoded.id,
+                     Reply{header.sequence, header.time, std::move(body.events), {}},
+                     {}});
+  return &staged_.back();
+}
+
+Request Controller::own_request(std::vector<Command> commands) {
+  Request request;
+  request.log = state_.log;
+  request.epoch = state_.epoch;
+  request.principal = Principal::controller();
+  request.id = options_.new_request_id();
+  request.based_on = state_.sequence;
+  request.commands = std::move(commands);
+  request.origin = "controller";
+  return request;
+}
+
+SignedRequest Controller::sign_own(Request& request) {
+  SignedRequest out{encode_request(request), {}};
+  out.signature = options_.sign(kRequestDomain, out.bytes);
+  // Decoding fills what the encoding leaves out, so that this decides on what every reader will
+  // see.
+  if (auto decoded = decode_request(out.bytes)) request = std::move(*decoded);
+  return out;
+}
+
+void Controller::flush(Now now) {
+  if (!staged_.empty()) {
+    std::vector<EncodedEntry> entries;
+    std::vector<RequestId> ids;
+    for (Staged& staged : staged_) {
+      entries.push_back(std::move(staged.encoded));
+      ids.push_back(staged.request);
+    }
+    auto head = log_->append(log_->head(), kTerm, entries, ids, note_signer(options_, state_));
+    if (head)
+      on_flushed(now);
+    else
+      fail_staged(head.error());
+  }
+  std::vector<Deferred> deferred = std::move(deferred_);
+  deferred_.clear();
+  for (const Deferred& item : deferred) handle(item, now);
+  // Joins and the like may have decided something: it becomes durable at once, not with the next
+  // message.
+  if (!staged_.empty()) return flush(now);
+  settle_joins();
+  subscriptions_.pump(*log_, anchored_, output_.frames);
+}
+
+void Controller::on_flushed(Now) {
+  bool rights_changed = false;
+  for (Staged& staged : staged_) {
+    for (const Event& event : staged.reply.events) {
+      rights_changed = rights_changed || std::holds_alternative<NodeEnrolled>(event) ||
+                       std::holds_alternative<NodeRevoked>(event) ||
+                       std::holds_alternative<NodeRemoved>(event) ||
+                       std::holds_alternative<OperatorAdded>(event) ||
+                       std::holds_alternative<OperatorBanned>(event);
+      if (const auto* rejected = std::get_if<NodeRejected>(&event))
+        waiting_.erase(rejected->fingerprint);
+      if (const auto* anchor = std::get_if<AnchorSigned>(&event))
+        if (auto bytes = log_->get_snapshot(anchor->sequence))
+          anchored_ = Snapshot{anchor->sequence, std::move(*bytes)};
+    }
+    for (const ReplyTo& to : staged.to) send(to, staged.reply);
+  }
+  staged_.clear();
+  staged_bytes_ = 0;
+  if (rights_changed) rebuild_peers();
+  if (state_.sequence.value() - newest_snapshot_.value() >= options_.snapshot_every)
+    save_snapshot();
+}
+
+void Controller::fail_staged(const Error& error) {
+  broken_ = error.message;
+  Error answer = error;
+  if (answer.fix.empty())
+    answer.fix =
+        "the outcome is unknown until the log is open again; the same request may be sent again";
+  for (const Staged& staged : staged_)
+    for (const ReplyTo& to : staged.to) fail_to(to, answer);
+  staged_.clear();
+  staged_bytes_ = 0;
+  // What was decided on top of what did not become durable is forgotten: back to what the log can
+  // still read.
+  if (auto loaded = load(); !loaded) broken_ += "; " + loaded.error().message;
+}
+
+void Controller::save_snapshot() {
+  Replica replica{state_, log_->frontier()};
+  if (auto saved = log_->put_snapshot(state_.sequence, encode_snapshot(replica)); !saved) return;
+  newest_snapshot_ = state_.sequence;
+  // Two for a damaged one, and the anchored one for newcomers.
+  auto kept = log_->snapshots();
+  for (size_t i = 0; i + 2 < kept.size(); ++i)
+    if (!state_.anchor || kept[i] != state_.anchor->sequence)
+      if (auto removed = log_->remove_snapshot(kept[i]); !removed) return;
+}
+
+void Controller::tick(Now now) {
+  if (started_ms_ < 0) started_ms_ = now.mono_ms;
+  if (!broken_.empty() && jobs_running_ == 0 && now.mono_ms >= next_reopen_ &&
+      options_.worth_reopening()) {
+    next_reopen_ = now.mono_ms + 2'000;
+    log_.reset();  // a directory is opened once: the old one has to be closed first
+    auto log = options_.reopen();
+    if (!log) {
+      fatal_ = log.error();
+      return;
+    }
+    log_ = std::move(*log);
+    if (auto loaded = load(); loaded)
+      broken_.clear();
+    else
+      broken_ = loaded.error().message;
+  }
+  if (!broken_.empty()) return;
+  expire_tokens(now);
+  if (now.mono_ms >= next_report_ && !outcomes_.empty()) {
+    next_report_ = now.mono_ms + 1'000;
+    report_outcomes(now);
+  }
+  std::erase_if(waiting_,
+                [&](const auto& item) { return now.mono_ms - item.second.mono_ms > 60'000; });
+  flush(now);
+  if (now.mono_ms >= next_heartbeat_) {
+    next_heartbeat_ = now.mono_ms + options_.heartbeat_ms;
+    subscriptions_.heartbeat(*log_, output_.frames);
+  }
+}
+
+void Controller::forget(const SessionId& session) {
+  sessions_.erase(session);
+  subscriptions_.forget(session);
+}
+
+Output Controller::take_output() { return std::exchange(output_, {}); }
+
+}  // namespace mesh

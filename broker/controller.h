@@ -1,0 +1,167 @@
+// Controller: the sans-IO heart of meshd. Messages and ticks in, frames and jobs out. It owns the
+// state and the log and no thread, socket or timer; one thread calls it.
+//
+// Invariants: nothing is answered, published or readable before it is on stable storage; the
+// in-memory state is the fold of the log plus, between receive() and flush(), of what is staged;
+// nobody's key acts after its revocation was flushed.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "broker/board.h"
+#include "broker/output.h"
+#include "broker/subscriptions.h"
+#include "eventstore/log/event_log.h"
+#include "eventstore/model/checkpoint.h"
+#include "eventstore/model/compile.h"
+#include "eventstore/model/decide.h"
+#include "eventstore/model/state.h"
+
+namespace mesh {
+
+/// Signs with the log key: (domain, bytes). The domain is empty for notes.
+using LogSigner = std::function<Signature(std::string_view domain, ByteView bytes)>;
+
+struct ControllerOptions {
+  LogSigner sign;
+  std::function<RequestId()> new_request_id;
+  /// Opens the log anew after a failed write, for reading only if there is no other way. Errors: as
+  /// opening.
+  std::function<Result<std::unique_ptr<EventLog>>()> reopen;
+  /// Whether opening anew has a chance (space on the disk): the old log is closed first and still
+  /// serves reading.
+  std::function<bool()> worth_reopening;
+  std::function<uint64_t()> log_bytes;  // on disk, for status
+  std::string program;                  // version, for status
+  int64_t heartbeat_ms = 3'000;
+  uint64_t snapshot_every = 10'000;  // entries between snapshots of the state
+};
+
+/// Builds and signs the first entry. `genesis.log_key` is the signer's.
+/// Errors: those of decide and of EventLog::append.
+Status create_log(EventLog& log, const CreateLog& genesis, const ControllerOptions& options,
+                  Timestamp now);
+
+class Controller {
+ public:
+  /// Folds the log (newest snapshot, then the tail). Errors: corrupt, unsupported, not_found (an
+  /// empty log).
+  static Result<std::unique_ptr<Controller>> open(std::unique_ptr<EventLog> log,
+                                                  ControllerOptions options);
+
+  /// Whether a key may connect to the main socket. From memory.
+  bool admits(const BoxKey& key) const { return peers_.contains(key); }
+  /// Whether the enrolment socket shall be bound.
+  bool enrolment_wanted(Now now) const;
+
+  /// One frame from a session. Submits are decided at once; everything else waits for flush().
+  void receive(const SessionId& session, ByteView frame, Now now);
+  /// One synced append of everything that was decided, then the answers, then what waited.
+  void flush(Now now);
+  /// Heartbeats, expiries, coalesced reports, the reopening of a failed log. At least every 500 ms.
+  void tick(Now now);
+  /// The session is gone: its peer closed or a send failed.
+  void forget(const SessionId& session);
+  /// What the shell has to do since the last call.
+  Output take_output();
+
+  const MeshState& state() const { return state_; }
+  const EventLog& log() const { return *log_; }
+  /// Why the log refuses writes; empty while it does not.
+  const std::string& broken() const { return broken_; }
+  /// Set when the log cannot be opened again even for reading: the shell has to end the program,
+  /// since nothing else may be called any more.
+  const std::optional<Error>& fatal() const { return fatal_; }
+
+ private:
+  friend class QueryEngine;
+
+  struct Peer {
+    Principal principal;
+    NodeId node;  // for nodes
+  };
+  struct ReplyTo {
+    SessionId session;
+    uint64_t correlation = 0;
+  };
+  /// Decided, in the state, not yet on disk.
+  struct Staged {
+    EncodedEntry encoded;
+    RequestId request;
+    Reply reply;
+    std::vector<ReplyTo> to;
+  };
+  struct Deferred {
+    SessionId session;
+    uint64_t correlation = 0;
+    Body body;
+  };
+  /// What an operator was shown and may commit.
+  struct PreparedCommit {
+    Sequence at;
+    Digest root;
+    std::vector<VersionRow> rows;
+    std::vector<Blob> blobs;  // config_text of each row
+  };
+
+  Controller(std::unique_ptr<EventLog> log, ControllerOptions options);
+  Status load();
+  void rebuild_peers();
+
+  // controller.cc
+  void send(const ReplyTo& to, Body body);
+  void fail_to(const ReplyTo& to, Error error) { send(to, ErrorReply{std::move(error)}); }
+  void on_submit(const ReplyTo& to, const Peer& peer, const Submit& submit, Now now);
+  bool answer_retry(const ReplyTo& to, const RequestId& id);
+  Result<Context> make_context(const Request& request, Now now);
+  Result<Staged*> stage(const SignedRequest& request, const Request& decoded, Now now);
+  SignedRequest sign_own(Request& request);
+  Request own_request(std::vector<Command> commands);
+  void on_flushed(Now now);
+  void fail_staged(const Error& error);
+  void save_snapshot();
+
+  // controller_deferred.cc
+  void handle(const Deferred& deferred, Now now);
+  void start_job(Job job);
+  void on_prepare(const ReplyTo& to, const Prepare& prepare);
+  void on_query(const ReplyTo& to, const Peer& peer, const Query& query, Now now);
+  void on_fetch(const ReplyTo& to, const Peer& peer, const Fetch& fetch);
+  void on_node_status(const Peer& peer, const NodeStatus& status, Now now);
+  void on_outcome(const ReplyTo& to, const Peer& peer, const OutcomeMessage& message);
+  void on_join(const ReplyTo& to, const Join& join, Now now);
+  void settle_joins();
+  void report_outcomes(Now now);
+  void expire_tokens(Now now);
+  void remember(PreparedCommit prepared);
+
+  ControllerOptions options_;
+  std::unique_ptr<EventLog> log_;
+  MeshState state_;
+  std::map<BoxKey, Peer> peers_;  // projection of the state: who may connect
+  Subscriptions subscriptions_;
+  Board board_;
+  WaitingRoom waiting_;
+  std::map<SessionId, Principal> sessions_;
+  std::vector<Staged> staged_;
+  size_t staged_bytes_ = 0;
+  std::vector<Deferred> deferred_;
+  std::vector<PreparedCommit> prepared_;  // newest last, bounded
+  std::map<RequestId, Reply> unchanged_;  // replies to no-ops, bounded
+  std::vector<RequestId> unchanged_order_;
+  std::vector<std::pair<ReplyTo, JoinStatement>> admissions_;     // answered after the flush
+  std::map<NodeId, std::map<uint64_t, SignedOutcome>> outcomes_;  // to be reported
+  std::optional<Snapshot> anchored_;
+  Sequence newest_snapshot_;
+  int jobs_running_ = 0;  // they read the log, so it is not closed under them
+  std::string broken_;
+  std::optional<Error> fatal_;
+  int64_t next_heartbeat_ = 0, next_report_ = 0, next_reopen_ = 0, started_ms_ = -1;
+  Output output_;
+};
+
+}  // namespace mesh

@@ -1,0 +1,260 @@
+// What waits for the flush: reading, preparing, subscribing, nodes' words and enrolment.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/controller.h"
+#include "broker/prepare.h"
+#include "broker/queries.h"
+#include "eventstore/model/crypto.h"
+#include "eventstore/model/limits.h"
+#include "schemas/codec.h"
+
+namespace mesh {
+
+namespace {
+constexpr size_t kPreparedMax = 16;         // shown and not yet committed; the oldest is forgotten
+constexpr size_t kOutcomesPerEntry = 200;   // well below the limits of a request
+constexpr size_t kOutcomesPerNodeMax = 64;  // a node resends what is not acknowledged
+constexpr size_t kBlobChunkBytes = 256 * 1024;
+}  // namespace
+
+void Controller::handle(const Deferred& deferred, Now now) {
+  ReplyTo to{deferred.session, deferred.correlation};
+  if (const auto* join = std::get_if<Join>(&deferred.body)) {
+    if (deferred.session.enrolment) return on_join(to, *join, now);
+    return fail_to(to, {Errc::usage, "a join goes to the enrolment endpoint", {}});
+  }
+  auto it = peers_.find(deferred.session.user);
+  if (it == peers_.end()) return;
+  const Peer peer = it->second;
+  bool is_node = peer.principal.kind == PrincipalKind::node;
+  if (const auto* subscribe = std::get_if<Subscribe>(&deferred.body))
+    return subscriptions_.subscribe(deferred.session, is_node ? View::node : View::whole,
+                                    *subscribe);
+  if (const auto* credit = std::get_if<Credit>(&deferred.body))
+    return subscriptions_.add_credit(deferred.session, credit->bytes);
+  if (is_node) {
+    if (const auto* status = std::get_if<NodeStatus>(&deferred.body))
+      return on_node_status(peer, *status, now);
+    if (const auto* outcome = std::get_if<OutcomeMessage>(&deferred.body))
+      return on_outcome(to, peer, *outcome);
+    if (const auto* fetch = std::get_if<Fetch>(&deferred.body)) return on_fetch(to, peer, *fetch);
+  } else {
+    if (const auto* prepare = std::get_if<Prepare>(&deferred.body)) return on_prepare(to, *prepare);
+    if (const auto* query = std::get_if<Query>(&deferred.body))
+      return on_query(to, peer, *query, now);
+  }
+  fail_to(to, {Errc::not_permitted,
+               fmt::format("{} may not send this kind of message", to_text(peer.principal)),
+               {}});
+}
+
+void Controller::start_job(Job job) {
+  ++jobs_running_;
+  output_.jobs.push_back([this, job = std::move(job)]() -> Completion {
+    return [this, done = job()] {
+      --jobs_running_;
+      done();
+    };
+  });
+}
+
+void Controller::on_prepare(const ReplyTo& to, const Prepare& prepare) {
+  const Principal principal = sessions_.contains(to.session) ? sessions_[to.session] : Principal{};
+  start_job([this, to, prepare, state = state_, log = log_.get(),
+             who = to_text(principal)]() -> Completion {
+    auto plan = prepare_commit(state, *log, prepare, who);
+    if (!plan) return [this, to, error = plan.error()] { fail_to(to, error); };
+    PreparedCommit prepared{
+        state.sequence, version_rows_root(plan->candidates.rows), plan->candidates.rows, {}};
+    for (const VersionRow& row : prepared.rows) {
+      std::string text = config_text(plan->candidates.configs.at(row.node));
+      prepared.blobs.push_back({row.digest, Bytes(text.begin(), text.end())});
+    }
+    Prepared answer{prepared.at, prepared.root, prepared.rows, std::move(plan->json)};
+    // Shared, because a Completion has to be copyable.
+    auto shown = std::make_shared<PreparedCommit>(std::move(prepared));
+    return [this, to, shown, answer] {
+      remember(std::move(*shown));
+      send(to, answer);
+    };
+  });
+}
+
+void Controller::remember(PreparedCommit prepared) {
+  std::erase_if(prepared_, [&](const PreparedCommit& p) {
+    return p.at == prepared.at && p.root == prepared.root;
+  });
+  prepared_.push_back(std::move(prepared));
+  if (prepared_.size() > kPreparedMax) prepared_.erase(prepared_.begin());
+}
+
+void Controller::on_query(const ReplyTo& to, const Peer& peer, const Query& query, Now now) {
+  if (query.at != Sequence() && query.at != state_.sequence)
+    return fail_to(
+        to, {Errc::unsupported, "reading at a past sequence is not offered by this controller",
+             "leave --at away"});
+  if (query.kind == "state") save_snapshot();  // an anchor needs the snapshot that it countersigns
+  QueryFacts facts{state_,      log_.get(),       board_,
+                   waiting_,    peer.principal,   now,
+                   started_ms_, sessions_.size(), options_.log_bytes(),
+                   broken_,     options_.program, query};
+  if (!is_heavy(query.kind)) {
+    auto result = answer_query(facts);
+    if (!result) return fail_to(to, result.error());
+    return send(to, std::move(*result));
+  }
+  start_job([this, to, facts = std::make_shared<QueryFacts>(std::move(facts))]() -> Completion {
+    auto result = std::make_shared<Result<QueryResult>>(answer_query(*facts));
+    return [this, to, result] {
+      if (*result)
+        send(to, std::move(**result));
+      else
+        fail_to(to, result->error());
+    };
+  });
+}
+
+void Controller::on_fetch(const ReplyTo& to, const Peer& peer, const Fetch& fetch) {
+  const Node* node = state_.find_node(peer.node);
+  bool own = node && std::any_of(node->versions.begin(), node->versions.end(),
+                                 [&](const VersionRecord& v) { return v.digest == fetch.digest; });
+  if (!own)
+    return fail_to(to, {Errc::not_permitted, "a node fetches only its own configurations", {}});
+  auto bytes = log_->get_blob(fetch.digest);
+  if (!bytes) return fail_to(to, bytes.error());
+  for (size_t offset = 0; offset < bytes->size(); offset += kBlobChunkBytes) {
+    auto begin = bytes->begin() + static_cast<int64_t>(offset);
+    size_t size = std::min(kBlobChunkBytes, bytes->size() - offset);
+    send(to, BlobChunk{fetch.digest, offset, bytes->size(),
+                       Bytes(begin, begin + static_cast<int64_t>(size))});
+  }
+}
+
+void Controller::on_node_status(const Peer& peer, const NodeStatus& status, Now now) {
+  board_.insert_or_assign(peer.node, Sighting{status, now.mono_ms});
+}
+
+void Controller::on_outcome(const ReplyTo& to, const Peer& peer, const OutcomeMessage& message) {
+  const SignedOutcome& report = message.outcome;
+  const Node* node = state_.find_node(peer.node);
+  if (!node || report.outcome.node != peer.node)
+    return fail_to(to, {Errc::unauthenticated,
+                        fmt::format("node {} reports for node {}", peer.node.value(),
+                                    report.outcome.node.value()),
+                        {}});
+  if (!verify_signature(node->sign_key, kOutcomeDomain, report.bytes, report.signature))
+    return fail_to(to, {Errc::unauthenticated, "the outcome's signature is wrong", {}});
+  auto known = state_.reports.find(peer.node);
+  if (known != state_.reports.end() && report.outcome.serial <= known->second.serial)
+    return send(to, Ack{known->second.serial});
+  auto& queue = outcomes_[peer.node];
+  if (queue.size() < kOutcomesPerNodeMax) queue.insert_or_assign(report.outcome.serial, report);
+}
+
+void Controller::report_outcomes(Now now) {
+  ReportOutcomes report;
+  for (auto& [id, queue] : outcomes_) {
+    const Node* node = state_.find_node(id);
+    // Enrolled anew or removed since: what the old identity said is void.
+    std::erase_if(queue, [&](const auto& item) {
+      return !node || !verify_signature(node->sign_key, kOutcomeDomain, item.second.bytes,
+                                        item.second.signature);
+    });
+    while (!queue.empty() && report.outcomes.size() < kOutcomesPerEntry)
+      report.outcomes.push_back(queue.extract(queue.begin()).mapped());
+  }
+  std::erase_if(outcomes_, [](const auto& item) { return item.second.empty(); });
+  if (report.outcomes.empty()) return;
+  std::map<NodeId, uint64_t> serials;
+  for (const SignedOutcome& outcome : report.outcomes)
+    serials[outcome.outcome.node] = std::max(serials[outcome.outcome.node], outcome.outcome.serial);
+  Request request = own_request({std::move(report)});
+  SignedRequest signed_request = sign_own(request);
+  if (auto staged = stage(signed_request, request, now); !staged) return;  // nodes send again
+  flush(now);
+  if (!broken_.empty()) return;
+  for (const auto& [session, principal] : sessions_) {
+    auto peer = peers_.find(session.user);
+    if (peer == peers_.end()) continue;
+    if (auto serial = serials.find(peer->second.node); serial != serials.end())
+      send({session, 0}, Ack{serial->second});
+  }
+}
+
+void Controller::expire_tokens(Now now) {
+  for (const auto& [id, token] : std::map<TokenId, Token>(state_.tokens)) {
+    if (token.state != TokenState::open || token.expires == Timestamp() || now.wall < token.expires)
+      continue;
+    Request request = own_request({ExpireToken{id}});
+    SignedRequest signed_request = sign_own(request);
+    if (auto staged = stage(signed_request, request, now); !staged)
+      return;  // the next tick tries again
+  }
+}
+
+void Controller::on_join(const ReplyTo& to, const Join& join, Now now) {
+  auto refuse = [&](Error error) { send(to, Refused{std::move(error)}); };
+  if (!broken_.empty())
+    return refuse({Errc::unavailable, "the log refuses writes: " + broken_, "try again later"});
+  auto statement = decode_join(join.join.statement);
+  if (!statement) return refuse(statement.error());
+  if (statement->log != state_.log)
+    return refuse(
+        {Errc::unauthenticated, "the join is for another log", "use a token of this controller"});
+  if (!verify_signature(statement->sign_key, kJoinDomain, join.join.statement,
+                        join.join.node_signature))
+    return refuse({Errc::unauthenticated, "the join is not signed by the node's own key", {}});
+  // CURVE proved who holds this key: a stolen statement is of no use to anybody else.
+  if (statement->box_key != to.session.user)
+    return refuse({Errc::unauthenticated, "the join names another key than the connection's", {}});
+  for (const auto& [id, node] : state_.nodes)
+    if (node->enrolment == Enrolment::enrolled && node->sign_key == statement->sign_key &&
+        node->box_key == statement->box_key)
+      return admissions_.emplace_back(to, *statement), void();
+  std::string print = fingerprint(statement->sign_key.view());
+  auto token = state_.tokens.find(statement->token);
+  bool approve =
+      statement->token == TokenId() || (token != state_.tokens.end() && token->second.approve);
+  if (approve) {
+    if (std::find(state_.rejected.begin(), state_.rejected.end(), print) != state_.rejected.end())
+      return refuse(
+          {Errc::not_permitted, fmt::format("the fingerprint {} was rejected", print), {}});
+    if (token != state_.tokens.end() &&
+        !verify_signature(token->second.key, kJoinDomain, join.join.statement,
+                          join.join.token_signature))
+      return refuse({Errc::unauthenticated, "the join is not signed by the token", {}});
+    if (!waiting_.contains(print) && waiting_.size() >= kWaitingNodesMax)
+      return refuse({Errc::exhausted,
+                     fmt::format("{} nodes wait for approval already", kWaitingNodesMax),
+                     "try again later"});
+    WaitingNode& entry =
+        waiting_.try_emplace(print, WaitingNode{join.join, *statement, now.wall, 0}).first->second;
+    entry.mono_ms = now.mono_ms;
+    return send(to, Waiting{print});
+  }
+  Request request = own_request({AdmitNode{join.join, *statement}});
+  SignedRequest signed_request = sign_own(request);
+  auto staged = stage(signed_request, request, now);
+  if (!staged) return refuse(staged.error());
+  admissions_.emplace_back(to, *statement);
+}
+
+void Controller::settle_joins() {
+  for (const auto& [to, statement] : std::exchange(admissions_, {})) {
+    const Node* admitted = nullptr;
+    for (const auto& [id, node] : state_.nodes)
+      if (node->enrolment == Enrolment::enrolled && node->box_key == statement.box_key)
+        admitted = &*node;
+    if (admitted) {
+      waiting_.erase(fingerprint(statement.sign_key.view()));
+      send(to, Admitted{admitted->id, admitted->fullname(), state_.genesis.endpoints});
+    } else {
+      send(to, Refused{{Errc::unavailable, "the admission could not be stored", "try again"}});
+    }
+  }
+}
+
+}  // namespace mesh

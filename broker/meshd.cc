@@ -1,0 +1,64 @@
+// meshd: the controller.
+#include "broker/meshd.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+int main(int argc, char** argv) {
+  using namespace mesh::meshd;
+  CLI::App app{"Meshlog's controller: keeps the log of every change and streams it to the routers.",
+               "meshd"};
+  app.require_subcommand(1);
+
+  InitOptions init_options;
+  auto* init_verb = app.add_subcommand(
+      "init", "Make a new log, its keys, the first administrator and the recovery key");
+  init_verb->add_option("--data", init_options.data, "Directory of the controller")->required();
+  init_verb
+      ->add_option("--listen", init_options.listen,
+                   "Where operators and nodes connect; port 0 picks one")
+      ->capture_default_str();
+  init_verb->add_option("--enrol", init_options.enrol, "Where new nodes join; port 0 picks one")
+      ->capture_default_str();
+  init_verb->add_option("--publish", init_options.publish,
+                        "Endpoint that nodes and operators are told, if not --listen");
+  init_verb
+      ->add_option("--profile", init_options.profile,
+                   "Addresses and AS numbers: default or towalink")
+      ->capture_default_str();
+  init_verb->add_option("--admin", init_options.admin, "Name of the first administrator")
+      ->capture_default_str();
+  init_verb->add_option("-o,--output", init_options.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+
+  std::string data, log_level = "info", output = "table";
+  auto* run_verb = app.add_subcommand(
+      "run", "Run the controller until SIGTERM; prints \"ready ENDPOINT\" when it serves");
+  run_verb->add_option("--data", data, "Directory of the controller")->required();
+  run_verb->add_option("-l,--loglevel", log_level, "debug, info, warning or error")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+
+  auto* verify_verb =
+      app.add_subcommand("verify", "Check a log directory from its first entry to its last");
+  verify_verb->add_option("--data", data, "Directory of the controller, or of the log itself")
+      ->required();
+  verify_verb->add_option("-o,--output", output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+
+  auto* version_verb = app.add_subcommand("version", "Print the version");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 64;
+  }
+  if (*init_verb) return init(init_options);
+  if (*run_verb) return run(data, log_level);
+  if (*verify_verb) return verify(data, output);
+  if (*version_verb) fmt::print("meshd {}\n", kProgramVersion);
+  return 0;
+}

@@ -1,0 +1,54 @@
+// The verbs of meshd. Each returns the process's exit code (README.md, "Exit codes").
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "eventstore/model/ids.h"
+#include "eventstore/model/result.h"
+
+namespace mesh::meshd {
+
+inline constexpr std::string_view kProgramVersion = "0.1.0";
+
+/// DATA/meshd.toml: where the controller listens.
+struct Settings {
+  std::string listen;                // main socket
+  std::string enrol;                 // enrolment socket
+  std::vector<std::string> publish;  // what nodes and operators connect to
+};
+/// Errors: not_found (fix: meshd init), invalid.
+Result<Settings> load_settings(const std::filesystem::path& data);
+/// Replaces the file, durable on return.
+Status save_settings(const std::filesystem::path& data, const Settings& settings);
+
+struct InitOptions {
+  std::filesystem::path data;
+  std::string listen = "tcp://127.0.0.1:7400";
+  std::string enrol = "tcp://127.0.0.1:7401";
+  std::string publish;  // empty = listen
+  std::string profile = "default";
+  std::string admin = "admin";
+  std::string output = "table";
+};
+int init(const InitOptions& options);
+int run(const std::filesystem::path& data, const std::string& log_level);
+int verify(const std::filesystem::path& data, const std::string& output);
+
+/// Prints an error with its fix to stderr, as JSON when `output` is json; returns its exit code.
+int report(const Error& error, const std::string& output);
+/// The exit code of an error (cli: the table of exit codes).
+int exit_code(Errc code);
+
+std::filesystem::path log_path(const std::filesystem::path& data);
+std::filesystem::path log_key_path(const std::filesystem::path& data);
+std::filesystem::path controller_key_path(const std::filesystem::path& data);
+
+/// "tcp://host:port" with another port. Errors: usage.
+Result<std::string> with_port(const std::string& endpoint, uint16_t port);
+Result<uint16_t> port_of(const std::string& endpoint);
+/// A free TCP port of this machine. Errors: io.
+Result<uint16_t> free_port();
+
+}  // namespace mesh::meshd

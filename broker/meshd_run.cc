@@ -1,0 +1,177 @@
+// meshd run: the shell around the Controller. One thread owns sockets, log and state; workers
+// compile.
+#include <fmt/format.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/statvfs.h>
+
+#include <ctime>
+
+#include "broker/bus/keys.h"
+#include "broker/bus/reactor.h"
+#include "broker/bus/server.h"
+#include "broker/controller.h"
+#include "broker/meshd.h"
+#include "eventstore/log/rocks_event_log.h"
+
+namespace mesh::meshd {
+
+namespace {
+
+constexpr int kTickMs = 200;
+constexpr uint64_t kFreeBytesWanted =
+    32 * 1024 * 1024;  // two memtables: less, and the next write fails again
+
+Now read_clocks() {
+  timespec wall{}, mono{};
+  clock_gettime(CLOCK_REALTIME, &wall);
+  clock_gettime(CLOCK_MONOTONIC, &mono);
+  return {Timestamp(wall.tv_sec * 1'000'000 + wall.tv_nsec / 1'000),
+          mono.tv_sec * 1'000 + mono.tv_nsec / 1'000'000};
+}
+
+bool has_space(const std::filesystem::path& data) {
+  struct statvfs info {};
+  return statvfs(data.c_str(), &info) == 0 && info.f_bavail * info.f_frsize >= kFreeBytesWanted;
+}
+
+class Shell {
+ public:
+  Shell(BusServer& bus, WorkerPool& pool, Controller& controller, const BoxSecret& key,
+        std::string enrol)
+      : bus_(bus), pool_(pool), controller_(controller), key_(key), enrol_(std::move(enrol)) {}
+
+  int tick() {
+    if (stopping_ || controller_.fatal()) return kStopReactor;
+    controller_.tick(read_clocks());
+    if (controller_.fatal()) return kStopReactor;
+    keep_enrolment();
+    deliver();
+    report_health();
+    return kTickMs;
+  }
+
+  void handle(std::vector<Incoming> frames) {
+    Now now = read_clocks();
+    for (const Incoming& incoming : frames)
+      controller_.receive(incoming.session, incoming.frame, now);
+    controller_.flush(read_clocks());
+    deliver();
+  }
+
+  void stop(int) { stopping_ = true; }
+
+ private:
+  void deliver() {
+    Output output = controller_.take_output();
+    for (const BoxKey& key : output.muted) bus_.mute(key);
+    for (const Outgoing& outgoing : output.frames)
+      if (auto sent = bus_.send(outgoing.to, outgoing.frame); !sent)
+        controller_.forget(outgoing.to);
+    for (Job& job : output.jobs) {
+      auto done = std::make_shared<Completion>();
+      pool_.run([job = std::move(job), done] { *done = job(); }, [done] { (*done)(); });
+    }
+  }
+
+  /// The door for strangers stands open only while somebody may come through.
+  void keep_enrolment() {
+    bool open = !bus_.enrolment_endpoint().empty(),
+         wanted = controller_.enrolment_wanted(read_clocks());
+    if (open == wanted) return;
+    if (!wanted) return bus_.close_enrolment();
+    EnrolmentOptions options;
+    options.endpoint = enrol_;
+    if (auto opened = bus_.open_enrolment(key_, options);
+        !opened && opened.error().message != enrolment_problem_) {
+      enrolment_problem_ = opened.error().message;
+      spdlog::error("enrolment is closed: {}", enrolment_problem_);
+    }
+  }
+
+  void report_health() {
+    if (controller_.broken() == reported_) return;
+    reported_ = controller_.broken();
+    if (reported_.empty())
+      spdlog::warn("the log takes writes again");
+    else
+      spdlog::error("the log refuses writes: {}", reported_);
+  }
+
+  BusServer& bus_;
+  WorkerPool& pool_;
+  Controller& controller_;
+  const BoxSecret& key_;
+  std::string enrol_, enrolment_problem_, reported_;
+  bool stopping_ = false;
+};
+
+void start_logging(const std::string& level) {
+  spdlog::set_default_logger(spdlog::stderr_logger_st("meshd"));
+  spdlog::set_level(spdlog::level::from_str(level));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
+}
+
+Status serve(const std::filesystem::path& data) {
+  auto settings = load_settings(data);
+  if (!settings) return std::unexpected(settings.error());
+  auto log_key = SignSecret::load(log_key_path(data));
+  auto controller_key = BoxSecret::load(controller_key_path(data));
+  if (!log_key) return std::unexpected(log_key.error());
+  if (!controller_key) return std::unexpected(controller_key.error());
+  auto log = RocksEventLog::open(log_path(data));
+  if (!log) return fail_in("opening the log", log.error());
+
+  const RocksEventLog* rocks = log->get();
+  ControllerOptions options;
+  options.sign = [&](std::string_view domain, ByteView bytes) {
+    return log_key->sign(domain, bytes);
+  };
+  options.new_request_id = [] { return random_array<RequestId>(); };
+  options.worth_reopening = [&] { return has_space(data); };
+  options.log_bytes = [&rocks] { return rocks->disk_bytes(); };
+  options.reopen = [&]() -> Result<std::unique_ptr<EventLog>> {
+    auto opened = RocksEventLog::open(log_path(data));
+    if (!opened) return std::unexpected(opened.error());
+    rocks = opened->get();
+    return std::unique_ptr<EventLog>(std::move(*opened));
+  };
+  options.program = kProgramVersion;
+  auto controller = Controller::open(std::move(*log), std::move(options));
+  if (!controller) return std::unexpected(controller.error());
+  if ((*controller)->state().genesis.log_key != log_key->public_key())
+    return fail(Errc::invalid,
+                fmt::format("{} is not the key of this log", log_key_path(data).string()),
+                "restore the key that belongs to it");
+
+  StopSignals signals;
+  ServerOptions server_options;
+  server_options.endpoint = settings->listen;
+  server_options.admits = [&](const BoxKey& key) { return (*controller)->admits(key); };
+  auto bus = BusServer::open(*controller_key, std::move(server_options));
+  if (!bus) return std::unexpected(bus.error());
+  // Destroyed first: workers end before the controller whose log they read.
+  WorkerPool pool(1, [&] { (*bus)->wake(); });
+  Shell shell(**bus, pool, **controller, *controller_key, settings->enrol);
+  spdlog::info("log {} at #{}", to_hex((*controller)->state().log.view()),
+               (*controller)->state().sequence.value());
+  // The address as it was asked for, with the port that it got.
+  auto port = port_of((*bus)->bound_endpoint());
+  if (!port) return std::unexpected(port.error());
+  fmt::print("ready {}\n", *with_port(settings->listen, *port));
+  std::fflush(stdout);
+  run_reactor(**bus, signals, pool, shell);
+  if ((*controller)->fatal()) return fail_in("opening the log again", *(*controller)->fatal());
+  return {};
+}
+
+}  // namespace
+
+int run(const std::filesystem::path& data, const std::string& log_level) {
+  start_logging(log_level);
+  if (auto hardened = harden_process(); !hardened) spdlog::warn("{}", hardened.error().message);
+  if (auto served = serve(data); !served) return report(served.error(), "table");
+  return 0;
+}
+
+}  // namespace mesh::meshd

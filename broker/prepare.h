@@ -1,0 +1,34 @@
+// Preparing a commit: compiling the candidates and saying what they would change. Pure but for
+// reading blobs.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "eventstore/log/event_log.h"
+#include "eventstore/model/compile.h"
+#include "eventstore/model/plan.h"
+#include "eventstore/model/state.h"
+#include "schemas/message.h"
+
+namespace mesh {
+
+/// The configuration that a version pinned. Errors: not_found, corrupt.
+Result<NodeConfig> load_config(const EventLog& log, const Node& node, Version version);
+
+struct PreparedPlan {
+  Candidates candidates;
+  std::string json;  // schemas/message.h, Prepared::plan
+};
+/// Errors: the first problem of validation (every further one is a line of its message), those of
+/// compile.
+Result<PreparedPlan> prepare_commit(const MeshState& state, const EventLog& log,
+                                    const Prepare& prepare, const std::string& principal);
+
+/// What each candidate would change, as the items of a ChangedList.
+std::string changed_items(const MeshState& state, const EventLog& log,
+                          const Candidates& candidates);
+
+std::string_view effect_name(Effect effect);
+
+}  // namespace mesh

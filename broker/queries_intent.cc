@@ -1,0 +1,388 @@
+// Queries about intent: sites, nodes, attributes, links, versions, people.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "broker/prepare.h"
+#include "broker/queries_internal.h"
+#include "broker/text_diff.h"
+#include "eventstore/model/compile.h"
+#include "eventstore/model/overlay.h"
+#include "eventstore/model/topology.h"
+#include "schemas/codec.h"
+#include "schemas/json.h"
+
+namespace mesh::answering {
+
+namespace {
+
+constexpr std::string_view kEnrolmentWords[] = {"none", "enrolled", "revoked"};
+constexpr std::string_view kTokenWords[] = {"", "open", "used", "revoked", "expired"};
+constexpr std::string_view kChangeWords[] = {
+    "",           "site added",   "site removed", "site renamed",
+    "node added", "node removed", "node renamed", "attribute"};
+
+json attributes_json(const Attributes& attributes) {
+  json out = json::object();
+  for (const auto& [name, attribute] : attributes)
+    out[name] = {{"value", to_json(attribute.value)}, {"sequence", attribute.sequence.value()}};
+  return out;
+}
+
+const Attributes& attributes_at(const MeshState& state, const Scope& scope) {
+  if (scope.level == Level::site) return state.find_site(scope.site)->attributes;
+  if (scope.level == Level::node) return state.find_node(scope.node)->attributes;
+  return state.global;
+}
+
+/// A removed node or site is still named where its removal is uncommitted.
+std::string scope_name(const MeshState& state, const Scope& scope) {
+  if (scope.level == Level::node && !state.find_node(scope.node))
+    if (auto it = state.removed_nodes.find(scope.node); it != state.removed_nodes.end())
+      return "node " + it->second->fullname();
+  return to_text(state, scope);
+}
+
+}  // namespace
+
+Answer sites(const QueryFacts& facts) {
+  std::map<std::string, size_t, std::less<>> counts;
+  for (const auto& [id, node] : facts.state.nodes) ++counts[node->site];
+  json items = json::array();
+  for (const auto& [name, site] : facts.state.sites) {
+    bool uncommitted = std::any_of(
+        facts.state.changes.begin(), facts.state.changes.end(),
+        [&](const Change& c) { return c.scope.level == Level::site && c.scope.site == name; });
+    items.push_back({{"name", name},
+                     {"nodes", counts[name]},
+                     {"attributes", site->attributes.size()},
+                     {"uncommitted", uncommitted}});
+  }
+  return list_document(facts, "SiteList", std::move(items));
+}
+
+Answer nodes(const QueryFacts& facts) {
+  auto site = argument(facts, "site");
+  if (site && *site != "all") {
+    if (auto known = resolve(facts.state, {Level::site, *site}); !known)
+      return std::unexpected(known.error());
+  }
+  std::vector<const Node*> chosen;
+  for (const auto& [id, node] : facts.state.nodes)
+    if (!site || *site == "all" || node->site == *site) chosen.push_back(&*node);
+  std::sort(chosen.begin(), chosen.end(), [](const Node* a, const Node* b) {
+    return std::tie(a->site, a->name) < std::tie(b->site, b->name);
+  });
+  json items = json::array();
+  for (const Node* node : chosen) {
+    auto seen = facts.board.find(node->id);
+    items.push_back({{"id", node->id.value()},
+                     {"name", node->name},
+                     {"site", node->site},
+                     {"fullname", node->fullname()},
+                     {"enrolled", node->enrolment == Enrolment::enrolled},
+                     {"enrolment", kEnrolmentWords[static_cast<size_t>(node->enrolment)]},
+                     {"version_latest", node->latest().value()},
+                     {"version_active", active_version(facts, *node).value()},
+                     {"version_wanted", node->active.value()},
+                     {"sequence", seen == facts.board.end() ? 0 : seen->second.status.head.value()},
+                     {"state", node_state(facts, *node)},
+                     {"connected", is_connected(facts.board, node->id, facts.now.mono_ms)}});
+  }
+  return list_document(facts, "NodeList", std::move(items));
+}
+
+Answer changes(const QueryFacts& facts) {
+  auto scope = scope_argument(facts);
+  if (!scope) return std::unexpected(scope.error());
+  auto covered = facts.state.nodes_in(*scope);
+  json items = json::array();
+  for (const Change& change : facts.state.changes) {
+    bool inside = scope->level == Level::global || change.scope == *scope ||
+                  std::any_of(covered.begin(), covered.end(), [&](const Node* node) {
+                    return change.scope.level == Level::node && change.scope.node == node->id;
+                  });
+    if (!inside) continue;
+    json item = {{"scope", scope_name(facts.state, change.scope)},
+                 {"what", kChangeWords[static_cast<size_t>(change.kind)]},
+                 {"name", change.name},
+                 {"before", change.before ? to_json(*change.before) : json()},
+                 {"now", json()},
+                 {"by", change.by},
+                 {"sequence", change.sequence.value()}};
+    if (change.kind == Change::Kind::attribute) {
+      const Attributes& now = attributes_at(facts.state, change.scope);
+      if (auto it = now.find(change.name); it != now.end()) item["now"] = to_json(it->second.value);
+    }
+    items.push_back(std::move(item));
+  }
+  return list_document(facts, "ChangeList", std::move(items));
+}
+
+Answer links(const QueryFacts& facts) {
+  const Node* only = nullptr;
+  if (auto name = argument(facts, "node")) {
+    auto node = resolve_node(facts.state, *name);
+    if (!node) return std::unexpected(node.error());
+    only = *node;
+  }
+  auto health = [&](NodeId node, NodeId peer) -> const LinkHealth* {
+    auto it = facts.board.find(node);
+    if (it == facts.board.end()) return nullptr;
+    for (const LinkHealth& link : it->second.status.links)
+      if (link.peer == peer) return &link;
+    return nullptr;
+  };
+  json items = json::array();
+  for (const Link& link : mesh::links(facts.state)) {
+    if (only && only->id != link.low && only->id != link.high) continue;
+    const LinkHealth* seen = health(link.low, link.high);
+    const LinkHealth* other = health(link.high, link.low);
+    json item = {
+        {"a", link.low.value()},
+        {"b", link.high.value()},
+        {"a_name", facts.state.find_node(link.low)->fullname()},
+        {"b_name", facts.state.find_node(link.high)->fullname()},
+        {"a_interface", seen ? seen->interface : fmt::format("tlwg_{}", link.high.value())},
+        {"b_interface", other ? other->interface : fmt::format("tlwg_{}", link.low.value())},
+        {"bgp_up", json()},
+        {"bfd_up", json()},
+        {"handshake_age_s", json()},
+        {"age_s", json()}};
+    if (const LinkHealth* known = seen ? seen : other) {
+      item["bgp_up"] = known->bgp_up;
+      item["bfd_up"] = known->bfd_up;
+      if (known->handshake_age_s >= 0) item["handshake_age_s"] = known->handshake_age_s;
+      item["age_s"] =
+          (facts.now.mono_ms - facts.board.at(seen ? link.low : link.high).mono_ms) / 1000;
+    }
+    items.push_back(std::move(item));
+  }
+  return list_document(facts, "LinkList", std::move(items));
+}
+
+Answer versions(const QueryFacts& facts) {
+  auto name = required(facts, "node");
+  if (!name) return std::unexpected(name.error());
+  auto node = resolve_node(facts.state, *name);
+  if (!node) return std::unexpected(node.error());
+  Version active = active_version(facts, **node);
+  json items = json::array();
+  for (const VersionRecord& record : (*node)->versions) {
+    json item = {{"version", record.version.value()},
+                 {"digest", to_hex(record.digest.view())},
+                 {"sequence", record.sequence.value()},
+                 {"time", json()},
+                 {"by", json()},
+                 {"message", json()},
+                 {"active", record.version == active},
+                 {"wanted", record.version == (*node)->active}};
+    auto entries = facts.log->read(record.sequence, 1, 1);
+    auto entry =
+        entries && !entries->empty() ? decode_entry(entries->front()) : fail(Errc::not_found, "");
+    if (entry && entry->body) {
+      item["time"] = time_text(entry->header.time);
+      item["by"] = to_text(entry->header.principal);
+      item["message"] = entry->body->request.message;
+    }
+    items.push_back(std::move(item));
+  }
+  return list_document(facts, "VersionList", std::move(items));
+}
+
+Answer tokens(const QueryFacts& facts) {
+  json items = json::array();
+  for (const auto& [id, token] : facts.state.tokens)
+    items.push_back(
+        {{"id", std::to_string(id.value())},
+         {"scope", scope_name(facts.state, token.scope)},
+         {"uses_left", token.uses_left},
+         {"expires", token.expires == Timestamp() ? json() : json(time_text(token.expires))},
+         {"approve", token.approve},
+         {"state", kTokenWords[static_cast<size_t>(token.state)]},
+         {"by", token.by},
+         {"sequence", token.created.value()}});
+  return list_document(facts, "TokenList", std::move(items));
+}
+
+Answer operators(const QueryFacts& facts) {
+  json items = json::array();
+  for (const auto& [name, person] : facts.state.operators)
+    items.push_back({{"name", name},
+                     {"role", role_name(person.role)},
+                     {"sites", person.sites},
+                     {"banned", person.banned},
+                     {"sign_key", to_hex(person.sign_key.view())},
+                     {"sequence", person.added.value()}});
+  return list_document(facts, "OperatorList", std::move(items));
+}
+
+Answer show(const QueryFacts& facts) {
+  auto scope = scope_argument(facts);
+  if (!scope) return std::unexpected(scope.error());
+  json out = document(facts, "Attributes");
+  out["scope"] = to_text(facts.state, *scope);
+  out["attributes"] = attributes_json(attributes_at(facts.state, *scope));
+  return out;
+}
+
+Answer show_all(const QueryFacts& facts) {
+  auto scope = scope_argument(facts);
+  if (!scope) return std::unexpected(scope.error());
+  json out = document(facts, "EffectiveAttributes");
+  out["scope"] = to_text(facts.state, *scope);
+  out["attributes"] = json::object();
+  for (const auto& [name, attribute] : effective_attributes(facts.state, *scope))
+    out["attributes"][name] = {
+        {"value", to_json(attribute.value)},
+        {"scope", attribute.scope ? to_text(facts.state, *attribute.scope) : "default"},
+        {"sequence", attribute.sequence.value()}};
+  out["effective"] = json::object();
+  if (scope->level == Level::node) {
+    auto config = compile(facts.state, scope->node);
+    if (!config) return std::unexpected(config.error());
+    out["effective"] = json::parse(config_text(*config));
+  }
+  return out;
+}
+
+Answer changed(const QueryFacts& facts) {
+  auto candidates = compile_candidates(facts.state, Scope{}, false);
+  if (!candidates) return std::unexpected(candidates.error());
+  return list_document(facts, "ChangedList",
+                       json::parse(changed_items(facts.state, *facts.log, *candidates)));
+}
+
+namespace {
+
+/// "working", "committed", "active" or "vN" of a node, as a configuration. Nothing when there is
+/// none yet.
+Result<std::optional<NodeConfig>> config_named(const QueryFacts& facts, const Node& node,
+                                               const std::string& name) {
+  if (name == "working") {
+    auto config = compile(facts.state, node.id);
+    if (!config) return std::unexpected(config.error());
+    return std::optional(std::move(*config));
+  }
+  Version version;
+  if (name == "committed" || name == "latest") {
+    version = node.latest();
+  } else if (name == "active" || name == "current") {
+    version = active_version(facts, node);
+  } else {
+    std::string digits = name.starts_with('v') ? name.substr(1) : name;
+    bool number =
+        !digits.empty() && digits.size() < 10 &&
+        std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
+    if (!number)
+      return fail(Errc::usage, fmt::format("\"{}\" is no version", name),
+                  "working, committed, active or vN");
+    version = Version(static_cast<uint32_t>(std::stoul(digits)));
+    if (!node.find_version(version))
+      return fail(Errc::not_found, fmt::format("node {} has no version {}", node.fullname(), name),
+                  "meshcli list versions " + node.fullname());
+  }
+  if (version == Version()) return std::optional<NodeConfig>();
+  auto config = load_config(*facts.log, node, version);
+  if (!config) return std::unexpected(config.error());
+  return std::optional(std::move(*config));
+}
+
+/// The files that a configuration gives, as if every peer were there, with placeholders for keys.
+std::map<std::string, std::string> rendered_files(const MeshState& state,
+                                                  const NodeConfig& config) {
+  Overlay overlay;
+  overlay.log = state.log;
+  overlay.node = config.node;
+  overlay.generations = {1};
+  for (const LinkConfig& link : config.links) overlay.peers[link.peer].keys = {{1, WireGuardKey{}}};
+  Desired desired = bind(config, overlay);
+  std::map<std::string, std::string> out{{"bird.conf", desired.bird}};
+  for (const Tunnel& tunnel : desired.tunnels)
+    out[tunnel.name + ".conf"] = render_wireguard(tunnel);
+  return out;
+}
+
+std::string files_text(const MeshState& state, const std::optional<NodeConfig>& config) {
+  if (!config) return {};
+  std::string out;
+  for (const auto& [name, text] : rendered_files(state, *config))
+    out += "# " + name + "\n" + text + "\n";
+  return out;
+}
+
+}  // namespace
+
+Answer diff(const QueryFacts& facts) {
+  std::string a = argument(facts, "a").value_or("active"),
+              b = argument(facts, "b").value_or("working");
+  std::vector<const Node*> chosen;
+  if (auto name = argument(facts, "node")) {
+    auto node = resolve_node(facts.state, *name);
+    if (!node) return std::unexpected(node.error());
+    chosen.push_back(*node);
+  } else {
+    chosen = facts.state.nodes_in(Scope{});
+  }
+  json items = json::array();
+  for (const Node* node : chosen) {
+    auto before = config_named(facts, *node, a), after = config_named(facts, *node, b);
+    if (!before) return std::unexpected(before.error());
+    if (!after) return std::unexpected(after.error());
+    if (*before == *after) continue;
+    ConfigChange change;
+    if (*after) change = compare_configs(*before ? &**before : nullptr, **after);
+    items.push_back(
+        {{"node", node->id.value()},
+         {"fullname", node->fullname()},
+         {"a", a},
+         {"b", b},
+         {"effect", effect_name(change.effect)},
+         {"changes", change.lines},
+         {"text", unified_diff(a + "/" + node->fullname(), files_text(facts.state, *before),
+                               b + "/" + node->fullname(), files_text(facts.state, *after))}});
+  }
+  return list_document(facts, "Diff", std::move(items));
+}
+
+Answer files(const QueryFacts& facts) {
+  auto name = required(facts, "node");
+  if (!name) return std::unexpected(name.error());
+  auto node = resolve_node(facts.state, *name);
+  if (!node) return std::unexpected(node.error());
+  auto config = config_named(facts, **node, argument(facts, "version").value_or("working"));
+  if (!config) return std::unexpected(config.error());
+  json items = json::array();
+  if (*config)
+    for (const auto& [file, text] : rendered_files(facts.state, **config))
+      items.push_back({{"name", file}, {"text", text}});
+  return list_document(facts, "Files", std::move(items));
+}
+
+Answer enrolment(const QueryFacts& facts) {
+  const MeshState& s = facts.state;
+  json out = document(facts, "Enrolment");
+  out["log"] = to_hex(s.log.view());
+  out["log_key"] = to_hex(s.genesis.log_key.view());
+  out["controller_key"] = to_hex(s.genesis.controller_key.view());
+  out["endpoints"] = s.genesis.endpoints;
+  out["enrol_endpoints"] = s.genesis.enrol_endpoints;
+  out["anchor"] = json();
+  if (s.anchor)
+    out["anchor"] = {{"sequence", s.anchor->sequence.value()},
+                     {"state_digest", to_hex(s.anchor->state_digest.view())},
+                     {"root", to_hex(s.anchor->root.view())},
+                     {"by", s.anchor->by}};
+  return out;
+}
+
+Answer whoami(const QueryFacts& facts) {
+  json out = document(facts, "Principal");
+  const Operator* person = facts.state.find_operator(facts.asker.name);
+  out["name"] = facts.asker.name;
+  out["role"] = person ? role_name(person->role) : "unknown";
+  out["sites"] = person ? json(person->sites) : json::array();
+  return out;
+}
+
+}  // namespace mesh::answering

@@ -1,0 +1,59 @@
+// Shared between the files that answer queries. Not for use outside broker/queries*.cc.
+#pragma once
+
+#include <nlohmann/json.hpp>
+
+#include "broker/queries.h"
+
+namespace mesh::answering {
+
+using nlohmann::json;
+using Answer = Result<json>;
+
+/// A document of `kind` at the facts' sequence.
+json document(const QueryFacts& facts, std::string_view kind);
+/// With these items.
+json list_document(const QueryFacts& facts, std::string_view kind, json items);
+/// An argument of the query, or nothing.
+std::optional<std::string> argument(const QueryFacts& facts, const std::string& name);
+/// Errors: usage when it is missing.
+Result<std::string> required(const QueryFacts& facts, const std::string& name);
+/// "global", "site S" or "node N" as a scope. Errors: usage, not_found.
+Result<Scope> scope_argument(const QueryFacts& facts);
+json to_json(const AttributeValue& value);
+
+// queries_intent.cc: what the log wants.
+Answer sites(const QueryFacts&);
+Answer nodes(const QueryFacts&);
+Answer changes(const QueryFacts&);
+Answer links(const QueryFacts&);
+Answer versions(const QueryFacts&);
+Answer tokens(const QueryFacts&);
+Answer operators(const QueryFacts&);
+Answer show(const QueryFacts&);
+Answer show_all(const QueryFacts&);
+Answer changed(const QueryFacts&);
+Answer diff(const QueryFacts&);
+Answer files(const QueryFacts&);
+Answer enrolment(const QueryFacts&);
+Answer whoami(const QueryFacts&);
+
+// queries_fleet.cc: what nodes and the controller report, history and proofs.
+Answer pending(const QueryFacts&);
+Answer status(const QueryFacts&);
+Answer activation(const QueryFacts&);
+Answer controller(const QueryFacts&);
+Answer checkpoint(const QueryFacts&);
+Answer prove(const QueryFacts&);
+Answer state(const QueryFacts&);
+Answer nodes_roots(const QueryFacts&);
+Answer entry(const QueryFacts&);
+Result<QueryResult> log(const QueryFacts&);
+
+/// "ok", "not enrolled", "revoked", "unreachable", "unknown" (never seen), "applying", "behind",
+/// ... of a node.
+std::string node_state(const QueryFacts& facts, const Node& node);
+/// The version that the node says it runs, else the one it last reported.
+Version active_version(const QueryFacts& facts, const Node& node);
+
+}  // namespace mesh::answering
