@@ -135,13 +135,16 @@ class LabTest(unittest.TestCase):
         lab("info", code=1)
 
     def test_down_cleans_after_everything_was_killed(self):
-        sleeper = subprocess.Popen([LAB, "host", "site1", "--", "sleep", "1000"])
+        sleeper = subprocess.Popen([LAB, "host", "site1", "--", "sh", "-c", "echo here; exec sleep 1000"],
+                                   stdout=subprocess.PIPE)
+        sleeper.stdout.readline()
         for name in [n for n in netns() if n.startswith("mesh-")]:
             pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout
             for pid in pids.split():
                 os.kill(int(pid), signal.SIGKILL)
         lab("down")
         sleeper.wait()
+        sleeper.stdout.close()
         self.assertEqual(host(), self.before)
 
     def test_up_replaces_what_was_left(self):
