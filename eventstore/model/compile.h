@@ -1,3 +1,13 @@
+// compile: from the attributes of all nodes to the configuration of one. n = own number, p = the peer's.
+//
+//   loopbacks     loopbacknet_ipv4 + n, loopbacknet_ipv6 + n        AS number     bgp_as_base + n
+//   link address  internode_transfernet_ipv6 + n (link-local)       listen port   wg_listenport_base + p
+//   dials         the peer's endpoint host : its PORT + n           PORT          as in `endpoint host:PORT`, else
+//                                                                                 the peer's wg_listenport_base
+//
+// Who forwards ports forwards PORT + number to wg_listenport_base + number, and the same of lane 1 (overlay.h).
+// Both ends compute the smaller mtu and the larger BFD interval and multiplier. Enrolment and keys play no part.
+// With `rules` unchanged the result for a state never changes: digests in logs depend on it.
 #pragma once
 
 #include "eventstore/model/node_config.h"
@@ -16,7 +26,8 @@ struct Candidates {
   std::map<NodeId, NodeConfig> configs;
 };
 Result<Candidates> compile_candidates(const MeshState& state, const Scope& scope, bool with_neighbours);
-/// Nodes outside `scope` whose configuration would change too (the ends of links into it).
+/// Nodes outside `scope` whose configuration would change too: the ends of links into it, both of links that are
+/// and of links that were before what is uncommitted.
 std::vector<NodeId> affected_neighbours(const MeshState& state, const Scope& scope);
 
 }  // namespace mesh

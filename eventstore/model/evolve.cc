@@ -165,7 +165,10 @@ struct Evolver {
     if (!entry) return;
     Scope scope{Level::node, {}, e.node};
     Node& node = entry.mapped().edit();
-    if (node.enrolment == Enrolment::enrolled) node.enrolment = Enrolment::revoked;
+    if (node.enrolment == Enrolment::enrolled) {
+      node.enrolment = Enrolment::revoked;
+      node.enrolled_at = at.sequence;
+    }
     kill_keys(node);
     if (!forget_uncommitted(state, Change::Kind::node_added, scope)) {
       revert_attributes(state, scope, node.attributes, at);
