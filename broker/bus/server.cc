@@ -85,6 +85,7 @@ BusServer::BusServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 BusServer::~BusServer() = default;
 
 Result<std::unique_ptr<BusServer>> BusServer::open(const BoxSecret& secret, ServerOptions options) {
+  MESH_ASSERT(options.admits);
   const size_t wanted = options.connections_max + kEnrolConnectionsMax + kReservedDescriptors;
   const size_t have = raise_descriptor_limit(wanted);
   auto impl = std::make_unique<Impl>(std::move(options));

@@ -119,6 +119,35 @@ TEST_F(ServerTest, APeerThatHasGoneIsUnavailable) {
   EXPECT_EQ(sent.error().code, Errc::unavailable);
 }
 
+TEST_F(ServerTest, WhoDoesNotReadIsToldApartAndHurtsNobody) {
+  auto o = options();
+  o.queue_max = 10;
+  echo = false;
+  start(std::move(o));
+  Peer& slow = connect();
+  Peer& fast = connect();
+  ASSERT_TRUE(until_connected(slow) && until_connected(fast));
+  ASSERT_TRUE(slow.bus->send(as_bytes("subscribe")));
+  ASSERT_TRUE(until([&] { return incoming.size() == 1; }));
+
+  auto frame = std::make_shared<const Bytes>(128 * 1024);
+  size_t queued = 0;
+  Status sent;
+  while ((sent = server->send(incoming[0].session, frame))) ASSERT_LT(++queued, 1'000'000u);
+  ASSERT_FALSE(sent);
+  EXPECT_EQ(sent.error().code, Errc::exhausted);
+
+  ASSERT_TRUE(fast.bus->send(as_bytes("hello")));
+  while (incoming.size() < 2) {
+    for (Incoming& in : server->poll(-1)) incoming.push_back(std::move(in));
+  }
+  ASSERT_TRUE(server->send(incoming[1].session, frame));
+  ASSERT_TRUE(
+      until([&] { return fast.count(Kind::frame) == 1 && slow.count(Kind::frame) == queued; }));
+  EXPECT_TRUE(until([&] { return server->send(incoming[0].session, frame).has_value(); }))
+      << "a reader that catches up is served again";
+}
+
 TEST_F(ServerTest, FrameOverTheLimitIsNotSent) {
   auto o = options();
   o.frame_max = 1'000;
