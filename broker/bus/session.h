@@ -1,3 +1,4 @@
+// Who a frame came from. Apart from server.h, so that what keeps sessions needs no bus.
 #pragma once
 
 #include <compare>
