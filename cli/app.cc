@@ -1,0 +1,73 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "cli/completer.h"
+#include "cli/environment.h"
+#include "cli/session.h"
+#include "cli/verbs.h"
+
+namespace mesh::cli {
+
+namespace {
+
+/// "commit" of `commit site ams`, "add site" of `add site ams`.
+std::string action_of(const Verb& verb) {
+  static constexpr std::string_view kNameTheNoun[] = {"list", "add", "del", "rename", "token", "node", "operator",
+                                                      "controller", "wait"};
+  const bool both = !verb.noun.empty() && std::ranges::find(kNameTheNoun, verb.verb) != std::end(kNameTheNoun);
+  return both ? fmt::format("{} {}", verb.verb, verb.noun) : std::string(verb.verb);
+}
+
+/// The format can be wanted by a command line that is otherwise wrong.
+bool wants_json_errors(const Invocation& invocation) {
+  const std::string format = invocation.option("output");
+  return format == "json" || format == "jsonl";
+}
+
+int report(Environment& environment, const Invocation& invocation, const Error& error) {
+  const int exit = exit_code(error.code, environment.program == "tlm");
+  if (wants_json_errors(invocation)) {
+    *environment.err << error_json(error, exit) << "\n";
+    return exit;
+  }
+  const std::string action =
+      invocation.verb && error.code != Errc::usage ? fmt::format("cannot {}: ", action_of(*invocation.verb)) : "";
+  *environment.err << fmt::format("{}: {}{}\n", environment.program, action, printable(error.message));
+  if (!error.fix.empty()) *environment.err << fmt::format("fix: {}\n", printable(error.fix));
+  return exit;
+}
+
+std::string help_for(const Grammar& grammar, std::string_view program, const Invocation& invocation) {
+  if (invocation.positional.empty() || grammar.rows(invocation.positional[0]).empty())
+    return overview(grammar, program);
+  const std::string noun = invocation.verb ? std::string(invocation.verb->noun) : std::string();
+  return verb_help(grammar, program, invocation.positional[0], noun);
+}
+
+}  // namespace
+
+int run(Environment& environment, std::span<const std::string> arguments) {
+  const Grammar& grammar = meshcli_grammar();
+  if (!arguments.empty() && arguments[0] == kCompleteWord)
+    return print_candidates(environment, grammar, arguments.subspan(1));
+  Invocation invocation;
+  if (auto parsed = parse(grammar, arguments, &invocation); !parsed)
+    return report(environment, invocation, parsed.error());
+  if (invocation.help) {
+    *environment.out << help_for(grammar, environment.program, invocation) << std::flush;
+    return kSuccess;
+  }
+  Result<int> result = kSuccess;
+  {
+    Session session(environment, grammar, invocation);
+    result = invocation.verb->handler(session);
+  }
+  if (!result) return report(environment, invocation, result.error());
+  if (!environment.out->flush())
+    return report(environment, invocation, Error{Errc::io, "standard output does not take what was printed", {}});
+  return exit_code(*result, environment.program == "tlm");
+}
+
+}  // namespace mesh::cli

@@ -1,0 +1,65 @@
+// Requests and queries: what meshcli says to a controller, and what it checks of the answers.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/context.h"
+#include "cli/environment.h"
+#include "cli/json.h"
+#include "cli/transport.h"
+#include "eventstore/model/checkpoint.h"
+
+namespace mesh::cli {
+
+using QueryArguments = std::map<std::string, std::string>;
+
+/// Where the log stands, proven by the log key's signature.
+struct Position {
+  Sequence sequence;
+  uint32_t epoch = 0;
+  std::string note;  // the signed checkpoint
+  Checkpoint checkpoint;
+};
+
+/// What goes into a request beside its commands.
+struct RequestNotes {
+  std::string message, reference;
+  Sequence expect_sequence;  // 0 = none
+  bool dry_run = false;
+};
+
+class Client {
+ public:
+  /// Borrows all three.
+  Client(const OperatorContext& context, Transport& transport, Environment& environment)
+      : context_(context), transport_(transport), environment_(environment) {}
+
+  const OperatorContext& context() const { return context_; }
+  Transport& transport() { return transport_; }
+
+  /// All pages joined into one document. Errors: those of the controller, corrupt (an answer that is no JSON).
+  Result<Json> query(const std::string& kind, const QueryArguments& arguments = {});
+  /// One page: an empty `cursor` is the first; on return it is the next page's, or empty.
+  Result<Json> query_page(const std::string& kind, QueryArguments arguments, std::string& cursor);
+
+  /// Errors: corrupt (not signed by the log key that the context pins, or of another log).
+  Result<Position> position();
+
+  /// Signs `commands` as one request, based on the newest sequence, and submits it. Repeats the same bytes
+  /// when an answer is lost, so that it happens once.
+  Result<Reply> submit(std::vector<Command> commands, const RequestNotes& notes);
+  Result<Prepared> prepare(const Prepare& question);
+
+ private:
+  const OperatorContext& context_;
+  Transport& transport_;
+  Environment& environment_;
+};
+
+/// Whether `note` is a checkpoint of the log that `connection` pins, and what it says. Errors: corrupt.
+Result<Position> open_position(const Connection& connection, const std::string& note);
+
+}  // namespace mesh::cli

@@ -1,0 +1,72 @@
+// What each verb does. One function for each; the table in verbs.cc names them.
+// All: Result<int> = the exit code; errors are printed by run().
+#pragma once
+
+#include "cli/session.h"
+
+namespace mesh::cli {
+
+// read_verbs.cc
+Result<int> list_sites(Session& session);
+Result<int> list_nodes(Session& session);
+Result<int> list_changed(Session& session);
+Result<int> list_changes(Session& session);
+Result<int> list_links(Session& session);
+Result<int> list_versions(Session& session);
+Result<int> list_tokens(Session& session);
+Result<int> list_operators(Session& session);
+Result<int> show_level(Session& session);
+Result<int> show_effective(Session& session);
+Result<int> show_entry(Session& session);
+Result<int> show_whoami(Session& session);
+Result<int> controller_status(Session& session);
+Result<int> controller_connection(Session& session);
+Result<int> show_version(Session& session);
+
+// change_verbs.cc
+Result<int> add_site(Session& session);
+Result<int> add_node(Session& session);
+Result<int> delete_site(Session& session);
+Result<int> delete_node(Session& session);
+Result<int> rename_site(Session& session);
+Result<int> rename_node(Session& session);
+Result<int> set_attribute(Session& session);
+Result<int> discard(Session& session);
+
+// commit_verbs.cc
+Result<int> plan_commit(Session& session);
+Result<int> show_diff(Session& session);
+Result<int> commit(Session& session);
+Result<int> activate(Session& session);
+
+// status_verbs.cc
+Result<int> show_status(Session& session);
+Result<int> wait_node(Session& session);
+Result<int> doctor(Session& session);
+
+// log_verbs.cc
+Result<int> show_log(Session& session);
+
+// people_verbs.cc
+Result<int> token_create(Session& session);
+Result<int> token_revoke(Session& session);
+Result<int> node_pending(Session& session);
+Result<int> node_approve(Session& session);
+Result<int> node_reject(Session& session);
+Result<int> node_revoke(Session& session);
+Result<int> operator_keygen(Session& session);
+Result<int> operator_add(Session& session);
+Result<int> operator_role(Session& session);
+Result<int> operator_ban(Session& session);
+
+// proof_verbs.cc
+Result<int> verify(Session& session);
+Result<int> prove(Session& session);
+Result<int> show_checkpoint(Session& session);
+Result<int> sign_checkpoint(Session& session);
+
+// help.cc, completion.cc
+Result<int> show_help(Session& session);
+Result<int> print_completion(Session& session);
+
+}  // namespace mesh::cli

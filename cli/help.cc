@@ -1,0 +1,175 @@
+// Help: made from the table, so that it cannot forget a verb.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "cli/handlers.h"
+#include "cli/verbs.h"
+#include "eventstore/model/attribute_table.h"
+
+namespace mesh::cli {
+
+namespace {
+
+struct Topic {
+  std::string_view name, summary, text;
+};
+
+constexpr Topic kTopics[] = {
+    {"output", "formats, colours, what goes where",
+     "Data goes to standard output; progress, hints and warnings go to standard error and vanish with -q.\n"
+     "  -o table|wide   for people\n"
+     "  -o json|yaml    one document; lists are {\"kind\", \"sequence\", \"items\"}; keys are never removed\n"
+     "  -o jsonl        one item a line\n"
+     "  -o name         names only\n"
+     "--output json, --output=json, -o json and -ojson are the same. An empty list is [] and exit 0.\n"
+     "With -o json an error is {\"error\": {\"code\", \"exit\", \"message\", \"fix\"}} on standard error.\n"
+     "Times are RFC 3339 in UTC. Colour: --color auto|always|never; NO_COLOR.\n"},
+    {"exit-codes", "what the exit code says",
+     "   0  success, also nothing to do\n"
+     "   1  failed\n"
+     "   2  only with --detailed-exitcode: there are changes\n"
+     "   3  only with --error-unchanged: nothing changed\n"
+     "   4  not authenticated or not permitted\n"
+     "   5  not found\n"
+     "   6  conflict\n"
+     "   7  refused by validation; nothing was written\n"
+     "   8  controller unreachable\n"
+     "   9  timed out waiting; it continues\n"
+     "  10  partly failed; the state is named\n"
+     "  11  was rolled back\n"
+     "  12  integrity failure\n"
+     "  64  usage error\n"
+     " 130  interrupted\n"
+     "A program named tlm exits with 2 on usage errors and with 1 on all others.\n"},
+    {"contexts", "where the controller is and who you are",
+     "--context FILE, MESHCLI_CONTEXT, ~/.config/meshlog/context.toml, /etc/meshlog/context.toml: the first one.\n"
+     "The file holds endpoints, the controller's and the log's keys, and your identity; its mode must be 600.\n"
+     "`meshd init` writes the first as admin.context. A new operator:\n"
+     "  bob$    meshcli operator keygen bob --out bob.toml\n"
+     "  admin$  meshcli operator add bob --key bob.toml.pub --role operator\n"
+     "  admin$  meshcli controller connection > connection\n"
+     "  bob$    cat connection >> bob.toml\n"},
+    {"changes", "from set to the routers",
+     "  set, add, del, rename   change the working state; no router notices\n"
+     "  plan                    shows what a commit would change, and how disruptive it is\n"
+     "  commit                  pins the configuration of each changed node as its next version\n"
+     "  activate                brings versions to the routers; any earlier one, too\n"
+     "  discard                 drops what was not committed\n"
+     "Operators, tokens, approvals and revocations act at once.\n"
+     "Every change takes --dry-run, -m TEXT, --ref TICKET and --expect-sequence N.\n"},
+    {"attributes", "every known attribute", ""},
+};
+
+std::string option_line(const Option& option) {
+  std::string names = option.letter ? fmt::format("-{}, --{}", option.letter, option.name)
+                                    : fmt::format("    --{}", option.name);
+  if (!option.value.empty()) names += fmt::format(" {}", option.value);
+  std::string help(option.help);
+  if (!option.choices.empty()) help += fmt::format(" ({})", option.choices);
+  return fmt::format("  {:<27} {}\n", names, help);
+}
+
+void add_options(const Grammar& grammar, std::span<const std::string_view> names, std::string& out) {
+  for (const std::string_view name : names)
+    if (const Option* option = grammar.find_option(name)) out += option_line(*option);
+}
+
+std::string synonyms_of(const Grammar& grammar, std::string_view verb) {
+  std::string out;
+  for (const Synonym& synonym : grammar.verb_synonyms)
+    if (synonym.canonical == verb) out += fmt::format("{}{}", out.empty() ? "" : ", ", synonym.word);
+  return out;
+}
+
+std::string attribute_topic() {
+  static constexpr std::string_view kTypes[] = {"integer", "list", "prefix", "prefixes", "host", "host:port"};
+  std::string out;
+  for (const AttributeSpec& spec : attribute_table()) {
+    out += fmt::format("{:<28} {}", spec.name, kTypes[static_cast<size_t>(spec.type)]);
+    if (spec.type == AttributeType::integer) out += fmt::format(" {}..{}", spec.min, spec.max);
+    if (!spec.default_text.empty()) out += fmt::format(", default {}", spec.default_text);
+    out += fmt::format("\n    {}\n", spec.doc);
+  }
+  return out;
+}
+
+const Topic* find_topic(std::string_view name) {
+  const auto found = std::ranges::find(kTopics, name, &Topic::name);
+  return found == std::end(kTopics) ? nullptr : &*found;
+}
+
+}  // namespace
+
+std::vector<std::string_view> help_topics() {
+  std::vector<std::string_view> out;
+  for (const Topic& topic : kTopics) out.push_back(topic.name);
+  return out;
+}
+
+std::string overview(const Grammar& grammar, std::string_view program) {
+  std::string out = fmt::format("{0}: changes and shows a Meshlog network.\n\nusage: {0} [options] COMMAND ...\n\n", program);
+  std::string_view last;
+  for (const Verb& verb : grammar.verbs) {
+    if (!last.empty() && last != verb.verb && (grammar.rows(verb.verb).size() > 1 || grammar.rows(last).size() > 1)) out += "\n";
+    last = verb.verb;
+    out += fmt::format("  {:<44} {}\n", usage_line(verb), verb.summary);
+  }
+  out += "\nOptions everywhere:\n";
+  add_options(grammar, grammar.global_options, out);
+  out += fmt::format("\n`{} help COMMAND` says more. Topics:\n", program);
+  for (const Topic& topic : kTopics) out += fmt::format("  {:<14} {}\n", topic.name, topic.summary);
+  return out;
+}
+
+std::string verb_help(const Grammar& grammar, std::string_view program, std::string_view verb, std::string_view noun) {
+  std::vector<const Verb*> rows;
+  if (const Verb* one = grammar.find(verb, noun); one && !noun.empty()) rows = {one};
+  else rows = grammar.rows(verb);
+  std::string out;
+  std::vector<std::string_view> options;
+  for (const Verb* row : rows) {
+    out += fmt::format("{} {}\n    {}\n", program, usage_line(*row), row->summary);
+    if (!row->details.empty()) out += fmt::format("{}\n", row->details);
+    for (const std::string_view option : row->options)
+      if (std::ranges::find(options, option) == options.end()) options.push_back(option);
+  }
+  if (const std::string synonyms = synonyms_of(grammar, rows.front()->verb); !synonyms.empty())
+    out += fmt::format("\nAlso: {}\n", synonyms);
+  if (!options.empty()) out += "\nOptions:\n";
+  add_options(grammar, options, out);
+  out += "\nOptions everywhere:\n";
+  add_options(grammar, grammar.global_options, out);
+  return out;
+}
+
+Result<std::string> topic_help(const Grammar& grammar, std::string_view program, const std::string& topic,
+                               const std::string& noun) {
+  if (topic.empty()) return overview(grammar, program);
+  if (!grammar.rows(topic).empty()) {
+    if (!noun.empty() && !grammar.find(topic, noun))
+      return fail(Errc::not_found, fmt::format("there is no command \"{} {}\"", topic, noun),
+                  fmt::format("see `{} help {}`", program, topic));
+    return verb_help(grammar, program, topic, noun);
+  }
+  if (topic == "attributes") return attribute_topic();
+  if (const Topic* found = find_topic(topic)) return std::string(found->text);
+  std::vector<std::string_view> names = help_topics();
+  for (const Verb& verb : grammar.verbs) names.push_back(verb.verb);
+  const auto near = nearest(topic, names);
+  return fail(Errc::not_found, fmt::format("there is no help about \"{}\"", topic),
+              near ? fmt::format("did you mean \"{}\"?", *near) : fmt::format("see `{} help`", program));
+}
+
+Result<int> show_help(Session& session) {
+  auto text = topic_help(session.grammar(), session.environment().program, session.argument("TOPIC"), session.argument("NOUN"));
+  if (!text) return std::unexpected(std::move(text).error());
+  if (session.for_people() || session.format() == Format::name)
+    session.print(*text);
+  else
+    session.print_document({{"kind", "Help"}, {"topic", session.argument("TOPIC")}, {"text", *text}});
+  return int{kSuccess};
+}
+
+}  // namespace mesh::cli

@@ -1,0 +1,210 @@
+// log: who did what, when and why.
+#include <fmt/format.h>
+
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "cli/handlers.h"
+#include "schemas/json.h"
+
+namespace mesh::cli {
+
+namespace {
+
+constexpr size_t kEventsShown = 4;
+constexpr int kListenMs = 500;
+constexpr int kReconnectMs = 1000;
+
+/// "-2h" is a time before now; everything else is the controller's to read.
+Result<std::string> time_argument(Session& session, std::string_view option) {
+  std::string text = session.option(option);
+  if (!text.starts_with('-')) return text;
+  auto ago_s = parse_duration_s(std::string_view(text).substr(1));
+  if (!ago_s) return std::unexpected(std::move(ago_s).error());
+  return time_text(Timestamp(session.environment().now().value() - *ago_s * 1'000'000));
+}
+
+/// The fields of an event in their order, without names: "AttributeSet site ams wg_keepalive 20".
+std::string event_text(const Json& event) {
+  std::string out = text_at(event, "type");
+  for (const auto& [key, value] : event.items()) {
+    if (key == "type" || value.is_null()) continue;
+    std::string text = value.is_string() ? value.get<std::string>() : json_text(value);
+    // Keys, digests and rows are for -o json.
+    const bool hex = text.size() >= 32 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+    if (hex || value.is_object() || (value.is_array() && !value.empty() && value[0].is_object())) continue;
+    if (key == "before") continue;
+    out += (key == "node" ? " node " : " ") + text;
+  }
+  return out;
+}
+
+std::string entry_text(const Json& entry, bool wide, bool colour) {
+  std::string out = fmt::format("{}  {}  {:<12}  ", paint(fmt::format("#{:<5}", number_at(entry, "sequence")), Tone::bold, colour),
+                                cell_text(value_at(entry, "time"), Cell::time, wide), printable(text_at(entry, "principal")));
+  const Json& events = value_at(entry, "events");
+  const size_t shown = wide ? events.size() : std::min(events.size(), kEventsShown);
+  for (size_t i = 0; i < shown; ++i) out += (i ? "; " : "") + printable(event_text(events[i]));
+  if (events.size() > shown) out += fmt::format("; and {} more", events.size() - shown);
+  if (events.empty()) out += printable(text_at(entry, "command"));
+  if (const std::string message = text_at(entry, "message"); !message.empty())
+    out += "  " + paint(fmt::format("\"{}\"", printable(message)), Tone::dim, colour);
+  if (const std::string reference = text_at(entry, "reference"); !reference.empty())
+    out += fmt::format("  [{}]", printable(reference));
+  return out + "\n";
+}
+
+/// Prints entries as they come, whatever the format: a log can be longer than memory.
+class LogPrinter {
+ public:
+  explicit LogPrinter(Session& session) : session_(session) {}
+
+  void print(const Json& items) {
+    for (const Json& item : items) {
+      last_ = std::max<int64_t>(last_, number_at(item, "sequence"));
+      any_ = true;
+      switch (session_.format()) {
+        case Format::table:
+        case Format::wide:
+          session_.print(entry_text(item, session_.format() == Format::wide, session_.colour_out()));
+          break;
+        case Format::jsonl:
+          session_.print(json_text(item) + "\n");
+          break;
+        case Format::name:
+          session_.print(fmt::format("{}\n", number_at(item, "sequence")));
+          break;
+        case Format::json:
+        case Format::yaml:
+          kept_.push_back(item);
+          break;
+      }
+    }
+  }
+
+  void finish(const Json& document) {
+    if (session_.format() == Format::json || session_.format() == Format::yaml) {
+      Json whole = document;
+      whole["items"] = std::move(kept_);
+      session_.print_document(whole);
+    } else if (session_.for_people() && !any_) {
+      session_.note("No entry.");
+    }
+  }
+
+  int64_t last() const { return last_; }
+
+ private:
+  Session& session_;
+  int64_t last_ = 0;
+  bool any_ = false;
+  Json kept_ = Json::array();
+};
+
+Result<QueryArguments> filters(Session& session) {
+  QueryArguments out;
+  for (const char* name : {"actor", "node", "site", "type", "grep"})
+    if (session.has(name)) out[name] = session.option(name);
+  for (const char* name : {"since", "until"}) {
+    if (!session.has(name)) continue;
+    auto time = time_argument(session, name);
+    if (!time) return std::unexpected(std::move(time).error());
+    out[name] = std::move(*time);
+  }
+  return out;
+}
+
+/// Every page that `arguments` select. The document returned is the last page, without items.
+Result<Json> print_pages(Client& client, const QueryArguments& arguments, LogPrinter& printer) {
+  std::string cursor;
+  for (;;) {
+    auto page = client.query_page("log", arguments, cursor);
+    if (!page) return page;
+    printer.print(value_at(*page, "items"));
+    (*page)["items"] = Json::array();
+    if (cursor.empty()) return page;
+  }
+}
+
+/// The newest N, in the order that was asked for.
+Result<Json> print_newest(Client& client, QueryArguments arguments, uint64_t limit, bool reverse, LogPrinter& printer) {
+  arguments["reverse"] = "true";
+  arguments["limit"] = std::to_string(limit);
+  std::string cursor;
+  std::vector<Json> newest;
+  Json document;
+  do {
+    auto page = client.query_page("log", arguments, cursor);
+    if (!page) return page;
+    document = std::move(*page);
+    for (Json& item : document["items"])
+      if (newest.size() < limit) newest.push_back(std::move(item));
+    document["items"] = Json::array();
+  } while (!cursor.empty() && newest.size() < limit);
+  if (!reverse) std::ranges::reverse(newest);
+  printer.print(Json(std::move(newest)));
+  return document;
+}
+
+/// A subscription only says that there is something new; the query, with its filters, says what.
+Result<int> follow(Session& session, Client& client, QueryArguments arguments, int64_t from, LogPrinter& printer) {
+  Environment& environment = session.environment();
+  environment.catch_interrupts();
+  int64_t head = from;
+  arguments.erase("until");
+  bool subscribed = false;
+  while (!environment.interrupted()) {
+    if (!subscribed) subscribed = client.transport().send(Subscribe{Sequence(static_cast<uint64_t>(head)), 1 << 20, false}).has_value();
+    arguments["after"] = std::to_string(head);
+    auto page = print_pages(client, arguments, printer);
+    if (page) head = std::max({head, number_at(*page, "sequence"), printer.last()});
+    if (!page && page.error().code != Errc::unavailable) return std::unexpected(std::move(page).error());
+    for (bool news = false; !news && !environment.interrupted();) {
+      auto body = subscribed && page ? client.transport().receive(kListenMs) : Result<std::optional<Body>>(fail(Errc::unavailable, ""));
+      if (!body) {
+        if (body.error().code != Errc::unavailable) return std::unexpected(std::move(body).error());
+        subscribed = false;
+        environment.sleep(kReconnectMs);
+        break;
+      }
+      if (!*body) continue;
+      if (const auto* entries = std::get_if<Entries>(&**body)) {
+        uint64_t bytes = 0;
+        for (const EncodedEntry& entry : entries->entries) bytes += entry.size();
+        if (bytes > 0 && !client.transport().send(Credit{bytes})) subscribed = false;
+        news = !entries->entries.empty();
+      } else if (const auto* heard = std::get_if<Head>(&**body)) {
+        news = static_cast<int64_t>(heard->sequence.value()) > head;
+      }
+    }
+  }
+  return int{kInterrupted};
+}
+
+}  // namespace
+
+Result<int> show_log(Session& session) {
+  const bool following = session.has("follow");
+  if (following && session.has("reverse")) return fail(Errc::usage, "--follow and --reverse contradict each other");
+  if (following && (session.format() == Format::json || session.format() == Format::yaml))
+    return fail(Errc::usage, "a log that goes on is no single document", "use -o jsonl with --follow");
+  auto arguments = filters(session);
+  if (!arguments) return std::unexpected(std::move(arguments).error());
+  auto limit = session.has("limit") ? parse_number("--limit", session.option("limit")) : Result<uint64_t>(0);
+  if (!limit) return std::unexpected(std::move(limit).error());
+  auto client = session.client();
+  if (!client) return std::unexpected(std::move(client).error());
+  LogPrinter printer(session);
+  QueryArguments whole = *arguments;
+  if (session.has("reverse")) whole["reverse"] = "true";
+  auto document = session.has("limit") ? print_newest(**client, *arguments, *limit, session.has("reverse"), printer)
+                                       : print_pages(**client, whole, printer);
+  if (!document) return std::unexpected(std::move(document).error());
+  if (!following) {
+    printer.finish(*document);
+    return int{kSuccess};
+  }
+  return follow(session, **client, *arguments, std::max(number_at(*document, "sequence"), printer.last()), printer);
+}
+
+}  // namespace mesh::cli

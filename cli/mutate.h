@@ -1,0 +1,33 @@
+// What all verbs that change something share: submit, one line on stdout, the next step on stderr.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cli/session.h"
+
+namespace mesh::cli {
+
+/// One command and how it reads: "node r1.ams: wg_keepalive = 25".
+struct Change {
+  Command command;
+  std::string line;
+};
+
+struct Mutation {
+  std::vector<Change> changes;
+  bool uncommitted = false;  // working state: touches no router before commit and activate
+  std::string next;          // hint: the next step; may be empty
+};
+
+/// Submits all of them as one request. Without -o json: a line each, with the sequence. Exit kUnchanged with
+/// --error-unchanged when everything was so already. `reply`, when given, receives the answer.
+Result<int> mutate(Session& session, Mutation mutation, Reply* reply = nullptr);
+
+/// {"kind":"Reply","sequence","changed","dry_run","events","warnings"}
+Json reply_json(const Reply& reply, bool dry_run);
+/// "(#1234, uncommitted)", "(nothing changed)", "(dry run)"
+std::string reply_suffix(const Reply& reply, bool dry_run, bool uncommitted);
+int unchanged_exit(const Session& session, const Reply& reply);
+
+}  // namespace mesh::cli

@@ -1,0 +1,109 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+
+#include <fmt/format.h>
+
+#include "broker/bus/keys.h"
+#include "cli/environment.h"
+
+extern char** environ;
+
+namespace mesh::cli {
+
+namespace {
+
+volatile sig_atomic_t interrupted_flag = 0;
+void on_interrupt(int) { interrupted_flag = 1; }
+
+std::filesystem::path own_folder() {
+  std::error_code error;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+  return error ? std::filesystem::path(".") : self.parent_path();
+}
+
+Result<std::string> read_all(int descriptor) {
+  std::string out;
+  char buffer[4096];
+  for (;;) {
+    const ssize_t count = ::read(descriptor, buffer, sizeof buffer);
+    if (count == 0) return out;
+    if (count > 0) out.append(buffer, static_cast<size_t>(count));
+    if (count < 0 && errno != EINTR) return fail(Errc::io, "cannot read from a program");
+  }
+}
+
+Result<Environment::Finished> run_beside(const std::string& program, const std::vector<std::string>& arguments) {
+  const std::string path = (own_folder() / program).string();
+  if (::access(path.c_str(), X_OK) != 0)
+    return fail(Errc::not_found, fmt::format("{} is not there", path), fmt::format("install {} beside meshcli", program));
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return fail(Errc::io, "cannot make a pipe");
+  std::vector<char*> words{const_cast<char*>(path.c_str())};
+  for (const std::string& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
+  words.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+  pid_t child = 0;
+  const int error = ::posix_spawn(&child, path.c_str(), &actions, nullptr, words.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  ::close(ends[1]);
+  auto output = error == 0 ? read_all(ends[0]) : Result<std::string>(fail(Errc::io, "cannot start " + path));
+  ::close(ends[0]);
+  if (error != 0) return std::unexpected(std::move(output).error());
+  int status = 0;
+  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (!output) return std::unexpected(std::move(output).error());
+  return Environment::Finished{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), std::move(*output)};
+}
+
+}  // namespace
+
+Environment process_environment(const char* program) {
+  Environment out;
+  out.program = std::filesystem::path(program).filename().string();
+  out.in = &std::cin;
+  out.out = &std::cout;
+  out.err = &std::cerr;
+  out.in_terminal = ::isatty(STDIN_FILENO) == 1;
+  out.out_terminal = ::isatty(STDOUT_FILENO) == 1;
+  out.err_terminal = ::isatty(STDERR_FILENO) == 1;
+  out.variable = [](std::string_view name) -> std::optional<std::string> {
+    const char* value = std::getenv(std::string(name).c_str());
+    return value ? std::optional<std::string>(value) : std::nullopt;
+  };
+  out.now = [] {
+    const auto now = std::chrono::system_clock::now().time_since_epoch();
+    return Timestamp(std::chrono::duration_cast<std::chrono::microseconds>(now).count());
+  };
+  out.monotonic_ms = [] {
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return std::chrono::duration_cast<std::chrono::milliseconds>(now).count();
+  };
+  out.sleep = [](int ms) {
+    const timespec time{ms / 1000, (ms % 1000) * 1'000'000L};
+    ::nanosleep(&time, nullptr);
+  };
+  out.interrupted = [] { return interrupted_flag != 0; };
+  out.catch_interrupts = [] {
+    struct sigaction action{};
+    action.sa_handler = on_interrupt;  // without SA_RESTART: waiting ends at once
+    ::sigaction(SIGINT, &action, nullptr);
+    ::sigaction(SIGTERM, &action, nullptr);
+  };
+  out.random = [](std::span<uint8_t> bytes) { fill_random(bytes); };
+  out.connect = connect_bus;
+  out.run_beside = run_beside;
+  return out;
+}
+
+}  // namespace mesh::cli

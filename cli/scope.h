@@ -1,0 +1,18 @@
+// `all | global | site S | node N` on a command line.
+#pragma once
+
+#include <string>
+
+#include "cli/session.h"
+#include "eventstore/model/principal.h"
+
+namespace mesh::cli {
+
+/// What the row's noun and its SITE or NODE argument name; a verb alone, `all` and `global` are everything.
+Target target_of(const Session& session);
+/// "global", "site ams", "node r1.ams": as queries take it.
+std::string to_text(const Target& target);
+/// The same, but "all" for everything: as commit and activate call it.
+std::string fleet_text(const Target& target);
+
+}  // namespace mesh::cli

@@ -1,0 +1,99 @@
+// One run of one verb: its options, its output, its connection.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "cli/client.h"
+#include "cli/environment.h"
+#include "cli/exit_code.h"
+#include "cli/grammar.h"
+#include "cli/json.h"
+#include "cli/render.h"
+
+namespace mesh::cli {
+
+class Session {
+ public:
+  /// Borrows all three.
+  Session(Environment& environment, const Grammar& grammar, const Invocation& invocation);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+
+  Environment& environment() { return environment_; }
+  const Grammar& grammar() const { return grammar_; }
+  std::string argument(std::string_view name) const { return invocation_.argument(name); }
+  std::string option(std::string_view name) const { return invocation_.option(name); }
+  bool has(std::string_view option) const { return invocation_.has(option); }
+  const Verb& verb() const { return *invocation_.verb; }
+  const Invocation& invocation() const { return invocation_; }
+
+  Format format() const { return format_; }
+  /// Table, wide or name: for people. The others are documents.
+  bool for_people() const { return format_ == Format::table || format_ == Format::wide; }
+  bool colour_out() const { return colour_out_; }
+  bool colour_err() const { return colour_err_; }
+  bool quiet() const { return has("quiet"); }
+
+  // stdout
+  void print(std::string_view text);
+  void print_list(const Json& document, const ListView& view);
+  void print_document(const Json& document);
+  // stderr; all but errors vanish with -q
+  void hint(std::string_view text);
+  void warn(std::string_view text);
+  void note(std::string_view text);
+
+  /// Loads the context on first use.
+  Result<const OperatorContext*> context();
+  /// Opens the connection on first use.
+  Result<Client*> client();
+
+  /// -m, --ref, --expect-sequence and --dry-run. Errors: usage.
+  Result<RequestNotes> notes() const;
+
+  /// Shows `blast` and, on a terminal, waits for `name` to be typed. Nothing is asked with --yes or --no-input,
+  /// nor when nobody could answer. Errors: usage (something else was typed).
+  Status confirm(const std::vector<std::string>& blast, std::string_view name);
+
+ private:
+  Environment& environment_;
+  const Grammar& grammar_;
+  const Invocation& invocation_;
+  Format format_ = Format::table;
+  bool colour_out_ = false, colour_err_ = false;
+  std::unique_ptr<OperatorContext> context_;
+  std::unique_ptr<Transport> transport_;
+  std::unique_ptr<Client> client_;
+};
+
+/// A bar with counts on a terminal's stderr, one line for each change elsewhere; nothing in the first 100 ms.
+class Progress {
+ public:
+  explicit Progress(Session& session);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+  /// `counts`: "ok 35  waiting 2  failed 0"
+  void show(std::string_view what, uint64_t done, uint64_t total, std::string_view counts);
+
+ private:
+  Session& session_;
+  int64_t since_;
+  std::string last_;
+  bool open_ = false;
+};
+
+/// "90s", "10m", "24h", "7d", "1h30m", a bare number = seconds. Errors: usage.
+Result<int64_t> parse_duration_s(std::string_view text);
+/// A decimal without sign. Errors: usage, naming `what`.
+Result<uint64_t> parse_number(std::string_view what, std::string_view text);
+/// "v5", "5", "latest", "current": 0 = latest. Errors: usage.
+Result<Version> parse_version(std::string_view text);
+/// JSON text of an error, as -o json prints it.
+std::string error_json(const Error& error, int exit);
+
+}  // namespace mesh::cli

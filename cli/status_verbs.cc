@@ -1,0 +1,168 @@
+// status and wait: how the fleet is now.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "cli/handlers.h"
+#include "cli/views.h"
+
+namespace mesh::cli {
+
+namespace {
+
+constexpr int64_t kWatchDefaultS = 2;
+constexpr int64_t kWaitDefaultS = 60;
+constexpr int kWaitPollMs = 200;
+
+std::string head_line(const Json& document, const Json& rows) {
+  const Json& controller = value_at(document, "controller");
+  const auto ok = std::ranges::count_if(rows, [](const Json& row) { return text_at(row, "state") == "ok"; });
+  std::string out = fmt::format("controller {} at #{}{}, {} of {} ok", text_at(controller, "version"),
+                                number_at(document, "sequence"), flag_at(controller, "read_only") ? " READ-ONLY" : "",
+                                ok, count_text(rows.size(), "node"));
+  const Json& uncommitted = value_at(document, "uncommitted");
+  const int64_t count = uncommitted.is_array() ? static_cast<int64_t>(uncommitted.size())
+                                               : number_at(document, "uncommitted");
+  if (count > 0) out += fmt::format(", {} uncommitted", count_text(static_cast<uint64_t>(count), "change"));
+  return out + "\n";
+}
+
+std::string activation_line(const Json& activation) {
+  if (!activation.is_object() || activation.empty()) return {};
+  return fmt::format("activation {}: {} of {} applied, {} waiting, {} failed, {} offline\n",
+                     number_at(activation, "id"), number_at(activation, "applied"), number_at(activation, "total"),
+                     number_at(activation, "waiting"), number_at(activation, "failed"),
+                     number_at(activation, "offline"));
+}
+
+std::string status_text(const Json& document, bool wide, bool colour) {
+  Json rows = value_at(document, "items");
+  for (Json& row : rows) {
+    row["links_text"] = fmt::format("{}/{}", number_at(row, "links_up"), number_at(row, "links"));
+    const Json& outcome = value_at(row, "last_outcome");
+    if (outcome.is_object()) row["last_outcome"] = fmt::format("{} {}", text_at(outcome, "kind"), text_at(outcome, "message"));
+  }
+  std::string out = head_line(document, rows) + activation_line(value_at(document, "activation"));
+  if (!rows.empty()) out += "\n" + table_text(rows, kStatusView, wide, colour);
+  return out;
+}
+
+void print_status(Session& session, const Json& document) {
+  if (session.for_people())
+    session.print(status_text(document, session.format() == Format::wide, session.colour_out()));
+  else if (session.format() == Format::name)
+    session.print(list_text(document, kStatusView, Format::name, false));
+  else
+    session.print_document(document);
+}
+
+/// What `--for` asks of an item of the status document.
+struct Condition {
+  enum class Kind : uint8_t { version, sequence, health } kind{};
+  uint64_t number = 0;
+
+  bool holds(const Json& item) const {
+    switch (kind) {
+      case Kind::version: return number_at(item, "version_active") == static_cast<int64_t>(number);
+      case Kind::sequence: return number_at(item, "head") >= static_cast<int64_t>(number);
+      case Kind::health: return text_at(item, "state") == "ok" && flag_at(item, "connected");
+    }
+    return false;
+  }
+};
+
+Result<Condition> parse_condition(const std::string& text) {
+  const auto bad = [&] {
+    return fail(Errc::usage, text.empty() ? "wait needs --for" : fmt::format("\"{}\" is not a condition", text),
+                "--for version=v5, --for sequence=12 or --for health=ok");
+  };
+  const size_t equals = text.find('=');
+  if (equals == std::string::npos) return bad();
+  const std::string name = text.substr(0, equals), value = text.substr(equals + 1);
+  if (name == "health" && value == "ok") return Condition{Condition::Kind::health, 0};
+  if (name == "version") {
+    auto version = parse_version(value);
+    if (!version) return std::unexpected(std::move(version).error());
+    if (*version == Version()) return bad();
+    return Condition{Condition::Kind::version, version->value()};
+  }
+  if (name != "sequence") return bad();
+  auto number = parse_number("--for sequence", value);
+  if (!number) return std::unexpected(std::move(number).error());
+  return Condition{Condition::Kind::sequence, *number};
+}
+
+Result<int64_t> duration_option(const Session& session, std::string_view name, int64_t otherwise) {
+  return session.has(name) ? parse_duration_s(session.option(name)) : Result<int64_t>(otherwise);
+}
+
+Result<Json> node_status(Client& client, const std::string& node) {
+  auto document = client.query("status", {{"node", node}});
+  if (!document) return document;
+  const Json& items = value_at(*document, "items");
+  if (!items.is_array() || items.empty()) return fail(Errc::not_found, fmt::format("node \"{}\" does not exist", node));
+  return Json(items[0]);
+}
+
+}  // namespace
+
+Result<int> show_status(Session& session) {
+  auto interval_s = duration_option(session, "interval", kWatchDefaultS);
+  if (!interval_s) return std::unexpected(std::move(interval_s).error());
+  if (*interval_s < 1) return fail(Errc::usage, "--interval is at least 1s");
+  auto client = session.client();
+  if (!client) return std::unexpected(std::move(client).error());
+  QueryArguments arguments;
+  if (const std::string node = session.argument("N"); !node.empty()) arguments["node"] = node;
+  const bool watch = session.has("watch");
+  Environment& environment = session.environment();
+  if (watch) environment.catch_interrupts();
+  for (;;) {
+    auto document = (*client)->query("status", arguments);
+    if (!document) return std::unexpected(std::move(document).error());
+    // A terminal shows the newest view at its top; elsewhere views follow one another.
+    if (watch && environment.out_terminal && session.for_people()) session.print("\x1b[H\x1b[2J");
+    print_status(session, *document);
+    if (!watch) return int{kSuccess};
+    environment.sleep(static_cast<int>(std::min<int64_t>(*interval_s, 3600) * 1000));
+    if (environment.interrupted()) return int{kInterrupted};
+    if (session.for_people() && !environment.out_terminal) session.print("\n");
+  }
+}
+
+Result<int> wait_node(Session& session) {
+  auto condition = parse_condition(session.option("for"));
+  if (!condition) return std::unexpected(std::move(condition).error());
+  auto timeout_s = duration_option(session, "timeout", kWaitDefaultS);
+  if (!timeout_s) return std::unexpected(std::move(timeout_s).error());
+  auto client = session.client();
+  if (!client) return std::unexpected(std::move(client).error());
+  const std::string node = session.argument("NODE");
+  Environment& environment = session.environment();
+  environment.catch_interrupts();
+  const int64_t deadline = environment.monotonic_ms() + *timeout_s * 1000;
+  for (;;) {
+    auto item = node_status(**client, node);
+    if (!item) return std::unexpected(std::move(item).error());
+    const bool there = condition->holds(*item);
+    const int64_t left = deadline - environment.monotonic_ms();
+    if (there || left <= 0 || environment.interrupted()) {
+      if (session.for_people())
+        session.print(fmt::format("node {}: {}  {}, head #{}, {}\n", printable(text_at(*item, "fullname")),
+                                  session.option("for"), cell_text(value_at(*item, "version_active"), Cell::version, false),
+                                  number_at(*item, "head"), printable(text_at(*item, "state"))));
+      else
+        session.print(session.format() == Format::name ? text_at(*item, "fullname") + "\n"
+                                                       : document_text(*item, session.format()));
+      if (there) return int{kSuccess};
+      if (environment.interrupted()) return int{kInterrupted};
+      session.note(fmt::format("not there after {}", duration_text(*timeout_s)));
+      return int{kTimedOut};
+    }
+    environment.sleep(static_cast<int>(std::min<int64_t>(kWaitPollMs, left)));
+  }
+}
+
+}  // namespace mesh::cli

@@ -1,0 +1,244 @@
+#include "cli/verbs.h"
+
+#include "cli/handlers.h"
+#include "cli/render.h"
+
+namespace mesh::cli {
+
+namespace {
+
+using Options = std::vector<std::string_view>;
+
+const Argument kSite{.name = "SITE", .hint = Hint::site};
+const Argument kNode{.name = "NODE", .hint = Hint::node};
+const Argument kAttribute{.name = "ATTRIBUTE", .hint = Hint::attribute};
+const Argument kValue{.name = "VALUE", .hint = Hint::value};
+const Argument kVersion{.name = "VERSION", .hint = Hint::word, .optional = true, .choices = "latest"};
+const Argument kOld{.name = "OLD", .hint = Hint::word};
+const Argument kNew{.name = "NEW", .hint = Hint::word};
+const Argument kName{.name = "NAME", .hint = Hint::word};
+
+constexpr std::string_view kFormatChoices = "table|wide|json|yaml|jsonl|name";
+static_assert(kFormatChoices == kFormats);
+
+const std::vector<Option>& option_table() {
+  static const std::vector<Option> table{
+      // Everywhere.
+      {"context", 0, "FILE", "who and where: endpoints, keys, identity (MESHCLI_CONTEXT)", "", Hint::file},
+      {"output", 'o', "FORMAT", "how data is printed", kFormatChoices},
+      {"quiet", 'q', "", "no progress, hints and warnings"},
+      {"color", 0, "WHEN", "colour on a terminal", "auto|always|never"},
+      {"no-input", 0, "", "never ask"},
+      {"yes", 'y', "", "go on without asking"},
+      {"loglevel", 'l', "LEVEL", "debug shows what goes over the wire", "debug|info|warning|error"},
+      {"help", 'h', "", "this text"},
+      // Changes.
+      {"message", 'm', "TEXT", "why; kept in the log"},
+      {"ref", 0, "TICKET", "a reference; kept in the log"},
+      {"dry-run", 0, "", "say what would happen, change nothing"},
+      {"expect-sequence", 0, "N", "refuse when somebody changed something after entry N (exit 6)"},
+      {"error-unchanged", 0, "", "exit 3 when nothing changed"},
+      {"detailed-exitcode", 0, "", "exit 2 when there are changes"},
+      {"force", 0, "", "also when something depends on it"},
+      {"include-others", 0, "", "commit what other operators changed in this scope, too"},
+      {"with-neighbours", 0, "", "commit nodes at the other end of links, too"},
+      {"activate", 0, "", "activate after the commit"},
+      {"no-wait", 0, "", "do not wait for the nodes"},
+      {"timeout", 0, "TIME", "how long to wait, for example 60s or 5m"},
+      // Reading.
+      {"watch", 'w', "", "show it again and again"},
+      {"interval", 0, "TIME", "between two views, at least 1s"},
+      {"for", 0, "CONDITION", "version=v5, sequence=12 or health=ok"},
+      {"since", 0, "TIME", "from then on: 2026-01-02T03:04:05Z, or -2h"},
+      {"until", 0, "TIME", "up to then"},
+      {"actor", 0, "NAME", "by this operator, or \"controller\""},
+      {"node", 0, "NODE", "this node", "", Hint::node},
+      {"site", 0, "SITE", "this site", "", Hint::site},
+      {"type", 0, "EVENT", "with this kind of event, for example AttributeSet"},
+      {"grep", 0, "TEXT", "with this text anywhere in it"},
+      {"follow", 'f', "", "go on with what comes"},
+      {"limit", 'n', "N", "only the newest N"},
+      {"reverse", 0, "", "newest first"},
+      // Trust.
+      {"from", 0, "DIR", "a controller's data directory on this machine", "", Hint::file},
+      {"against", 0, "FILE", "a checkpoint that was kept elsewhere", "", Hint::file},
+      {"nodes", 0, "", "compare what the nodes saw"},
+      {"uses", 0, "N", "how many nodes may join with it"},
+      {"expires", 0, "TIME", "when it stops to be valid, for example 24h, or never"},
+      {"approve", 0, "", "joins wait for an approval"},
+      {"no-approve", 0, "", "joins need no approval"},
+      {"key", 0, "FILE", "the newcomer's public key file", "", Hint::file},
+      {"role", 0, "ROLE", "what the operator may do", "viewer|operator|admin"},
+      {"sites", 0, "LIST", "only in these sites, separated by commas"},
+      {"out", 0, "FILE", "the file to write", "", Hint::file},
+  };
+  return table;
+}
+
+constexpr std::string_view kGlobalOptions[] = {"context", "output", "quiet",    "color",
+                                               "no-input", "yes",   "loglevel", "help"};
+
+constexpr Synonym kVerbSynonyms[] = {
+    {"create", "add"},      {"delete", "del"},        {"remove", "del"},       {"rm", "del"},
+    {"ls", "list"},         {"query", "show"},        {"show-all", "show_all"}};
+constexpr Synonym kNounSynonyms[] = {
+    {"sites", "site"}, {"nodes", "node"}, {"site", "sites"}, {"node", "nodes"}, {"link", "links"},
+    {"version", "versions"}, {"token", "tokens"}, {"operator", "operators"}, {"change", "changes"},
+    {"globals", "global"}};
+
+Options change(Options more = {}) {
+  Options out{"message", "ref", "dry-run", "expect-sequence", "error-unchanged"};
+  out.insert(out.end(), more.begin(), more.end());
+  return out;
+}
+
+using Rows = std::vector<Verb>;
+
+void add_reading(Rows& rows) {
+  rows.insert(rows.end(), {
+    {"list", "sites", {}, {}, "the sites", "", list_sites},
+    {"list", "nodes", {{.name = "all|SITE", .hint = Hint::site, .optional = true, .choices = "all"}}, {},
+     "the nodes, of all sites or of one", "", list_nodes},
+    {"list", "changed", {}, {"detailed-exitcode"}, "the nodes that `commit all` would give a new version", "",
+     list_changed},
+    {"list", "changes", {}, {"detailed-exitcode"}, "what was changed and is not committed, and by whom", "",
+     list_changes},
+    {"list", "links", {{.name = "NODE", .hint = Hint::node, .optional = true}}, {},
+     "the links, with the health that the nodes report", "", list_links},
+    {"list", "versions", {kNode}, {}, "the versions of a node", "", list_versions},
+    {"list", "tokens", {}, {}, "the tokens for joining", "", list_tokens},
+    {"list", "operators", {}, {}, "who may do what", "", list_operators},
+    {"show", "global", {}, {}, "attributes set globally", "", show_level},
+    {"show", "site", {kSite}, {}, "attributes set at a site", "", show_level},
+    {"show", "node", {kNode}, {}, "attributes set at a node", "", show_level},
+    {"show", "entry", {{.name = "SEQUENCE", .hint = Hint::word}}, {}, "one entry of the log", "", show_entry},
+    {"show_all", "global", {}, {}, "global attributes with the defaults", "", show_effective},
+    {"show_all", "site", {kSite}, {}, "a site's attributes, each with the level it came from", "",
+     show_effective},
+    {"show_all", "node", {kNode}, {}, "a node's attributes, each with the level it came from",
+     "`-o wide`, json and yaml also show the configuration compiled from them.", show_effective},
+    {"status", "", {{.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}}, {"watch", "interval"},
+     "the controller, the nodes and what is under way", "", show_status},
+    {"wait", "node", {kNode}, {"for", "timeout"}, "wait until a node is there",
+     "  wait node r1.ams --for version=v5\n  wait node r1.ams --for health=ok --timeout 5m\n"
+     "Exit 9 when the time is over.", wait_node},
+    {"log", "", {},
+     {"since", "until", "actor", "node", "site", "type", "grep", "follow", "limit", "reverse"},
+     "who did what, when and why",
+     "  log --node r1.ams -n 20\n  log --since -2h --actor alice\n  log -f -o jsonl", show_log},
+  });
+}
+
+void add_changing(Rows& rows) {
+  rows.insert(rows.end(), {
+    {"add", "site", {kSite}, change(), "add a site", "", add_site},
+    {"add", "node", {kNode}, change(), "add a node, as NODE.SITE", "  add node r1.ams", add_node},
+    {"del", "site", {kSite}, change({"force"}), "remove a site", "", delete_site},
+    {"del", "node", {kNode}, change({"force"}), "remove a node", "", delete_node},
+    {"rename", "site", {kOld, kNew}, change(), "rename a site", "", rename_site},
+    {"rename", "node", {kOld, kNew}, change(), "rename a node within its site", "", rename_node},
+    {"set", "global", {kAttribute, kValue}, change(), "set an attribute for all nodes",
+     "  set global wg_keepalive 25\n  set global wg_keepalive empty", set_attribute},
+    {"set", "site", {kSite, kAttribute, kValue}, change(), "set an attribute for a site's nodes",
+     "  set site ams lans '[\"10.2.0.0/24\"]'", set_attribute},
+    {"set", "node", {kNode, kAttribute, kValue}, change(), "set an attribute for one node",
+     "  set node r1.ams endpoint 198.51.100.7\n  set node r1.ams wg_links '{\"13\": {\"wg_peer_keepalive\": 20}}'",
+     set_attribute},
+    {"plan", "", {}, {"detailed-exitcode"}, "what committing everything would change", "", plan_commit},
+    {"plan", "all", {}, {"detailed-exitcode"}, "the same", "", plan_commit},
+    {"plan", "site", {kSite}, {"detailed-exitcode", "with-neighbours"}, "what committing a site would change", "",
+     plan_commit},
+    {"plan", "node", {kNode}, {"detailed-exitcode", "with-neighbours"}, "what committing a node would change", "",
+     plan_commit},
+    {"diff", "", {{.name = "A", .hint = Hint::word, .optional = true, .choices = "active|committed|working"},
+                  {.name = "B", .hint = Hint::word, .optional = true, .choices = "working|committed|active"},
+                  {.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}},
+     {"detailed-exitcode"}, "compare configurations; A and B are working, committed, active or vN",
+     "  diff                     active with working\n  diff v3 v4 node r1.ams\n  diff committed working",
+     show_diff},
+  });
+  const Options commits = change({"include-others", "with-neighbours", "activate", "no-wait", "timeout",
+                                  "detailed-exitcode"});
+  const Options activates = change({"no-wait", "timeout"});
+  rows.insert(rows.end(), {
+    {"commit", "all", {}, commits, "pin new versions of all nodes that changed",
+     "  commit all -m \"new hub\" --activate", commit},
+    {"commit", "site", {kSite}, commits, "pin new versions of a site's nodes", "", commit},
+    {"commit", "node", {kNode}, commits, "pin a new version of one node", "", commit},
+    {"discard", "all", {}, change(), "drop all uncommitted changes", "", discard},
+    {"discard", "site", {kSite}, change(), "drop uncommitted changes of a site and its nodes", "", discard},
+    {"discard", "node", {kNode}, change(), "drop uncommitted changes of a node", "", discard},
+    {"activate", "all", {kVersion}, activates, "bring versions to the routers, the latest by default",
+     "Waits until all connected nodes have reported. Exit 10 when some failed, 11 when they went back,\n"
+     "9 when the time is over.", activate},
+    {"activate", "site", {kSite, kVersion}, activates, "the same for a site", "", activate},
+    {"activate", "node", {kNode, kVersion}, activates, "the same for a node, also an earlier version",
+     "  activate node r1.ams v1", activate},
+  });
+}
+
+void add_trust(Rows& rows) {
+  rows.insert(rows.end(), {
+    {"verify", "", {}, {"from", "against", "nodes"}, "replay the whole log and check every signature and decision",
+     "  verify --against kept.checkpoint --nodes\nExit 12 when something is wrong.", verify},
+    {"prove", "", {{.name = "SEQUENCE", .hint = Hint::word}}, {}, "prove that an entry is in the log", "", prove},
+    {"checkpoint", "", {}, {}, "the newest signed checkpoint, to be kept elsewhere", "", show_checkpoint},
+    {"checkpoint", "sign", {}, change(), "replay, then countersign the state: newcomers may start from it", "",
+     sign_checkpoint},
+    {"token", "create", {}, change({"node", "site", "uses", "expires", "approve", "no-approve"}),
+     "make a token that admits a new node",
+     "  token create --node r1.ams\n  token create --site lab --uses 5 --expires 7d\n"
+     "The token is shown once. Give it to `meshnode join --token-file`.", token_create},
+    {"token", "list", {}, {}, "the tokens", "", list_tokens},
+    {"token", "revoke", {{.name = "ID", .hint = Hint::word}}, change(), "no node may join with it any more", "",
+     token_revoke},
+    {"node", "pending", {}, {}, "who waits to be admitted", "", node_pending},
+    {"node", "approve", {{.name = "FINGERPRINT", .hint = Hint::word}}, change({"node"}),
+     "admit who waits, after comparing the fingerprint", "  node approve 3f2a:91c0 --node r1.ams", node_approve},
+    {"node", "reject", {{.name = "FINGERPRINT", .hint = Hint::word}}, change(), "refuse who waits, for ever", "",
+     node_reject},
+    {"node", "revoke", {kNode}, change(), "make all keys of a node worthless, at once", "", node_revoke},
+    {"operator", "keygen", {kName}, {"out"}, "make an operator's keys on this machine",
+     "  operator keygen bob --out bob.toml\nWrites bob.toml (secret, a context's draft) and bob.toml.pub (for an\n"
+     "administrator).", operator_keygen, true},
+    {"operator", "add", {kName}, change({"key", "role", "sites"}), "admit an operator",
+     "  operator add bob --key bob.toml.pub --role operator --sites ams,lab", operator_add},
+    {"operator", "role", {kName, {.name = "ROLE", .hint = Hint::word, .choices = "viewer|operator|admin"}},
+     change({"sites"}), "change what an operator may do", "", operator_role},
+    {"operator", "ban", {kName}, change(), "an operator may do nothing any more, at once", "", operator_ban},
+    {"operator", "list", {}, {}, "the operators", "", list_operators},
+    {"whoami", "", {}, {}, "who the controller takes us for", "", show_whoami},
+  });
+}
+
+void add_running(Rows& rows) {
+  rows.insert(rows.end(), {
+    {"controller", "status", {}, {}, "the controller itself", "", controller_status},
+    {"controller", "connection", {}, {}, "the public part of a context, for a new operator", "",
+     controller_connection, true},
+    {"doctor", "", {}, {}, "look for what is wrong, and say how to mend it", "", doctor},
+    {"completion", "", {{.name = "SHELL", .hint = Hint::word, .choices = "bash|zsh|fish"}}, {},
+     "a script that completes commands", "  source <(meshcli completion bash)", print_completion, true},
+    {"version", "", {}, {}, "this program's version", "", show_version, true},
+    {"help", "", {{.name = "TOPIC", .hint = Hint::topic, .optional = true},
+                  {.name = "NOUN", .hint = Hint::word, .optional = true}},
+     {}, "this, or help about a command or topic", "", show_help, true},
+  });
+}
+
+}  // namespace
+
+const Grammar& meshcli_grammar() {
+  static const Rows rows = [] {
+    Rows out;
+    add_reading(out);
+    add_changing(out);
+    add_trust(out);
+    add_running(out);
+    return out;
+  }();
+  static const Grammar grammar{rows, option_table(), kGlobalOptions, kVerbSynonyms, kNounSynonyms};
+  return grammar;
+}
+
+}  // namespace mesh::cli

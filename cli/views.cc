@@ -1,0 +1,125 @@
+#include "cli/views.h"
+
+namespace mesh::cli {
+
+const ListView kSitesView{{{"SITE", "name"},
+                           {"NODES", "nodes"},
+                           {"ATTRIBUTES", "attributes", Cell::text, true},
+                           {"UNCOMMITTED", "uncommitted"}},
+                          "name",
+                          "There are no sites yet: meshcli add site NAME"};
+
+const ListView kNodesView{{{"NODE", "fullname"},
+                           {"ID", "id"},
+                           {"ENROLMENT", "enrolment", Cell::state},
+                           {"ACTIVE", "version_active", Cell::version},
+                           {"WANTED", "version_wanted", Cell::version, true},
+                           {"LATEST", "version_latest", Cell::version},
+                           {"SEQUENCE", "sequence"},
+                           {"CONNECTED", "connected", Cell::state, true},
+                           {"STATE", "state", Cell::state}},
+                          "fullname",
+                          "There are no nodes yet: meshcli add node NODE.SITE"};
+
+const ListView kChangedView{{{"NODE", "fullname"},
+                             {"NEXT", "version", Cell::version},
+                             {"EFFECT", "effect"},
+                             {"CHANGES", "changes"}},
+                            "fullname",
+                            "No node configuration has changed."};
+
+const ListView kChangesView{{{"SCOPE", "scope"},
+                             {"WHAT", "what"},
+                             {"NAME", "name"},
+                             {"BEFORE", "before"},
+                             {"NOW", "now"},
+                             {"BY", "by"},
+                             {"ENTRY", "sequence"}},
+                            "scope",
+                            "Everything is committed."};
+
+const ListView kLinksView{{{"A", "a_name"},
+                           {"B", "b_name"},
+                           {"A INTERFACE", "a_interface", Cell::text, true},
+                           {"B INTERFACE", "b_interface", Cell::text, true},
+                           {"BGP", "bgp_up", Cell::state},
+                           {"BFD", "bfd_up", Cell::state},
+                           {"HANDSHAKE", "handshake_age_s", Cell::seconds},
+                           {"REPORTED", "age_s", Cell::seconds, true}},
+                          "a_interface",
+                          "There are no links."};
+
+const ListView kVersionsView{{{"VERSION", "version", Cell::version},
+                              {"ACTIVE", "active"},
+                              {"WANTED", "wanted"},
+                              {"ENTRY", "sequence"},
+                              {"TIME", "time", Cell::time},
+                              {"BY", "by"},
+                              {"DIGEST", "digest", Cell::key, true},
+                              {"MESSAGE", "message"}},
+                             "version",
+                             "Nothing was committed yet: meshcli commit all"};
+
+const ListView kTokensView{{{"ID", "id"},
+                            {"ADMITS", "scope"},
+                            {"STATE", "state", Cell::state},
+                            {"USES LEFT", "uses_left"},
+                            {"APPROVAL", "approve"},
+                            {"EXPIRES", "expires", Cell::time},
+                            {"BY", "by"},
+                            {"ENTRY", "sequence", Cell::text, true}},
+                           "id",
+                           "There are no tokens: meshcli token create --node NODE"};
+
+const ListView kOperatorsView{{{"OPERATOR", "name"},
+                               {"ROLE", "role"},
+                               {"SITES", "sites"},
+                               {"BANNED", "banned"},
+                               {"KEY", "sign_key", Cell::key},
+                               {"ENTRY", "sequence", Cell::text, true}},
+                              "name",
+                              "There are no operators."};
+
+const ListView kPendingView{{{"FINGERPRINT", "fingerprint"},
+                             {"ASKS TO BE", "node"},
+                             {"HOSTNAME", "hostname"},
+                             {"MACHINE", "machine", Cell::text, true},
+                             {"TOKEN", "token"},
+                             {"SINCE", "since", Cell::time}},
+                            "fingerprint",
+                            "Nobody waits."};
+
+const ListView kAttributesView{{{"ATTRIBUTE", "name"}, {"VALUE", "value"}, {"ENTRY", "sequence"}},
+                               "name",
+                               "Nothing is set here."};
+
+const ListView kEffectiveView{
+    {{"ATTRIBUTE", "name"}, {"VALUE", "value"}, {"FROM", "scope"}, {"ENTRY", "sequence"}}, "name", "Nothing is set."};
+
+const ListView kStatusView{{{"NODE", "fullname"},
+                            {"STATE", "state", Cell::state},
+                            {"ACTIVE", "version_active", Cell::version},
+                            {"WANTED", "version_wanted", Cell::version},
+                            {"LATEST", "version_latest", Cell::version, true},
+                            {"LINKS", "links_text"},
+                            {"LAG", "lag"},
+                            {"HEARD", "age_s", Cell::seconds},
+                            {"OVERLAY", "overlay", Cell::text, true},
+                            {"PROGRAM", "program", Cell::text, true},
+                            {"LAST OUTCOME", "last_outcome", Cell::text, true},
+                            {"PROBLEM", "problem"}},
+                           "fullname",
+                           "There are no nodes yet."};
+
+const ListView kDoctorView{
+    {{"CHECK", "check"}, {"STATE", "state", Cell::state}, {"DETAIL", "detail"}, {"FIX", "fix"}}, "check", ""};
+
+const ListView kActivationView{{{"NODE", "fullname"},
+                                {"FROM", "from", Cell::version},
+                                {"TO", "to", Cell::version},
+                                {"STATE", "state", Cell::state},
+                                {"MESSAGE", "message"}},
+                               "fullname",
+                               ""};
+
+}  // namespace mesh::cli

@@ -1,0 +1,11 @@
+// How each list is shown to people.
+#pragma once
+
+#include "cli/render.h"
+
+namespace mesh::cli {
+
+extern const ListView kSitesView, kNodesView, kChangedView, kChangesView, kLinksView, kVersionsView, kTokensView,
+    kOperatorsView, kPendingView, kAttributesView, kEffectiveView, kStatusView, kDoctorView, kActivationView;
+
+}  // namespace mesh::cli
