@@ -89,7 +89,7 @@ class Site:
         self.wan4_gateway = f"198.18.{number}.1"
         self.lan4 = f"10.{number}.0.10"
         self.lan6 = f"fd00:{number}::10"
-        self.lans = f"[10.{number}.0.0/24, fd00:{number}::/64]"
+        self.lans = f'["10.{number}.0.0/24", "fd00:{number}::/64"]'
 
 
 CONTROLLER_NS = "mesh-controller"
