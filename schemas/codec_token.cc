@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::string_view kPrefix = "meshtoken1";
 constexpr size_t kChecksumBytes = 4;
+constexpr const char* kDamaged = "token is incomplete or was changed";
 constexpr const char* kPasteAgain = "copy the whole line that token create printed";
 
 /// Bytes that are wiped when they are no longer needed.
@@ -21,7 +22,9 @@ struct Wiped {
   Wiped() = default;
   Wiped(const Wiped&) = delete;
   Wiped& operator=(const Wiped&) = delete;
-  ~Wiped() { sodium_memzero(bytes.data(), bytes.size()); }
+  ~Wiped() {
+    if (!bytes.empty()) sodium_memzero(bytes.data(), bytes.size());
+  }
 };
 
 std::array<uint8_t, kChecksumBytes> checksum(ByteView buffer) {
@@ -52,6 +55,7 @@ Status open_text(std::string_view text, Wiped& buffer) {
   if (!text.starts_with(kPrefix))
     return fail(Errc::unsupported, "this token is of a newer kind than this program knows", "upgrade this program");
   text.remove_prefix(kPrefix.size());
+  if (text.empty()) return fail(Errc::corrupt, kDamaged, kPasteAgain);
   if (text.size() > sodium_base64_ENCODED_LEN(kTokenBytesMax, sodium_base64_VARIANT_URLSAFE_NO_PADDING))
     return fail(Errc::exhausted, fmt::format("token has {} characters", text.size()), kPasteAgain);
   buffer.bytes.resize(text.size());
@@ -64,7 +68,7 @@ Status open_text(std::string_view text, Wiped& buffer) {
   const size_t body = decoded ? size - kChecksumBytes : 0;
   const ByteView found(buffer.bytes.data() + body, decoded ? kChecksumBytes : 0);
   if (!decoded || !std::ranges::equal(checksum(ByteView(buffer.bytes).first(body)), found))
-    return fail(Errc::corrupt, "token is incomplete or was changed", kPasteAgain);
+    return fail(Errc::corrupt, kDamaged, kPasteAgain);
   buffer.bytes.resize(body);
   return {};
 }

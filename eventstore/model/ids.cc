@@ -12,13 +12,14 @@ std::string to_hex(ByteView bytes) {
 }
 
 std::optional<Bytes> from_hex(std::string_view text) {
-  Bytes out(text.size() / 2);
+  Bytes out(text.size() / 2 + 1);  // never empty: sodium takes no null pointer
   size_t written = 0;
   const char* end = nullptr;
   if (sodium_hex2bin(out.data(), out.size(), text.data(), text.size(), nullptr, &written, &end) !=
           0 ||
       end != text.data() + text.size() || written * 2 != text.size())
     return std::nullopt;
+  out.resize(written);
   return out;
 }
 
