@@ -74,6 +74,7 @@ class Reader {
     raw(bytes, sizeof(T));
     uint64_t bits = 0;
     for (size_t i = 0; i < sizeof(T); ++i) bits |= static_cast<uint64_t>(bytes[i]) << (8 * i);
+    if (std::is_same_v<T, bool> && bits > 1) ok_ = false;
     value = static_cast<T>(bits);
   }
 
