@@ -31,12 +31,12 @@ Status drive(Dataplane& dataplane, const Desired& wanted, const std::map<uint32_
 
 }  // namespace
 
-std::string_view applied_name(Applied applied) {
-  switch (applied) {
-    case Applied::unchanged: return "unchanged";
-    case Applied::changed: return "changed";
-    case Applied::went_back: return "went_back";
-    case Applied::failed: return "failed";
+std::string_view reconciled_name(Reconciled outcome) {
+  switch (outcome) {
+    case Reconciled::unchanged: return "unchanged";
+    case Reconciled::changed: return "changed";
+    case Reconciled::went_back: return "went_back";
+    case Reconciled::failed: return "failed";
   }
   return "unknown";
 }
@@ -46,10 +46,10 @@ ApplyReport reconcile(Dataplane& dataplane, const Desired& wanted, const std::ma
   ApplyReport report;
   Status done = drive(dataplane, wanted, own_keys, report.steps);
   if (done) {
-    report.outcome = report.steps.empty() ? Applied::unchanged : Applied::changed;
+    report.outcome = report.steps.empty() ? Reconciled::unchanged : Reconciled::changed;
     return report;
   }
-  report.outcome = Applied::failed;
+  report.outcome = Reconciled::failed;
   report.error = done.error();
   Status cancelled = dataplane.cancel();
   if (previous == nullptr) {
@@ -57,7 +57,7 @@ ApplyReport reconcile(Dataplane& dataplane, const Desired& wanted, const std::ma
     return report;
   }
   if (Status back = drive(dataplane, *previous, own_keys, report.back); back)
-    report.outcome = Applied::went_back;
+    report.outcome = Reconciled::went_back;
   else
     report.error->message += "; going back: " + back.error().message;
   return report;

@@ -10,21 +10,21 @@
 
 namespace mesh {
 
-enum class Applied : uint8_t {
+enum class Reconciled : uint8_t {
   unchanged,  // the router was so already; nothing was touched
   changed,    // it now is
   went_back,  // it could not be done; the router is as `previous` says
   failed,     // it could not be done, and what the router does now is what `error` says
 };
 
-std::string_view applied_name(Applied applied);
+std::string_view reconciled_name(Reconciled outcome);
 
 struct ApplyReport {
-  Applied outcome = Applied::unchanged;
+  Reconciled outcome = Reconciled::unchanged;
   std::vector<std::string> steps;  // what was executed towards the wanted state, for people
   std::vector<std::string> back;   // what was executed to go back
   std::optional<Error> error;      // why it went back or failed
-  bool ok() const { return outcome <= Applied::changed; }
+  bool ok() const { return outcome <= Reconciled::changed; }
 };
 
 /// Makes the router what `wanted` says. Blocks, up to seconds. After the actions it observes again, and plans once
