@@ -146,6 +146,10 @@ std::string checkpoint_origin(const LogId& log, uint32_t epoch) {
   return fmt::format("meshlog/{}/{}", to_hex(log.view()), epoch);
 }
 
+std::string cosigner_name(const LogId& log, NodeId node) {
+  return fmt::format("meshlog/{}/node/{}", to_hex(log.view()), node.value());
+}
+
 std::string checkpoint_text(const Checkpoint& checkpoint) {
   std::string text = fmt::format("{}\n{}\n{}\n", checkpoint.origin, checkpoint.size,
                                  to_base64(checkpoint.root.view()));

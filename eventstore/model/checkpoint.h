@@ -21,6 +21,8 @@ struct Checkpoint {
 };
 
 std::string checkpoint_origin(const LogId& log, uint32_t epoch);
+/// The name under which a node cosigns checkpoints: "meshlog/<log id in hex>/node/<number>".
+std::string cosigner_name(const LogId& log, NodeId node);
 std::string checkpoint_text(const Checkpoint& checkpoint);
 
 /// Signs `message` (the shell holds the secret key).
