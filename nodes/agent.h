@@ -1,0 +1,132 @@
+// Agent: the sans-IO heart of meshnode. Frames and ticks in; frames, notes and calls to its ports out. It owns no
+// thread, socket or timer; one thread calls it. Time is monotonic, in milliseconds, and only grows.
+//
+//   boot()       applies the active version from the disk: before the replica is read, before any network
+//   load()       reads and checks the replica
+//   connected()  subscribes after the verified head; disconnected() changes nothing on the router
+//   receive()    one frame from the controller, whatever is in it
+//   tick()       at least every 500 ms: heartbeats, repeats, the periodic look at the router
+//
+// Invariants: the router follows settled heads only (history.h); nothing that a controller sends stops the routing;
+// what is refused is said in status() until it verifies. Whatever is lost on the way is asked for again: entries by
+// subscribing after the head, outcomes and fetches by repeating them.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nodes/chunks.h"
+#include "nodes/deployment.h"
+#include "nodes/history.h"
+#include "schemas/message.h"
+
+namespace mesh {
+
+struct AgentOptions {
+  HistoryOptions history;
+  DeploymentOptions deployment;
+  std::string fullname;  // until the log tells it
+  std::string program;   // version, for status
+  uint64_t credit = kCreditBytesDefault;
+  int64_t heartbeat_ms = 3'000;     // the controller's; after three without a word the connection is given up
+  int64_t status_ms = 5'000;        // between status messages; one is sent on every change too
+  int64_t reconcile_ms = 5'000;     // between looks at the router
+  int64_t repeat_ms = 10'000;       // outcomes and fetches that were not answered; entries that do not come
+  int64_t retry_min_ms = 5'000;     // after a refusal, doubled each time ...
+  int64_t retry_max_ms = 300'000;   // ... up to this
+};
+
+/// A line for the log of the program.
+struct Note {
+  enum class Level : uint8_t { info, warning, error } level{};
+  std::string text;
+};
+
+/// What `meshnode status` shows.
+struct AgentStatus {
+  NodeId node;
+  std::string fullname;
+  Sequence sequence, verified, overlay;
+  Digest root;
+  Version active, previous, pending, wanted;  // wanted: by the log; 0 = none
+  ActivationId activation;                    // the newest one that was handled
+  bool connected = false, settled = false, revoked = false;
+  uint64_t outcomes_waiting = 0;
+  std::string state;    // "ok", "catching up", "degraded: ...", "refused: ...", "revoked", "upgrade required"
+  std::string problem;  // empty when there is none
+  std::string checkpoint;
+  Health health;
+};
+
+class Agent {
+ public:
+  /// Borrows `store` (opened) and `dataplane`.
+  Agent(AgentOptions options, ReplicaStore& store, Dataplane& dataplane);
+
+  void boot();
+  /// Errors: io, exhausted, unsupported. After one the agent may go on routing by tick(), but takes no entries.
+  Status load();
+  /// Instead of boot() and load(): reads what is on disk for status() and changes nothing on the router.
+  Status peek();
+  void connected(int64_t now);
+  void disconnected(int64_t now);
+  void receive(ByteView frame, int64_t now);
+  void tick(int64_t now);
+
+  /// Frames for the controller since the last call, in order. Only between connected() and disconnected().
+  std::vector<Bytes> take_frames();
+  /// True once after the controller fell silent: end this connection and make another.
+  bool take_reconnect() { return std::exchange(reconnect_, false); }
+  std::vector<Note> take_notes() { return std::exchange(notes_, {}); }
+  AgentStatus status();
+  /// The log is known to its head, which is settled, and the router is what it wants.
+  bool synced() const;
+  const MeshState& state() const { return history_.state(); }
+  const History& history() const { return history_; }
+
+ private:
+  void send(Body body);
+  void note(Note::Level level, std::string text);
+  void subscribe(int64_t now);
+  void send_status(int64_t now);
+  void send_outcomes(int64_t now);
+  void send_fetch(int64_t now);
+  void give_credit(uint64_t bytes, bool at_once);
+  void after(History::Taken taken, int64_t now);
+  void act(int64_t now);
+  void tell_steps();
+  void repeat(int64_t now);
+  std::string problem() const;
+  std::string state_text() const;
+
+  void on(const Entries& message, int64_t now);
+  void on(const Head& message, int64_t now);
+  void on(const SnapshotChunk& message, int64_t now);
+  void on(const BlobChunk& message, int64_t now);
+  void on(const Ack& message, int64_t now);
+  void on(const ErrorReply& message, int64_t now);
+  template <class Other>
+  void on(const Other&, int64_t) {}  // nothing that a controller sends to a node
+
+  AgentOptions options_;
+  ReplicaStore& store_;
+  History history_;
+  Deployment deployment_;
+  std::optional<Error> load_error_;
+  bool connected_ = false, reconnect_ = false;
+  Sequence controller_head_;
+  int64_t last_frame_ = 0, last_progress_ = 0, next_subscribe_ = 0, retry_ms_ = 0;
+  int64_t next_status_ = 0, next_reconcile_ = 0, next_repeat_ = 0;
+  uint64_t credit_due_ = 0;
+  Chunks snapshot_, blob_;
+  std::string complaint_;  // the controller's last error
+  std::string told_;       // the problem that was noted last
+  std::string cosigned_, cosignature_;  // the checkpoint and what was made of it
+  std::vector<Bytes> frames_;
+  std::vector<Note> notes_;
+};
+
+}  // namespace mesh

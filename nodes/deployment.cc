@@ -1,0 +1,214 @@
+#include "nodes/deployment.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "eventstore/model/crypto.h"
+#include "eventstore/model/limits.h"
+#include "nodes/config_file.h"
+#include "nodes/dataplane/reconciler.h"
+#include "nodes/history.h"
+#include "schemas/codec.h"
+
+namespace mesh {
+
+namespace {
+
+/// Equal but for the entry that changed it last.
+bool same_effect(Overlay a, const Overlay& b) {
+  a.sequence = b.sequence;
+  return a == b;
+}
+
+std::string text_of(const Error& error) {
+  return error.fix.empty() ? error.message : fmt::format("{} ({})", error.message, error.fix);
+}
+
+}  // namespace
+
+Desired Deployment::desired(const std::optional<NodeConfig>& config) const {
+  return config ? bind(*config, overlay_) : Desired{};
+}
+
+std::vector<std::string> Deployment::take_steps() { return std::exchange(steps_, {}); }
+
+void Deployment::boot() {
+  restore();
+  if (active_) apply_active();
+}
+
+void Deployment::restore() {
+  overlay_.log = options_.log;
+  overlay_.node = options_.node;
+  if (auto stored = store_.overlay()) overlay_ = std::move(*stored);
+  const auto version = store_.pointers().active;
+  if (version == Version()) return;
+  auto config = store_.get_version(version);
+  if (!config) {
+    // The router keeps what it runs; the log tells the digest to fetch.
+    router_problem_ = text_of(config.error());
+    return;
+  }
+  active_ = std::move(*config);
+}
+
+void Deployment::apply_active() {
+  const auto report = reconcile(dataplane_, desired(active_), options_.own_keys);
+  steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
+  dirty_ = !report.ok();
+  router_problem_ = report.error ? text_of(*report.error) : std::string();
+}
+
+bool Deployment::reconcile_again() {
+  if (!active_ && !dirty_) return false;
+  const auto before = router_problem_;
+  const auto steps = steps_.size();
+  apply_active();
+  return router_problem_ != before || steps_.size() != steps;
+}
+
+void Deployment::bind_overlay(const MeshState& state) {
+  const auto* node = state.find_node(options_.node);
+  Overlay overlay;
+  if (node) overlay = make_overlay(state, options_.node);
+  overlay.log = options_.log;
+  overlay.node = options_.node;
+  const bool ours = node && node->enrolment == Enrolment::enrolled && node->sign_key == options_.sign_key;
+  if (!ours) overlay.revoked = true;
+  if (!same_effect(overlay_, overlay)) {
+    dirty_ = true;
+    tried_.reset();
+  }
+  if (overlay_ != overlay) overlay_saved_ = false;
+  overlay_ = std::move(overlay);
+  // Acting comes before storing: a revocation must not wait for a full disk.
+  if (!overlay_saved_) overlay_saved_ = store_.save_overlay(overlay_).has_value();
+}
+
+bool Deployment::act(const MeshState& state) {
+  const auto steps = steps_.size();
+  const auto problem_before = problem();
+  const auto pointers = store_.pointers();
+  const auto serial = store_.serial();
+  const auto* node = state.find_node(options_.node);
+  // A history that does not know this node yet says nothing about it; one that removed it does.
+  const bool known = node ? node->enrolment != Enrolment::none : state.removed_nodes.contains(options_.node);
+  if (!known) return false;
+  bind_overlay(state);
+  if (!overlay_.revoked) follow(*node);
+  if (dirty_) apply_active();
+  if (router_problem_.empty() && !overlay_saved_) router_problem_ = "the overlay cannot be stored: is the disk full?";
+  return steps_.size() != steps || problem() != problem_before || store_.serial() != serial ||
+         store_.pointers().active != pointers.active;
+}
+
+void Deployment::follow(const Node& node) {
+  wanted_.reset();
+  if (node.active == Version()) return;
+  const auto pointers = store_.pointers();
+  const auto refused = store_.refused(node.active);
+  const bool stands = active_ && pointers.active == node.active;
+  if (pointers.activation == node.activation && (stands || refused)) {
+    activation_problem_ = stands ? std::string() : fmt::format("v{} is refused: {}", node.active.value(), *refused);
+  } else if (tried_ != node.activation) {
+    activate(node);
+  }
+}
+
+Result<NodeConfig> Deployment::load_version(const Node& node, Version version) {
+  const auto* record = node.find_version(version);
+  if (!record) return fail(Errc::corrupt, fmt::format("the log does not know v{}", version.value()));
+  auto config = store_.get_version(version);
+  const bool usable = config && config_digest(*config) == record->digest;
+  if (usable) return config;
+  if (!config && config.error().code == Errc::unsupported) return config;
+  wanted_ = VersionRow{node.id, version, record->digest};
+  return fail(Errc::not_found, fmt::format("v{} is not on this disk, fetching it", version.value()));
+}
+
+void Deployment::activate(const Node& node) {
+  const auto version = node.active;
+  if (const auto reason = store_.refused(version)) {
+    record(OutcomeKind::refused, node, fmt::format("v{} is refused: {}", version.value(), *reason));
+    return;
+  }
+  auto config = load_version(node, version);
+  if (!config) {
+    activation_problem_ = text_of(config.error());
+    return;
+  }
+  if (auto pending = store_.set_pending(version); !pending) {
+    activation_problem_ = text_of(pending.error());
+    return;
+  }
+  const auto previous = desired(active_);
+  const auto report = reconcile(dataplane_, bind(*config, overlay_), options_.own_keys, &previous);
+  steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
+  steps_.insert(steps_.end(), report.back.begin(), report.back.end());
+  dirty_ = report.outcome == Reconciled::failed;
+  if (!report.ok()) {
+    tried_ = node.activation;
+    (void)store_.clear_pending();  // a left-over name changes nothing
+    record(OutcomeKind::failed, node, fmt::format("v{}: {}", version.value(), text_of(*report.error)));
+    return;
+  }
+  active_ = std::move(*config);
+  router_problem_.clear();
+  if (auto stored = store_.set_active(version); !stored) {
+    activation_problem_ = text_of(stored.error());  // tried again at the next look: the router already is so
+    return;
+  }
+  record(OutcomeKind::applied, node, {});
+  (void)store_.prune_versions(version);  // tried again at the next activation
+}
+
+SignedOutcome Deployment::sign(Outcome outcome) const {
+  SignedOutcome signed_outcome;
+  signed_outcome.bytes = encode_outcome(outcome);
+  signed_outcome.signature = options_.sign(kOutcomeDomain, signed_outcome.bytes);
+  signed_outcome.outcome = std::move(outcome);
+  return signed_outcome;
+}
+
+void Deployment::record(OutcomeKind kind, const Node& node, std::string message) {
+  if (message.size() > kMessageBytesMax) message.resize(kMessageBytesMax);
+  activation_problem_ = message;
+  const auto outcome = sign({node.id, store_.serial() + 1, kind, node.activation, store_.pointers().active,
+                             std::move(message)});
+  if (auto stored = store_.add_outcome(outcome); !stored) activation_problem_ = text_of(stored.error());
+}
+
+Status Deployment::acknowledge(uint64_t serial) {
+  if (serial <= store_.serial()) return store_.acknowledge(serial);
+  auto outcomes = store_.outcomes();
+  for (auto& each : outcomes) {
+    each.outcome.serial = ++serial;
+    each = sign(std::move(each.outcome));
+  }
+  return store_.renumber(std::move(outcomes), serial);
+}
+
+Status Deployment::take_config(std::string_view text) {
+  if (!wanted_) return {};
+  const auto row = *wanted_;
+  if (sha256(as_bytes(text)) != row.digest) {
+    return fail(Errc::corrupt, fmt::format("what was fetched for v{} has another digest", row.version.value()));
+  }
+  auto config = parse_config_text(text);
+  if (!config) return fail_in(fmt::format("reading the fetched v{}", row.version.value()), config.error());
+  if (config->node != options_.node) {
+    return fail(Errc::corrupt, fmt::format("the fetched v{} is for node {}", row.version.value(), config->node.value()));
+  }
+  MESH_TRY(store_.put_version(row.version, text, rendered_files(*config, overlay_)));
+  wanted_.reset();
+  return {};
+}
+
+Health Deployment::health() {
+  auto health = dataplane_.health();
+  return health ? std::move(*health) : Health{};
+}
+
+}  // namespace mesh

@@ -1,0 +1,91 @@
+// Deployment: what this router runs. Brings it to what the log wants at a settled head, and keeps it there.
+//
+// The active version is applied at boot from the disk alone. An activation is applied as a whole or taken back; the
+// pointer `active` moves only after it stands. Each activation is answered by one signed outcome, kept until the log
+// has it. The overlay (keys, revocations) acts at once, on whatever version runs.
+// A version is applied when this node compiled it itself, or when it has the digest that the log pins and this node
+// has not compiled it (committed before its replica begins, pruned since, or for a newer program to compile). One that
+// this node compiled differently is refused for good: a digest alone is the controller's word.
+// Thread: one at a time; calls block for as long as the data plane takes, up to seconds.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "nodes/dataplane/dataplane.h"
+#include "nodes/replica_store.h"
+
+namespace mesh {
+
+struct DeploymentOptions {
+  LogId log;
+  NodeId node;
+  SignKey sign_key;                           // what the log must name as this node's, or it is not this node
+  std::map<uint32_t, WireGuardKey> own_keys;  // public halves by generation
+  std::function<Signature(std::string_view domain, ByteView bytes)> sign;
+};
+
+class Deployment {
+ public:
+  /// Borrows both.
+  Deployment(DeploymentOptions options, ReplicaStore& store, Dataplane& dataplane)
+      : options_(std::move(options)), store_(store), dataplane_(dataplane) {}
+
+  /// Applies the active version with the overlay of last time, from the disk alone.
+  void boot();
+  /// Remembers what was active and bound, without applying it.
+  void restore();
+  /// Brings the router to what `state` wants. Precondition: it is a settled head's. True when something changed
+  /// that is worth telling the controller.
+  bool act(const MeshState& state);
+  /// Looks whether the router still is as it shall be, and repairs it. True as act().
+  bool reconcile_again();
+
+  /// The digest of a configuration that has to be fetched before act() can go on.
+  const std::optional<VersionRow>& wanted() const { return wanted_; }
+  /// Takes a fetched configuration. Errors: corrupt (not that digest, not a configuration of this node), exhausted.
+  Status take_config(std::string_view text);
+
+  /// The log has this node's outcomes up to `serial`. One beyond what this disk counted means that it was lost since:
+  /// what still waits is numbered anew behind it. Errors: exhausted, io.
+  Status acknowledge(uint64_t serial);
+
+  /// The router's links and sessions. Empty when they cannot be read.
+  Health health();
+  const Overlay& overlay() const { return overlay_; }
+  /// This node's keys are dead by the log, or another has its place.
+  bool revoked() const { return overlay_.revoked; }
+  /// What keeps the router from being as it shall be; empty when nothing does.
+  const std::string& problem() const { return activation_problem_.empty() ? router_problem_ : activation_problem_; }
+  /// What was done since the last call, for people.
+  std::vector<std::string> take_steps();
+
+ private:
+  void bind_overlay(const MeshState& state);
+  void follow(const Node& node);
+  void activate(const Node& node);
+  void apply_active();
+  Result<NodeConfig> load_version(const Node& node, Version version);
+  void record(OutcomeKind kind, const Node& node, std::string message);
+  SignedOutcome sign(Outcome outcome) const;
+  Desired desired(const std::optional<NodeConfig>& config) const;
+
+  DeploymentOptions options_;
+  ReplicaStore& store_;
+  Dataplane& dataplane_;
+  Overlay overlay_;
+  bool overlay_saved_ = true;
+  std::optional<NodeConfig> active_;   // what runs; nothing before the first activation
+  bool dirty_ = false;                 // the router may not be what active_ and overlay_ say
+  std::optional<ActivationId> tried_;  // and failed; not again before something changes
+  std::optional<VersionRow> wanted_;
+  std::string activation_problem_;  // why the version that the log wants does not run
+  std::string router_problem_;      // why the router is not what active_ and overlay_ say
+  std::vector<std::string> steps_;
+};
+
+}  // namespace mesh

@@ -1,0 +1,122 @@
+// History: a node's verified copy of the log. It takes what a controller offers and keeps only what holds.
+//
+// Every entry is replayed with verification, and the Merkle root is compared with the controller's signed checkpoint
+// *before* the entries that reach its size are folded. What was refused leaves the replica as it was; the node goes on
+// routing. A checkpoint is stored before settled() becomes true for it, and nobody acts before settled().
+// One checkpoint that contradicts another, or the replica, is an equivocation: two histories under one key.
+// Thread: one at a time. Durability: flush(), which take() calls itself.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "nodes/replica_store.h"
+
+namespace mesh {
+
+/// Which log, and what to believe of it from the start.
+struct HistoryOptions {
+  LogId log;
+  SignKey log_key;
+  NodeId node;                   // whose versions are compiled and compared
+  std::optional<Anchor> anchor;  // a state that an administrator countersigned: a newcomer may start from it
+};
+
+/// Why no more is accepted. It ends when what the controller offers verifies again.
+struct Refusal {
+  Errc code{};  // corrupt; unsupported = upgrade required
+  std::string reason;  // "entry 12: its events do not follow from its request"
+};
+
+class History {
+ public:
+  /// What to do after something was taken.
+  enum class Taken : uint8_t {
+    nothing,    // known already, or for later
+    advanced,   // the head moved, or it became settled
+    ask_again,  // there is a gap, or the unverified end was given up: subscribe after head()
+    refused,    // see refusal()
+  };
+
+  /// Borrows `store`.
+  History(HistoryOptions options, ReplicaStore& store) : options_(std::move(options)), store_(store) {}
+
+  /// Reads the replica from disk. `problems` gets what was damaged there. Errors: io, exhausted, unsupported.
+  Status load(std::vector<std::string>& problems);
+
+  /// Only the next entries count; earlier ones are ignored.
+  Taken take(const std::vector<EncodedEntry>& entries, const std::string& checkpoint);
+  /// A signed note, also one that is ahead of what came so far, or known.
+  Taken take_checkpoint(const std::string& note);
+  /// A whole snapshot (encode_snapshot). Believed only when it is the anchor.
+  Taken take_snapshot(ByteView bytes);
+
+  /// Stores what could not be stored yet. Errors: exhausted, io; then nothing more is taken until it succeeds.
+  Status flush();
+
+  Sequence head() const { return replica_.head(); }
+  Digest root() const { return replica_.frontier.root(); }
+  const MeshState& state() const { return replica_.state; }
+  /// True when the head is what a checkpoint says, and both are on disk.
+  bool settled() const { return head() != Sequence() && head() == verified_ && unsaved_.empty(); }
+  /// The newest checkpoint that matched, as a note; empty before the first.
+  const std::string& checkpoint() const { return note_; }
+  /// Size of the newest checkpoint that matched.
+  Sequence verified() const { return verified_; }
+  const std::optional<Refusal>& refusal() const { return refusal_; }
+  /// Snapshots are of use: there is an anchor ahead.
+  bool wants_snapshot() const { return options_.anchor && options_.anchor->sequence > head(); }
+  /// Why the last flush failed; empty when all is on disk.
+  const std::string& disk_problem() const { return disk_problem_; }
+
+ private:
+  struct Pending {
+    Digest root;
+    std::string note;
+  };
+  struct StagedVersion {
+    Version version;
+    std::string text;                          // empty = refused
+    std::map<std::string, std::string> files;  // rendered
+    std::string reason;
+  };
+  struct Unsaved {
+    std::vector<EncodedEntry> entries;
+    std::vector<StagedVersion> versions;
+    bool checkpoint = false;
+    bool empty() const { return entries.empty() && versions.empty() && !checkpoint; }
+  };
+
+  Taken refuse(Errc code, std::string reason);
+  Taken learn(const Checkpoint& checkpoint, const std::string& note);
+  Taken check_roots(const std::vector<EncodedEntry>& entries, size_t first, size_t count);
+  Taken give_up_end();
+  Status fold(const EncodedEntry& encoded);
+  std::optional<StagedVersion> compile_own(const MeshState& before, const Entry& entry) const;
+  /// After folding: the newest pending checkpoint that the head has reached becomes the verified one.
+  bool settle();
+  /// What a signed checkpoint says about `size`; nullptr when none is known.
+  const Digest* known_root(uint64_t size) const;
+  void remember_root();
+
+  HistoryOptions options_;
+  ReplicaStore& store_;
+  Replica replica_;
+  Sequence verified_;  // beyond head() when the end of the tail was lost: then nothing is settled before it is back
+  Digest verified_root_;
+  std::string note_;
+  std::string last_note_;                  // seen last, verified or not: heads repeat it
+  std::map<uint64_t, Pending> pending_;    // checkpoints ahead of the head, by size; forgotten at a refusal
+  std::map<uint64_t, Digest> roots_;       // of recent sizes, to tell an old checkpoint from a contradiction
+  std::optional<Refusal> refusal_;
+  bool gave_up_end_ = false;
+  Unsaved unsaved_;
+  std::string disk_problem_;
+};
+
+/// A version's files as people read them, keys left out: bird.conf and one tlwg_*.conf for each tunnel.
+std::map<std::string, std::string> rendered_files(const NodeConfig& config, const Overlay& overlay);
+
+}  // namespace mesh

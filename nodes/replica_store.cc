@@ -1,0 +1,456 @@
+#include "nodes/replica_store.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+#include <nlohmann/json.hpp>
+
+#include "eventstore/model/crypto.h"
+#include "eventstore/model/evolve.h"
+#include "eventstore/model/limits.h"
+#include "nodes/config_file.h"
+#include "schemas/codec.h"
+
+namespace mesh {
+
+namespace {
+
+constexpr auto kSnapshot = "replica/snapshot";
+constexpr auto kTail = "replica/tail";
+constexpr auto kCheckpoint = "replica/checkpoint";
+constexpr auto kRefused = "versions/refused";
+constexpr auto kOverlay = "overlay.json";
+constexpr auto kOutcomes = "outcomes.json";
+constexpr auto kPending = "pending";
+constexpr size_t kCheckBytes = 8;  // 2^-64 for a damaged record to pass; the Merkle root is the second check
+constexpr size_t kRecordHead = 4 + kCheckBytes;
+
+std::string version_path(Version version) { return fmt::format("versions/v{}", version.value()); }
+
+/// "v12" or "versions/v12"; 0 when it is not one.
+Version parse_version(std::string_view text) {
+  if (const auto slash = text.rfind('/'); slash != std::string_view::npos) text.remove_prefix(slash + 1);
+  uint32_t number = 0;
+  if (text.size() < 2 || text.front() != 'v') return {};
+  const auto end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data() + 1, end, number);
+  return parsed.ec == std::errc() && parsed.ptr == end ? Version(number) : Version();
+}
+
+void put_u32(Bytes& out, size_t value) {
+  for (int shift = 0; shift < 32; shift += 8) out.push_back(static_cast<uint8_t>(value >> shift));
+}
+
+size_t get_u32(ByteView bytes) {
+  return static_cast<size_t>(bytes[0]) | static_cast<size_t>(bytes[1]) << 8 | static_cast<size_t>(bytes[2]) << 16 |
+         static_cast<size_t>(bytes[3]) << 24;
+}
+
+void put_record(Bytes& out, const EncodedEntry& entry) {
+  Bytes payload;
+  payload.reserve(4 + entry.size());
+  put_u32(payload, entry.header.size());
+  payload.insert(payload.end(), entry.header.begin(), entry.header.end());
+  payload.insert(payload.end(), entry.body.begin(), entry.body.end());
+  const auto check = sha256(payload);
+  put_u32(out, payload.size());
+  out.insert(out.end(), check.bytes.begin(), check.bytes.begin() + kCheckBytes);
+  out.insert(out.end(), payload.begin(), payload.end());
+}
+
+/// The state digest inside a snapshot covers intent only, the check before it every byte.
+Result<Replica> unwrap_snapshot(ByteView bytes) {
+  const auto check = Digest::from(bytes.first(std::min(bytes.size(), Digest::kSize)));
+  if (!check || sha256(bytes.subspan(Digest::kSize)) != *check) return fail(Errc::corrupt, "its check does not fit");
+  return decode_snapshot(bytes.subspan(Digest::kSize));
+}
+
+/// Folds what was verified before it was stored.
+void fold(Replica& replica, const Entry& entry) {
+  if (entry.body) {
+    evolve(replica.state, entry.header, *entry.body);
+  } else {
+    evolve_header(replica.state, entry.header);
+  }
+  replica.frontier.append(entry.leaf);
+}
+
+}  // namespace
+
+// --- opening ---
+
+Status ReplicaStore::open() {
+  MESH_TRY(files_.make_dir("replica"));
+  MESH_TRY(files_.make_dir("versions"));
+  MESH_TRY(files_.sync_dir("."));
+  problems_.clear();
+  MESH_TRY(read_versions());
+  MESH_TRY(read_outcomes());
+  pointers_.active = read_pointer("active");
+  pointers_.previous = read_pointer("previous");
+  if (auto pending = files_.read(kPending)) pointers_.pending = parse_version(as_text(*pending));
+  return {};
+}
+
+Version ReplicaStore::read_pointer(const std::string& name) {
+  auto target = files_.read_link(name);
+  if (!target) return {};
+  const auto version = parse_version(*target);
+  if (versions_.contains(version)) return version;
+  problems_.push_back(fmt::format("{} points to {}, which is not there", name, *target));
+  return {};
+}
+
+Status ReplicaStore::read_versions() {
+  auto names = files_.list("versions");
+  if (!names) return std::unexpected(names.error());
+  versions_.clear();
+  for (const auto& name : *names) {
+    if (name.ends_with(".tmp")) MESH_TRY(files_.remove("versions/" + name));  // left by a crash: never whole
+    const auto version = parse_version(name);
+    if (version == Version()) continue;
+    auto text = files_.read(version_path(version) + "/digest");
+    const auto digest = text ? array_from_hex<Digest>(as_text(*text)) : std::nullopt;
+    if (digest) {
+      versions_[version] = *digest;
+    } else {
+      problems_.push_back(fmt::format("versions/{}/digest is damaged", name));
+    }
+  }
+  refused_.clear();
+  if (auto text = files_.read(kRefused)) {
+    std::string_view rest = as_text(*text);
+    while (!rest.empty()) {
+      const auto line = rest.substr(0, rest.find('\n'));
+      rest.remove_prefix(std::min(rest.size(), line.size() + 1));
+      const auto space = std::min(line.find(' '), line.size());
+      const auto version = parse_version(line.substr(0, space));
+      if (version != Version()) refused_[version] = line.substr(std::min(space + 1, line.size()));
+    }
+  }
+  return {};
+}
+
+// --- entries ---
+
+ReplicaStore::Tail ReplicaStore::scan(ByteView bytes) {
+  Tail tail;
+  while (tail.good_bytes < bytes.size()) {
+    const auto rest = bytes.subspan(tail.good_bytes);
+    const auto size = rest.size() < kRecordHead ? 0 : get_u32(rest);
+    if (rest.size() < kRecordHead || rest.size() - kRecordHead < size) return tail;  // torn by a crash
+    const auto payload = rest.subspan(kRecordHead, size);
+    const auto check = sha256(payload);
+    const bool whole = std::equal(check.bytes.begin(), check.bytes.begin() + kCheckBytes, rest.begin() + 4);
+    const auto header = size < 4 ? SIZE_MAX : get_u32(payload);
+    if (!whole || header > size - 4) {
+      // The last one may be a write that a crash interrupted after the file had grown.
+      const bool last = rest.size() == kRecordHead + size;
+      if (!last) tail.damage = fmt::format("the record at byte {} is damaged", tail.good_bytes);
+      return tail;
+    }
+    const auto content = payload.subspan(4);
+    tail.entries.push_back({Bytes(content.begin(), content.begin() + static_cast<ptrdiff_t>(header)),
+                            Bytes(content.begin() + static_cast<ptrdiff_t>(header), content.end())});
+    tail.good_bytes += kRecordHead + size;
+  }
+  return tail;
+}
+
+Result<LoadedReplica> ReplicaStore::load() {
+  auto loaded = read_replica(std::nullopt);
+  if (!loaded) return loaded;
+  if (auto note = files_.read(kCheckpoint)) loaded->checkpoint = as_text(*note);
+  return loaded;
+}
+
+Result<Replica> ReplicaStore::rewind(Sequence head) {
+  auto loaded = read_replica(head);
+  if (!loaded) return std::unexpected(loaded.error());
+  return std::move(loaded->replica);
+}
+
+Result<LoadedReplica> ReplicaStore::read_replica(std::optional<Sequence> until) {
+  LoadedReplica loaded;
+  if (auto bytes = files_.read(kSnapshot)) {
+    snapshot_bytes_ = bytes->size();
+    auto snapshot = unwrap_snapshot(*bytes);
+    if (snapshot) {
+      loaded.replica = std::move(*snapshot);
+      loaded.snapshot = loaded.replica.head();
+      loaded.snapshot_root = loaded.replica.frontier.root();
+    } else if (snapshot.error().code == Errc::unsupported) {
+      return fail_in("reading replica/snapshot", snapshot.error());
+    } else {
+      loaded.problems.push_back(fmt::format("replica/snapshot is damaged ({})", snapshot.error().message));
+      MESH_TRY(files_.rename(kSnapshot, "replica/snapshot.damaged"));
+      MESH_TRY(files_.sync_dir("replica"));
+      snapshot_bytes_ = 0;
+    }
+  }
+  auto bytes = files_.read(kTail);
+  if (!bytes && bytes.error().code != Errc::not_found) return std::unexpected(bytes.error());
+  if (!bytes) {
+    MESH_TRY(files_.write(kTail, {}, 0600));
+    MESH_TRY(files_.sync_dir("replica"));
+    bytes = Bytes();
+  }
+  auto tail = scan(*bytes);
+  uint64_t good = 0;
+  for (const auto& encoded : tail.entries) {
+    auto entry = decode_entry(encoded);
+    if (!entry && entry.error().code == Errc::unsupported) return fail_in("reading replica/tail", entry.error());
+    const auto sequence = entry ? entry->header.sequence : Sequence();
+    if (until && entry && sequence > *until) break;
+    if (!entry || sequence > next(loaded.replica.head())) {
+      tail.damage = entry ? fmt::format("entry {} follows entry {}", sequence.value(), loaded.replica.head().value())
+                          : fmt::format("the record at byte {}: {}", good, entry.error().message);
+      break;
+    }
+    // What a snapshot holds already: the crash came between writing it and emptying the tail.
+    if (sequence > loaded.replica.head()) fold(loaded.replica, *entry);
+    good += kRecordHead + 4 + encoded.size();
+  }
+  if (!tail.damage.empty()) {
+    loaded.problems.push_back(fmt::format("replica/tail: {}; entries after {} come from the controller again",
+                                          tail.damage, loaded.replica.head().value()));
+  }
+  tail_bytes_ = bytes->size();
+  if (good != tail_bytes_) MESH_TRY(trim(good));
+  return loaded;
+}
+
+Status ReplicaStore::trim(uint64_t size) {
+  MESH_TRY(files_.truncate(kTail, size));
+  tail_bytes_ = size;
+  tail_dirty_ = false;
+  return {};
+}
+
+Status ReplicaStore::append(const std::vector<EncodedEntry>& entries) {
+  if (entries.empty()) return {};
+  if (tail_dirty_) MESH_TRY(trim(tail_bytes_));
+  Bytes bytes;
+  for (const auto& entry : entries) put_record(bytes, entry);
+  if (auto appended = files_.append(kTail, bytes); !appended) {
+    tail_dirty_ = true;
+    return fail_in("storing entries", appended.error());
+  }
+  tail_bytes_ += bytes.size();
+  return {};
+}
+
+Status ReplicaStore::save_checkpoint(std::string_view note) {
+  return write_atomic(files_, kCheckpoint, as_bytes(note));
+}
+
+Status ReplicaStore::save_snapshot(const Replica& replica) {
+  const auto content = encode_snapshot(replica);
+  const auto check = sha256(content);
+  Bytes bytes(check.bytes.begin(), check.bytes.end());
+  bytes.insert(bytes.end(), content.begin(), content.end());
+  MESH_TRY(write_atomic(files_, kSnapshot, bytes));
+  snapshot_bytes_ = bytes.size();
+  return trim(0);
+}
+
+// --- versions ---
+
+Status ReplicaStore::put_version(Version version, std::string_view text,
+                                 const std::map<std::string, std::string>& files) {
+  const auto digest = sha256(as_bytes(text));
+  const auto known = versions_.find(version);
+  if (known != versions_.end() && known->second == digest) return {};
+  const auto path = version_path(version), staged = path + ".tmp";
+  const auto stage = [&]() -> Status {
+    MESH_TRY(files_.remove(staged));
+    MESH_TRY(files_.make_dir(staged));
+    MESH_TRY(files_.write(staged + "/config.json", as_bytes(text), 0600));
+    MESH_TRY(files_.write(staged + "/digest", as_bytes(to_hex(digest.view())), 0600));
+    for (const auto& [name, content] : files) MESH_TRY(files_.write(staged + "/" + name, as_bytes(content), 0600));
+    MESH_TRY(files_.sync_dir(staged));
+    // Only a history that was given up, or damage, can have left another vN.
+    MESH_TRY(files_.remove(path));
+    MESH_TRY(files_.rename(staged, path));
+    return files_.sync_dir("versions");
+  };
+  if (auto done = stage(); !done) {
+    (void)files_.remove(staged);  // the first error is the one to tell
+    return fail_in(fmt::format("storing version v{}", version.value()), done.error());
+  }
+  versions_[version] = digest;
+  if (!refused_.contains(version)) return {};
+  auto refused = refused_;  // by a history that was given up
+  refused.erase(version);
+  return write_refused(std::move(refused));
+}
+
+std::vector<Version> ReplicaStore::list_versions() const {
+  std::vector<Version> versions;
+  for (const auto& [version, digest] : versions_) versions.push_back(version);
+  return versions;
+}
+
+Result<NodeConfig> ReplicaStore::get_version(Version version) {
+  const auto known = versions_.find(version);
+  if (known == versions_.end()) return fail(Errc::not_found, fmt::format("v{} is not on disk", version.value()));
+  const auto path = version_path(version) + "/config.json";
+  auto text = files_.read(path);
+  if (!text) return std::unexpected(text.error());
+  if (sha256(*text) != known->second) {
+    versions_.erase(known);  // as if it were not there: the digest in the log brings it back
+    return fail(Errc::corrupt, fmt::format("{} is damaged: its digest is not the one that it was stored with", path));
+  }
+  auto config = parse_config_text(as_text(*text));
+  if (!config) return fail_in("reading " + path, config.error());
+  return config;
+}
+
+Status ReplicaStore::prune_versions(Version wanted) {
+  auto versions = list_versions();
+  size_t kept = versions.size();
+  for (const auto version : versions) {
+    if (kept <= kVersionsKept) break;
+    if (version == wanted || version == pointers_.active || version == pointers_.previous ||
+        version == pointers_.pending) {
+      continue;
+    }
+    MESH_TRY(files_.remove(version_path(version)));
+    MESH_TRY(files_.sync_dir("versions"));
+    versions_.erase(version);
+    --kept;
+  }
+  return {};
+}
+
+Status ReplicaStore::refuse_version(Version version, const std::string& reason) {
+  auto refused = refused_;
+  refused[version] = reason;
+  return write_refused(std::move(refused));
+}
+
+Status ReplicaStore::write_refused(std::map<Version, std::string> refused) {
+  std::string text;
+  for (const auto& [each, why] : refused) text += fmt::format("v{} {}\n", each.value(), why);
+  MESH_TRY(write_atomic(files_, kRefused, as_bytes(text)));
+  refused_ = std::move(refused);
+  return {};
+}
+
+std::optional<std::string> ReplicaStore::refused(Version version) const {
+  const auto found = refused_.find(version);
+  if (found == refused_.end()) return std::nullopt;
+  return found->second;
+}
+
+// --- pointers ---
+
+Status ReplicaStore::set_pending(Version version) {
+  MESH_TRY(write_atomic(files_, kPending, as_bytes(fmt::format("v{}", version.value()))));
+  pointers_.pending = version;
+  return {};
+}
+
+Status ReplicaStore::clear_pending() {
+  MESH_TRY(files_.remove(kPending));
+  MESH_TRY(files_.sync_dir("."));
+  pointers_.pending = {};
+  return {};
+}
+
+Status ReplicaStore::set_active(Version version) {
+  if (version != pointers_.active) {
+    if (pointers_.active != Version()) {
+      MESH_TRY(link_atomic(files_, version_path(pointers_.active), "previous"));
+      pointers_.previous = pointers_.active;
+    }
+    MESH_TRY(link_atomic(files_, version_path(version), "active"));
+    pointers_.active = version;
+  }
+  return clear_pending();
+}
+
+// --- overlay and outcomes ---
+
+std::optional<Overlay> ReplicaStore::overlay() {
+  auto text = files_.read(kOverlay);
+  if (!text) return std::nullopt;
+  auto overlay = parse_overlay_text(as_text(*text));
+  if (!overlay) {
+    problems_.push_back("overlay.json is damaged: " + overlay.error().message);
+    return std::nullopt;
+  }
+  return *overlay;
+}
+
+Status ReplicaStore::save_overlay(const Overlay& overlay) {
+  return write_atomic(files_, kOverlay, as_bytes(overlay_text(overlay)));
+}
+
+Status ReplicaStore::read_outcomes() {
+  auto text = files_.read(kOutcomes);
+  if (!text) return text.error().code == Errc::not_found ? Status() : std::unexpected(text.error());
+  const auto damaged = [&](std::string_view what) {
+    problems_.push_back(fmt::format("outcomes.json is damaged: {}", what));
+    return Status();
+  };
+  const auto json = nlohmann::json::parse(*text, nullptr, false);
+  if (!json.is_object()) return damaged("not an object");
+  for (const auto* name : {"activation", "serial"}) {
+    if (!json.contains(name) || !json[name].is_number_unsigned()) return damaged(name);
+  }
+  if (!json.contains("outcomes") || !json["outcomes"].is_array()) return damaged("outcomes");
+  std::vector<SignedOutcome> outcomes;
+  for (const auto& each : json["outcomes"]) {
+    if (!each.is_object() || !each.contains("bytes") || !each["bytes"].is_string() || !each.contains("signature") ||
+        !each["signature"].is_string()) {
+      return damaged("an outcome");
+    }
+    const auto bytes = from_base64(each["bytes"].get<std::string>());
+    const auto signature = array_from_base64<Signature>(each["signature"].get<std::string>());
+    auto outcome = bytes ? decode_outcome(*bytes) : fail(Errc::corrupt, "not base64");
+    if (!signature || !outcome) return damaged("an outcome");
+    outcomes.push_back({*bytes, *signature, std::move(*outcome)});
+  }
+  outcomes_ = std::move(outcomes);
+  serial_ = json["serial"].get<uint64_t>();
+  pointers_.activation = ActivationId(json["activation"].get<uint64_t>());
+  return {};
+}
+
+Status ReplicaStore::write_outcomes(ActivationId activation, uint64_t serial, std::vector<SignedOutcome> outcomes) {
+  if (outcomes.size() > kOutcomesKept) outcomes.erase(outcomes.begin());
+  auto list = nlohmann::json::array();
+  for (const auto& each : outcomes) {
+    list.push_back({{"bytes", to_base64(each.bytes)}, {"signature", to_base64(each.signature.view())}});
+  }
+  const nlohmann::json json = {{"activation", activation.value()}, {"serial", serial}, {"outcomes", list}};
+  MESH_TRY(write_atomic(files_, kOutcomes, as_bytes(json.dump(1))));
+  pointers_.activation = activation;
+  serial_ = serial;
+  outcomes_ = std::move(outcomes);
+  return {};
+}
+
+Status ReplicaStore::add_outcome(const SignedOutcome& outcome) {
+  auto outcomes = outcomes_;
+  outcomes.push_back(outcome);
+  // A failed one is tried once more after a restart: somebody may have repaired what it failed for.
+  const bool handled = outcome.outcome.kind != OutcomeKind::failed;
+  return write_outcomes(handled ? outcome.outcome.activation : pointers_.activation, outcome.outcome.serial,
+                        std::move(outcomes));
+}
+
+Status ReplicaStore::renumber(std::vector<SignedOutcome> outcomes, uint64_t serial) {
+  return write_outcomes(pointers_.activation, serial, std::move(outcomes));
+}
+
+Status ReplicaStore::acknowledge(uint64_t serial) {
+  auto outcomes = outcomes_;
+  const auto forgotten = std::erase_if(outcomes, [&](const auto& each) { return each.outcome.serial <= serial; });
+  if (forgotten == 0) return {};
+  return write_outcomes(pointers_.activation, serial_, std::move(outcomes));
+}
+
+}  // namespace mesh

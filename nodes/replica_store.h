@@ -1,0 +1,139 @@
+// ReplicaStore: what a node keeps on its disk, so that it routes, verifies and reports without a controller.
+//
+//   replica/snapshot     SHA-256, then a verified replica (encode_snapshot); absent before the first compaction
+//   replica/tail         the entries after it:  tail = { record }
+//                          record = length (u32) check (8 bytes: SHA-256(payload), its beginning) payload
+//                          payload = header length (u32) header body        numbers little-endian
+//   replica/checkpoint   the newest checkpoint that matched, a signed note; never older than what was acted on
+//   versions/vN/         config.json (config_text), digest, and bird.conf, tlwg_*.conf as they read without keys
+//   versions/refused     { "N reason\n" }: versions whose digest does not follow from the log
+//   active, previous     symbolic links to versions/vN
+//   pending              the activation that is being applied
+//   overlay.json         the overlay that was bound last
+//   outcomes.json        newest handled activation, serial, outcomes that the log has not acknowledged
+//
+// Invariants: a name without ".tmp" is whole (written aside, synced, renamed, directory synced). An entry is in the
+// tail only after the version that it commits is stored or refused. The tail may be longer than the checkpoint (a
+// catch-up that was interrupted); it is never acted on beyond it.
+// The node's own disk is trusted as far as its checksums: entries were verified before they came here, and the Merkle
+// root is compared with the next checkpoint. Errors: exhausted (disk full: nothing is half done, try again), io,
+// corrupt, not_found. Thread: one at a time.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "eventstore/model/encoded_entry.h"
+#include "eventstore/model/entry.h"
+#include "eventstore/model/overlay.h"
+#include "eventstore/model/replay.h"
+#include "nodes/files.h"
+
+namespace mesh {
+
+/// Where the node is between versions. 0 = none.
+struct Pointers {
+  Version active, previous;
+  Version pending;             // being applied
+  ActivationId activation;     // the newest one that was applied or refused
+};
+
+struct LoadedReplica {
+  Replica replica;
+  Sequence snapshot;                  // where the snapshot stands; the tail follows
+  Digest snapshot_root;
+  std::string checkpoint;             // a signed note, or empty
+  std::vector<std::string> problems;  // what was damaged, by name; what is missing comes from the controller again
+};
+
+class ReplicaStore {
+ public:
+  /// Borrows `files`, whose root is the data directory. Call open() first.
+  explicit ReplicaStore(Files& files) : files_(files) {}
+
+  /// Makes the directories and reads pointers, outcomes and the list of versions; not the replica. A damaged small
+  /// file counts as absent and is named in problems(). Errors: io, not_permitted, exhausted.
+  Status open();
+  const std::vector<std::string>& problems() const { return problems_; }
+
+  /// Snapshot plus tail. A torn end of the tail is cut off; after a damaged record the tail ends; a damaged snapshot
+  /// gives an empty replica. Errors: io, exhausted; unsupported (written by a newer program).
+  Result<LoadedReplica> load();
+  /// Appends in one write, durable on return. After an error nothing of it counts, and the next append repairs the end.
+  Status append(const std::vector<EncodedEntry>& entries);
+  /// Durable on return.
+  Status save_checkpoint(std::string_view note);
+  /// Replaces snapshot and tail. `replica` is everything that is in them, at a verified head.
+  Status save_snapshot(const Replica& replica);
+  /// Forgets the entries after `head`, and gives the replica there. Precondition: no snapshot is newer than `head`.
+  Result<Replica> rewind(Sequence head);
+  /// True when the tail is so long that a snapshot is cheaper.
+  bool wants_snapshot() const { return tail_bytes_ > kTailBytesMin && tail_bytes_ > snapshot_bytes_; }
+
+  /// Stores a version whole; the same digest again is a success. `text` = config_text, `files` = rendered files.
+  Status put_version(Version version, std::string_view text, const std::map<std::string, std::string>& files);
+  bool has_version(Version version) const { return versions_.contains(version); }
+  /// Ascending.
+  std::vector<Version> list_versions() const;
+  /// Checked against the digest stored with it. Errors: not_found, corrupt (it then counts as not stored).
+  Result<NodeConfig> get_version(Version version);
+  /// Removes all but the newest kVersionsKept, what the pointers name, and `wanted`.
+  Status prune_versions(Version wanted);
+  /// Marks a version as one that must not be applied, not even fetched by its digest.
+  Status refuse_version(Version version, const std::string& reason);
+  /// Why it is refused, or nothing.
+  std::optional<std::string> refused(Version version) const;
+
+  const Pointers& pointers() const { return pointers_; }
+  Status set_pending(Version version);
+  /// `version` runs; the former active one is `previous` from now on. Clears `pending`.
+  Status set_active(Version version);
+  Status clear_pending();
+
+  /// Nothing before the first was saved.
+  std::optional<Overlay> overlay();
+  Status save_overlay(const Overlay& overlay);
+
+  /// Serial of the newest outcome.
+  uint64_t serial() const { return serial_; }
+  const std::vector<SignedOutcome>& outcomes() const { return outcomes_; }
+  /// Keeps the outcome and, unless it is `failed`, that its activation was handled: both in one write.
+  Status add_outcome(const SignedOutcome& outcome);
+  /// Forgets outcomes up to `serial`.
+  Status acknowledge(uint64_t serial);
+  /// Puts these in place of the outcomes that wait; the next serial is after `serial`.
+  Status renumber(std::vector<SignedOutcome> outcomes, uint64_t serial);
+
+  static constexpr uint64_t kTailBytesMin = 1024 * 1024;  // below, a snapshot costs more than it saves at start
+  static constexpr size_t kOutcomesKept = 64;             // older ones are superseded
+
+ private:
+  struct Tail {
+    std::vector<EncodedEntry> entries;
+    uint64_t good_bytes = 0;  // what is behind them is torn or damaged
+    std::string damage;       // empty = none
+  };
+  static Tail scan(ByteView bytes);
+  Result<LoadedReplica> read_replica(std::optional<Sequence> until);
+  Status trim(uint64_t size);
+  Status write_outcomes(ActivationId activation, uint64_t serial, std::vector<SignedOutcome> outcomes);
+  Status write_refused(std::map<Version, std::string> refused);
+  Status read_outcomes();
+  Status read_versions();
+  Version read_pointer(const std::string& name);
+
+  Files& files_;
+  std::vector<std::string> problems_;
+  std::map<Version, Digest> versions_;
+  std::map<Version, std::string> refused_;
+  Pointers pointers_;
+  uint64_t serial_ = 0;
+  std::vector<SignedOutcome> outcomes_;
+  uint64_t tail_bytes_ = 0, snapshot_bytes_ = 0;
+  bool tail_dirty_ = false;  // an append failed: what is behind tail_bytes_ does not count
+};
+
+}  // namespace mesh

@@ -1,0 +1,223 @@
+#include "written_log.h"
+
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+#include <sodium.h>
+
+#include "eventstore/model/compile.h"
+#include "eventstore/model/crypto.h"
+#include "eventstore/model/evolve.h"
+#include "schemas/codec.h"
+
+namespace mesh::test {
+
+namespace {
+
+template <class Array>
+Array filled(uint8_t value) {
+  Array out;
+  out.bytes.fill(value);
+  return out;
+}
+
+CreateLog genesis(const Signer& controller, const Signer& admin, const Signer& recovery) {
+  CreateLog out;
+  out.log_key = controller.key;
+  out.controller_key = filled<BoxKey>(0x21);
+  out.recovery_key = recovery.key;
+  out.admin = "admin";
+  out.admin_sign_key = admin.key;
+  out.admin_box_key = filled<BoxKey>(0x22);
+  out.endpoints = {"tcp://127.0.0.1:7400"};
+  out.enrol_endpoints = {"tcp://127.0.0.1:7401"};
+  out.profile = "default";
+  out.loopbacknet_ipv4 = "100.66.0.0/16";
+  out.loopbacknet_ipv6 = "fd12:3456:789a::/48";
+  out.transfernet_ipv4 = "100.67.0.0/16";
+  out.transfernet_ipv6 = "fe80::/64";
+  out.bgp_as_base = 4'200'000'000;
+  out.nonce = filled<Digest>(9);
+  return out;
+}
+
+}  // namespace
+
+Signer::Signer(uint8_t number) {
+  std::array<uint8_t, 32> seed{};
+  seed.fill(number);
+  MESH_ASSERT(sodium_init() >= 0);
+  crypto_sign_seed_keypair(key.bytes.data(), secret.data(), seed.data());
+}
+
+Signature Signer::sign(std::string_view domain, ByteView bytes) const {
+  Bytes message(domain.begin(), domain.end());
+  message.insert(message.end(), bytes.begin(), bytes.end());
+  Signature out;
+  crypto_sign_detached(out.bytes.data(), nullptr, message.data(), message.size(), secret.data());
+  return out;
+}
+
+WrittenLog::WrittenLog(unsigned sites) {
+  Request first = request(Principal::controller(), {genesis(controller_, admin_, recovery_)});
+  first.log = derive_log_id(std::get<CreateLog>(first.commands[0]));
+  first.epoch = 1;
+  decided(first, controller_, {});
+  for (unsigned i = 1; i <= sites; ++i) {
+    const auto site = fmt::format("s{}", i), node = fmt::format("r{}.s{}", i, i);
+    append({AddSite{site}, AddNode{node}});
+    append({SetAttribute{{Level::site, site}, "lans", fmt::format("10.{}.0.0/24", i)},
+            SetAttribute{{Level::node, node}, "endpoint", fmt::format("192.0.2.{}", i)}});
+  }
+}
+
+Request WrittenLog::request(const Principal& principal, std::vector<Command> commands) const {
+  const auto& state = replicas_.back().state;
+  Request out;
+  out.log = state.log;
+  out.epoch = state.epoch;
+  out.principal = principal;
+  const uint64_t number = entries_.size() + 1;
+  std::memcpy(out.id.bytes.data(), &number, sizeof number);
+  out.based_on = state.sequence;
+  out.commands = std::move(commands);
+  out.origin = "test";
+  return out;
+}
+
+void WrittenLog::write(const Request& request, const Signer& signer, Context context, std::vector<Event> events) {
+  auto replica = replicas_.back();
+  SignedRequest signed_request{encode_request(request), {}};
+  signed_request.signature = signer.sign(kRequestDomain, signed_request.bytes);
+  context.time = Timestamp(1'700'000'000'000'000 + static_cast<int64_t>(entries_.size()));
+  EntryHeader header;
+  header.log = request.log;
+  header.epoch = request.epoch;
+  header.term = 1;
+  header.sequence = next(replica.state.sequence);
+  header.time = context.time;
+  header.principal = request.principal;
+  header.entry_class = classify(request).value();
+  header.rules = std::max(replica.state.rules, 1u);
+  auto encoded = encode_entry(header, {signed_request, request, context, std::move(events)});
+  const auto entry = decode_entry(encoded).value();
+  evolve(replica.state, entry.header, *entry.body);
+  replica.frontier.append(entry.leaf);
+  replicas_.push_back(std::move(replica));
+  entries_.push_back(std::move(encoded));
+}
+
+void WrittenLog::decided(const Request& request, const Signer& signer, Context context) {
+  context.time = Timestamp(1'700'000'000'000'000 + static_cast<int64_t>(entries_.size()));
+  auto events = decide(replicas_.back().state, request, context);
+  ASSERT_TRUE(events) << events.error().message;
+  ASSERT_FALSE(events->empty());
+  write(request, signer, context, std::move(*events));
+}
+
+void WrittenLog::append(std::vector<Command> commands, const Context& context) {
+  decided(request(Principal::human("admin"), std::move(commands)), admin_, context);
+}
+
+void WrittenLog::forge(std::vector<Command> commands, std::vector<Event> events) {
+  write(request(Principal::human("admin"), std::move(commands)), admin_, {}, std::move(events));
+}
+
+void WrittenLog::admit(NodeId node, const Signer& signer, const WireGuardKey& wireguard) {
+  const auto id = state().next_token;
+  const Signer token(static_cast<uint8_t>(100 + id.value()));
+  const auto name = state().find_node(node)->fullname();
+  append({CreateToken{token.key, {Level::node, name}, 1, {}, false}});
+  JoinStatement statement;
+  statement.log = this->id();
+  statement.node = name;
+  statement.token = id;
+  statement.sign_key = signer.key;
+  statement.box_key = filled<BoxKey>(static_cast<uint8_t>(node.value()));
+  statement.wireguard_key = wireguard;
+  statement.hostname = name;
+  SignedJoin join;
+  join.statement = encode_join(statement);
+  join.node_signature = signer.sign(kJoinDomain, join.statement);
+  join.token_signature = token.sign(kJoinDomain, join.statement);
+  decided(request(Principal::controller(), {AdmitNode{join, statement}}), controller_, {});
+}
+
+void WrittenLog::commit(const std::function<void(std::vector<VersionRow>&)>& change) {
+  auto candidates = compile_candidates(state(), Scope{}, false);
+  ASSERT_TRUE(candidates) << candidates.error().message;
+  Context context;
+  context.candidates = candidates->rows;
+  if (change) change(context.candidates);
+  append({Commit{{}, state().sequence, version_rows_root(context.candidates), true, false}}, context);
+}
+
+void WrittenLog::activate(Version version) { append({Activate{{}, version}}); }
+void WrittenLog::set(const std::string& name, AttributeValue value) {
+  append({SetAttribute{{Level::node, "r1.s1"}, name, std::move(value)}});
+}
+void WrittenLog::revoke(NodeId node) { append({RevokeNode{state().find_node(node)->fullname()}}); }
+
+void WrittenLog::cut(uint64_t size) {
+  entries_.resize(size);
+  replicas_.resize(size + 1);
+}
+
+std::string WrittenLog::note(uint64_t size, const Digest& root) const {
+  const auto origin = checkpoint_origin(id(), 1);
+  const auto text = checkpoint_text({origin, size, root, {}});
+  return sign_note(text, origin, controller_.key, [this](ByteView message) { return controller_.sign({}, message); });
+}
+
+Entries WrittenLog::range(uint64_t first, uint64_t last, bool checkpoint) const {
+  Entries out;
+  for (auto i = first; i <= last; ++i) out.entries.push_back(entries_[i - 1]);
+  if (checkpoint) out.checkpoint = note(last);
+  return out;
+}
+
+// --- the node ---
+
+TestNode::TestNode(WrittenLog& log) : log_(log) {
+  const auto wireguard = keys_.generate(1).value();
+  log.admit(NodeId(11), signer_, wireguard);
+  options.history = {log.id(), log.log_key(), NodeId(11), {}};
+  options.deployment = {log.id(), NodeId(11), signer_.key, keys_.public_keys(),
+                        [this](std::string_view domain, ByteView bytes) { return signer_.sign(domain, bytes); }};
+  options.fullname = "r1.s1";
+  options.program = "test";
+  start();
+}
+
+void TestNode::start() {
+  agent_.reset();
+  store_ = std::make_unique<ReplicaStore>(disk_);
+  EXPECT_TRUE(store_->open());
+  agent_ = std::make_unique<Agent>(options, *store_, router_);
+  agent_->boot();
+  EXPECT_TRUE(agent_->load());
+}
+
+void TestNode::connect() { agent_->connected(now_); }
+void TestNode::disconnect() { agent_->disconnected(now_); }
+void TestNode::give(const Body& body) { agent_->receive(encode_message({0, body}), now_); }
+
+void TestNode::follow(uint64_t last) {
+  if (last == 0) last = log_.size();
+  const auto head = agent_->history().head().value();
+  if (head < last) give(log_.range(head + 1, last, true));
+}
+
+void TestNode::pass(int64_t milliseconds) {
+  for (int64_t step = 0; step < milliseconds; step += 250) {
+    now_ += 250;
+    agent_->tick(now_);
+  }
+}
+
+std::vector<Body> TestNode::sent() {
+  std::vector<Body> out;
+  for (const auto& frame : agent_->take_frames()) out.push_back(decode_message(frame).value().body);
+  return out;
+}
+
+}  // namespace mesh::test

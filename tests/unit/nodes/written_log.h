@@ -1,0 +1,109 @@
+// A log as a controller writes it, for nodes to read: real keys, real decisions, real proofs; and liars' variants.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "eventstore/model/decide.h"
+#include "eventstore/model/replay.h"
+#include "nodes/agent.h"
+#include "nodes/dataplane/dry_run_dataplane.h"
+#include "nodes/memory_files.h"
+#include "schemas/message.h"
+
+namespace mesh::test {
+
+/// An Ed25519 pair from a number.
+struct Signer {
+  explicit Signer(uint8_t number);
+  Signature sign(std::string_view domain, ByteView bytes) const;
+  SignKey key;
+  std::array<uint8_t, 64> secret{};
+};
+
+class WrittenLog {
+ public:
+  /// Created, with sites s1 to s<sites>, node r1.s1 (11) and so on, each with a LAN and an endpoint.
+  explicit WrittenLog(unsigned sites);
+
+  /// One entry of the administrator's; the commands must be accepted.
+  void append(std::vector<Command> commands, const Context& context = {});
+  /// The same, but with events that do not follow from the request.
+  void forge(std::vector<Command> commands, std::vector<Event> events);
+  /// A token for the node, and its admission with `keys`.
+  void admit(NodeId node, const Signer& signer, const WireGuardKey& wireguard);
+  /// Prepares and commits everything. `change` may lie about the candidates.
+  void commit(const std::function<void(std::vector<VersionRow>&)>& change = {});
+  void activate(Version version = {});
+  void set(const std::string& name, AttributeValue value);
+  void revoke(NodeId node);
+  /// Forgets everything after `size` entries: the controller that was restored, or lies.
+  void cut(uint64_t size);
+
+  uint64_t size() const { return entries_.size(); }
+  const LogId& id() const { return replicas_.back().state.log; }
+  const SignKey& log_key() const { return controller_.key; }
+  const MeshState& state() const { return replicas_.back().state; }
+  const Replica& at(uint64_t size) const { return replicas_[size]; }
+  Digest root(uint64_t size) const { return replicas_[size].frontier.root(); }
+  /// The signed checkpoint of the first `size` entries; another `root` is a lie.
+  std::string note(uint64_t size) const { return note(size, root(size)); }
+  std::string note(uint64_t size, const Digest& root) const;
+  /// Entries `first` to `last`, with the checkpoint of `last` when asked.
+  Entries range(uint64_t first, uint64_t last, bool checkpoint) const;
+  const std::vector<EncodedEntry>& entries() const { return entries_; }
+
+ private:
+  Request request(const Principal& principal, std::vector<Command> commands) const;
+  void write(const Request& request, const Signer& signer, Context context, std::vector<Event> events);
+  void decided(const Request& request, const Signer& signer, Context context);
+
+  Signer controller_{1}, admin_{2}, recovery_{3};
+  std::vector<EncodedEntry> entries_;
+  std::vector<Replica> replicas_{1};  // [n] = after n entries
+};
+
+/// Node 11 of a WrittenLog: its disk, its router, and an Agent that can be started again.
+class TestNode {
+ public:
+  explicit TestNode(WrittenLog& log);
+
+  /// A new process on the same disk and router.
+  void start();
+  Agent& agent() { return *agent_; }
+  MemoryFiles& disk() { return disk_; }
+  DryRunDataplane& router() { return router_; }
+  ReplicaStore& store() { return *store_; }
+  const Signer& signer() const { return signer_; }
+  void connect();
+  void disconnect();
+  void give(const Body& body);
+  /// The whole log up to `last` (0 = all) with its checkpoint.
+  void follow(uint64_t last = 0);
+  void pass(int64_t milliseconds);
+  /// What the agent sent since the last call.
+  std::vector<Body> sent();
+  template <class Kind>
+  std::vector<Kind> sent_of() {
+    std::vector<Kind> out;
+    for (auto& body : sent()) {
+      if (auto* found = std::get_if<Kind>(&body)) out.push_back(std::move(*found));
+    }
+    return out;
+  }
+  AgentOptions options;
+
+ private:
+  WrittenLog& log_;
+  Signer signer_{11};
+  TunnelKeys keys_;
+  MemoryFiles disk_;
+  DryRunDataplane router_{keys_};
+  std::unique_ptr<ReplicaStore> store_;
+  std::unique_ptr<Agent> agent_;
+  int64_t now_ = 1'000;
+};
+
+}  // namespace mesh::test
