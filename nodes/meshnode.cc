@@ -1,0 +1,110 @@
+// meshnode: the program on every router. See nodes/README.md; verbs and exit codes: `meshnode help`.
+#include "nodes/meshnode.h"
+
+#include <fmt/core.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <map>
+
+namespace {
+
+constexpr int kUsage = 64;
+
+int exit_code(mesh::Errc code) {
+  switch (code) {
+    case mesh::Errc::usage: return kUsage;
+    case mesh::Errc::unauthenticated:
+    case mesh::Errc::not_permitted: return 4;
+    case mesh::Errc::not_found: return 5;
+    case mesh::Errc::conflict: return 6;
+    case mesh::Errc::invalid: return 7;
+    case mesh::Errc::unavailable: return 8;
+    case mesh::Errc::timeout: return 9;
+    case mesh::Errc::corrupt: return 12;
+    case mesh::Errc::exhausted:
+    case mesh::Errc::io:
+    case mesh::Errc::unsupported: return 1;
+  }
+  return 1;
+}
+
+constexpr std::string_view kExitCodes =
+    "Exit codes: 0 success, 1 failed, 4 not authenticated or not permitted, 5 not found, 6 conflict,\n"
+    "7 refused by validation, 8 controller unreachable, 9 timed out, 12 integrity failure, 64 usage error.";
+
+int report(const mesh::Status& status) {
+  if (status) return 0;
+  fmt::print(stderr, "meshnode: {}\n", status.error().message);
+  if (!status.error().fix.empty()) fmt::print(stderr, "fix: {}\n", status.error().fix);
+  return exit_code(status.error().code);
+}
+
+CLI::App* add_verb(CLI::App& app, const std::string& name, const std::string& help, mesh::MeshnodeOptions& options) {
+  auto* verb = app.add_subcommand(name, help);
+  verb->add_option("--data", options.data, "Directory with this node's identity, replica and versions")->required();
+  return verb;
+}
+
+void add_output(CLI::App* verb, mesh::MeshnodeOptions& options) {
+  verb->add_option("-o,--output", options.output, "table or json")->check(CLI::IsMember({"table", "json"}));
+}
+
+void add_dataplane(CLI::App* verb, mesh::MeshnodeOptions& options) {
+  verb->add_option("--dataplane", options.dataplane, "dry-run: plan and touch nothing")
+      ->check(CLI::IsMember({"dry-run"}))
+      ->capture_default_str();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  spdlog::set_default_logger(spdlog::stderr_logger_st("meshnode"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %l: %v");
+
+  mesh::MeshnodeOptions options;
+  CLI::App app{"meshnode: verifies the log, compiles this router's configuration and applies it", "meshnode"};
+  app.require_subcommand(1);
+  app.footer(std::string(kExitCodes));
+
+  auto* join = add_verb(app, "join", "Enrol this node with a token from `meshcli token create`", options);
+  join->add_option("--token-file", options.token_file, "File with the token; - reads standard input")->required();
+  join->add_option("--node", options.node, "Which node to be, for a token that admits a whole site");
+  join->add_option("--timeout", options.timeout_s, "Seconds to wait for the controller, or for an approval")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add_output(join, options);
+  auto* run = add_verb(app, "run", "Route: apply what is on disk, then follow the controller", options);
+  add_dataplane(run, options);
+  run->add_flag("--once-synced", options.once_synced, "End when the log's head is reached, applied and reported");
+  auto* status = add_verb(app, "status", "What this node runs and knows; works without a controller", options);
+  add_output(status, options);
+  auto* leave = add_verb(app, "leave", "Remove what meshnode made on this router, and this node's data", options);
+  add_dataplane(leave, options);
+  auto* version = app.add_subcommand("version", "Print the version");
+  auto* help = app.add_subcommand("help", "Print this help");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    fmt::print("{}", app.help());
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    fmt::print(stderr, "meshnode: {}\nfix: see meshnode help\n", error.what());
+    return kUsage;
+  }
+  if (version->parsed()) {
+    fmt::print("meshnode {}\n", mesh::kProgramVersion);
+    return 0;
+  }
+  if (help->parsed()) {
+    fmt::print("{}", app.help("", CLI::AppFormatMode::All));
+    return 0;
+  }
+  if (join->parsed()) return report(mesh::run_join(options));
+  if (run->parsed()) return report(mesh::run_node(options));
+  if (status->parsed()) return report(mesh::show_status(options));
+  MESH_ASSERT(leave->parsed());
+  return report(mesh::run_leave(options));
+}

@@ -1,0 +1,63 @@
+// What the parts of the program meshnode share: options, the data directory, exit codes. Only meshnode*.cc include it.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "broker/bus/keys.h"
+#include "eventstore/model/result.h"
+#include "nodes/dataplane/dataplane.h"
+#include "nodes/dataplane/tunnel_keys.h"
+#include "nodes/identity.h"
+
+namespace mesh {
+
+inline constexpr std::string_view kProgramVersion = MESH_VERSION;
+
+struct MeshnodeOptions {
+  std::filesystem::path data;
+  std::string token_file, node;       // join
+  int timeout_s = 60;                 // join
+  std::string dataplane = "dry-run";  // run, leave
+  std::filesystem::path run_dir;      // run, leave: sockets and files of the routing daemon
+  bool once_synced = false;           // run
+  std::string output = "table";       // "table" or "json"
+};
+
+/// One process at a time works on a data directory. Released by the kernel when the process ends, however it ends.
+class DataLock {
+ public:
+  /// Errors: conflict (another meshnode, with its pid), not_found (no such directory), not_permitted, io.
+  static Result<DataLock> take(const std::filesystem::path& data);
+  DataLock(DataLock&& other) noexcept;
+  ~DataLock();
+
+ private:
+  explicit DataLock(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+/// identity/: who this node is, and its secrets.
+struct NodeKeys {
+  SignSecret sign;
+  BoxSecret box;
+  TunnelKeys tunnels;
+};
+/// Errors: not_found (never joined), not_permitted (others may read it, with the chmod to run), corrupt, io.
+Result<NodeIdentity> load_identity(const std::filesystem::path& data);
+Status save_identity(const std::filesystem::path& data, const NodeIdentity& identity);
+Result<NodeKeys> load_keys(const std::filesystem::path& data);
+/// As load_keys, and makes what is missing.
+Result<NodeKeys> make_keys(const std::filesystem::path& data);
+
+/// The router behind `--dataplane`. Borrows `keys`.
+Result<std::unique_ptr<Dataplane>> open_dataplane(const MeshnodeOptions& options, const NodeIdentity& identity,
+                                                  const TunnelKeys& keys);
+
+Status run_join(const MeshnodeOptions& options);
+Status run_node(const MeshnodeOptions& options);
+Status show_status(const MeshnodeOptions& options);
+Status run_leave(const MeshnodeOptions& options);
+
+}  // namespace mesh

@@ -1,0 +1,238 @@
+// `meshnode join` and `meshnode leave`.
+#include <fmt/core.h>
+#include <sodium.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "broker/bus/client.h"
+#include "eventstore/model/crypto.h"
+#include "nodes/dataplane/dataplane.h"
+#include "nodes/files.h"
+#include "nodes/meshnode.h"
+#include "schemas/codec.h"
+
+namespace mesh {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr size_t kTokenBytesMax = 16 * 1024;
+constexpr auto kAskAgain = std::chrono::seconds(3);  // while an operator decides
+
+/// From a file or standard input only: arguments and environment are readable by others.
+Result<std::string> read_token(const std::string& path) {
+  std::string text(kTokenBytesMax + 1, '\0');
+  std::FILE* file = path == "-" ? stdin : std::fopen(path.c_str(), "re");
+  if (!file) {
+    const auto code = errno == ENOENT ? Errc::not_found : errno == EACCES ? Errc::not_permitted : Errc::io;
+    return fail(code, fmt::format("cannot read the token file {}: {}", path, std::strerror(errno)));
+  }
+  const auto size = std::fread(text.data(), 1, text.size(), file);
+  if (file != stdin) std::fclose(file);
+  if (size > kTokenBytesMax) return fail(Errc::invalid, fmt::format("{} is too long to be a token", path));
+  text.resize(size);
+  const auto blank = " \t\r\n";
+  text.erase(0, std::min(text.find_first_not_of(blank), text.size()));
+  text.erase(text.find_last_not_of(blank) + 1);
+  if (text.empty()) return fail(Errc::invalid, fmt::format("{} has no token in it", path == "-" ? "standard input" : path));
+  return text;
+}
+
+Status make_directories(const fs::path& data) {
+  std::error_code error;
+  fs::create_directories(data.parent_path(), error);  // what is wrong, the next call says
+  for (const auto& each : {data, data / "identity"}) {
+    if (::mkdir(each.c_str(), 0700) != 0 && errno != EEXIST) {
+      const auto code = errno == ENOSPC ? Errc::exhausted : errno == EACCES ? Errc::not_permitted : Errc::io;
+      return fail(code, fmt::format("cannot make {}: {}", each.string(), std::strerror(errno)));
+    }
+  }
+  return {};
+}
+
+SignedJoin make_join(const TokenText& token, const NodeKeys& keys, const SignSecret& token_key, const std::string& node) {
+  JoinStatement statement;
+  statement.log = token.log;
+  statement.node = node.empty() ? token.node : node;
+  statement.token = token.token;
+  statement.sign_key = keys.sign.public_key();
+  statement.box_key = keys.box.public_key();
+  statement.wireguard_key = keys.tunnels.public_keys().at(1);
+  struct utsname system {};
+  if (::uname(&system) == 0) {
+    statement.hostname = system.nodename;
+    statement.machine = fmt::format("{} {} {}", system.sysname, system.release, system.machine);
+  }
+  statement.nonce = random_array<Digest>();
+  SignedJoin join;
+  join.statement = encode_join(statement);
+  join.node_signature = keys.sign.sign(kJoinDomain, join.statement);
+  join.token_signature = token_key.sign(kJoinDomain, join.statement);
+  return join;
+}
+
+/// Asks until there is an answer that is final.
+class Asking {
+ public:
+  Asking(BusClient& bus, Bytes question, int timeout_s)
+      : bus_(bus), question_(std::move(question)), until_(Clock::now() + std::chrono::seconds(timeout_s)) {}
+
+  Result<Admitted> run() {
+    while (Clock::now() < until_) {
+      for (auto& event : bus_.poll(200)) {
+        if (auto refusal = take(event); !refusal) return std::unexpected(refusal.error());
+        if (admitted_) return *admitted_;
+      }
+      if (bus_.connected() && ask_at_ <= Clock::now() && bus_.send(question_)) ask_at_ = Clock::now() + kAskAgain;
+    }
+    if (!waiting_.empty()) {
+      return fail(Errc::timeout, fmt::format("nobody approved {} yet", waiting_),
+                  "run the same command again: it goes on waiting with the same keys");
+    }
+    if (!unreachable_.empty()) {
+      return fail(Errc::unavailable, unreachable_, "is the controller running, and the port open from here?");
+    }
+    return fail(Errc::timeout, "the controller did not answer");
+  }
+
+ private:
+  Status take(const ClientEvent& event) {
+    switch (event.kind) {
+      case ClientEvent::Kind::connected:
+        ask_at_ = {};
+        return {};
+      case ClientEvent::Kind::refused:
+        return fail(Errc::unauthenticated, event.detail, "is the token of this controller?");
+      case ClientEvent::Kind::unreachable:
+        unreachable_ = event.detail;
+        return {};
+      case ClientEvent::Kind::disconnected:
+        return {};
+      case ClientEvent::Kind::frame:
+        return answer(event.frame);
+    }
+    return {};
+  }
+
+  Status answer(ByteView frame) {
+    auto message = decode_message(frame);
+    if (!message) return fail_in("the controller's answer", message.error());
+    if (const auto* refused = std::get_if<Refused>(&message->body)) return std::unexpected(refused->error);
+    if (const auto* error = std::get_if<ErrorReply>(&message->body)) return std::unexpected(error->error);
+    if (auto* admitted = std::get_if<Admitted>(&message->body)) admitted_ = std::move(*admitted);
+    const auto* waiting = std::get_if<Waiting>(&message->body);
+    if (waiting && waiting_ != waiting->fingerprint) {
+      waiting_ = waiting->fingerprint;
+      fmt::print(stderr, "waiting for approval; fingerprint {}\nan operator runs: meshcli node approve {}\n", waiting_,
+                 waiting_);
+    }
+    return {};
+  }
+
+  BusClient& bus_;
+  Bytes question_;
+  Clock::time_point until_, ask_at_{};
+  std::optional<Admitted> admitted_;
+  std::string waiting_, unreachable_;
+};
+
+/// The keys of an attempt that was not admitted are used again: its answer may have been lost on the way.
+Status check_not_joined(const fs::path& data, const TokenText& token) {
+  auto identity = load_identity(data);
+  if (!identity && identity.error().code == Errc::not_found) return {};
+  if (!identity) return std::unexpected(identity.error());
+  if (identity->node != NodeId()) {
+    return fail(Errc::conflict,
+                fmt::format("{} is already node {} ({})", data.string(), identity->node.value(), identity->fullname),
+                "to give it up first, run: meshnode leave");
+  }
+  if (identity->log != token.log) {
+    return fail(Errc::conflict, fmt::format("{} asked to join another log before", data.string()),
+                "to give that up first, run: meshnode leave");
+  }
+  return {};
+}
+
+}  // namespace
+
+Status run_join(const MeshnodeOptions& options) {
+  (void)harden_process();  // best effort: a container may forbid it
+  auto text = read_token(options.token_file);
+  if (!text) return std::unexpected(text.error());
+  auto token = decode_token(*text);
+  sodium_memzero(text->data(), text->size());
+  if (!token) return std::unexpected(token.error());
+  auto token_key = SignSecret::from_seed(token->seed);
+  sodium_memzero(token->seed.data(), token->seed.size());
+  if (!token_key) return std::unexpected(token_key.error());
+
+  MESH_TRY(make_directories(options.data));
+  auto lock = DataLock::take(options.data);
+  if (!lock) return std::unexpected(lock.error());
+  MESH_TRY(check_not_joined(options.data, *token));
+  auto keys = make_keys(options.data);
+  if (!keys) return std::unexpected(keys.error());
+  NodeIdentity identity{token->log, token->log_key, token->controller_key, {}, {}, {}, token->enrol_endpoints,
+                        token->anchor};
+  MESH_TRY(save_identity(options.data, identity));
+
+  ClientOptions client;
+  for (const auto& endpoint : token->enrol_endpoints) client.endpoints.push_back({endpoint, token->controller_key});
+  client.jitter_seed = random_array<Digest>().bytes[0];
+  client.backoff_max_ms = 1'000;
+  auto bus = BusClient::open(keys->box, std::move(client));
+  if (!bus) return std::unexpected(bus.error());
+  const auto question = encode_message({1, Join{make_join(*token, *keys, *token_key, options.node)}});
+  auto admitted = Asking(**bus, question, options.timeout_s).run();
+  if (!admitted) return std::unexpected(admitted.error());
+
+  identity.node = admitted->node;
+  identity.fullname = admitted->fullname;
+  identity.endpoints = admitted->endpoints;
+  MESH_TRY(save_identity(options.data, identity));
+  if (options.output == "json") {
+    const nlohmann::json json = {{"node", identity.node.value()}, {"fullname", identity.fullname},
+                                 {"log", to_hex(identity.log.view())}, {"endpoints", identity.endpoints}};
+    fmt::print("{}\n", json.dump());
+  } else {
+    fmt::print("joined as node {} ({})\n", identity.node.value(), identity.fullname);
+  }
+  return {};
+}
+
+Status run_leave(const MeshnodeOptions& options) {
+  auto lock = DataLock::take(options.data);
+  if (!lock) return std::unexpected(lock.error());
+  auto identity = load_identity(options.data);
+  if (!identity) return std::unexpected(identity.error());
+  // An attempt that was never admitted has configured nothing, and may lack keys.
+  if (identity->node != NodeId()) {
+    auto keys = load_keys(options.data);
+    if (!keys) return std::unexpected(keys.error());
+    auto dataplane = open_dataplane(options, *identity, keys->tunnels);
+    if (!dataplane) return std::unexpected(dataplane.error());
+    MESH_TRY((*dataplane)->remove_all());
+  }
+  // The identity last: after a failure the same command can go on.
+  PosixFiles files(options.data);
+  for (const auto* name : {"active", "previous", "pending", "versions", "replica", "overlay.json", "outcomes.json",
+                           "dry-run.json", "status.sock", "identity"}) {
+    MESH_TRY(files.remove(name));
+  }
+  MESH_TRY(files.sync_dir("."));
+  fmt::print("left; on the controller run: meshcli node revoke {}\n",
+             identity->fullname.empty() ? "NODE" : identity->fullname);
+  return {};
+}
+
+}  // namespace mesh
