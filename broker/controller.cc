@@ -18,6 +18,7 @@ namespace {
 constexpr uint64_t kTerm = 1;  // one controller; a replicated log will count
 constexpr size_t kStagedEntriesMax = 4'096;
 constexpr size_t kStagedBytesMax = 8 * 1024 * 1024;
+constexpr int64_t kQuietMs = 60'000;
 constexpr size_t kUnchangedMax = 4'096;  // remembered replies to requests that changed nothing
 
 EntryHeader make_header(const MeshState& state, const Request& request, EntryClass entry_class,
@@ -166,7 +167,7 @@ void Controller::receive(const SessionId& session, ByteView frame, Now now) {
   }
   auto peer = peers_.find(session.user);
   if (peer == peers_.end()) return;  // revoked while connected: it gets nothing more
-  sessions_.insert_or_assign(session, peer->second.principal);
+  sessions_.insert_or_assign(session, Visitor{peer->second.principal, now.mono_ms});
   if (const auto* submit = std::get_if<Submit>(&message->body))
     return on_submit(to, peer->second, *submit, now);
   deferred_.push_back({session, to.correlation, std::move(message->body)});
@@ -414,6 +415,9 @@ void Controller::tick(Now now) {
     next_report_ = now.mono_ms + 1'000;
     report_outcomes(now);
   }
+  std::erase_if(sessions_, [&](const auto& item) {
+    return now.mono_ms - item.second.heard_ms > kQuietMs && !subscriptions_.contains(item.first);
+  });
   std::erase_if(waiting_,
                 [&](const auto& item) { return now.mono_ms - item.second.mono_ms > 60'000; });
   flush(now);

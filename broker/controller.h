@@ -84,6 +84,12 @@ class Controller {
     Principal principal;
     NodeId node;  // for nodes
   };
+  /// A session that said something. The bus does not tell when one ends: a quiet one is forgotten, and known again with
+  /// its next frame.
+  struct Visitor {
+    Principal principal;
+    int64_t heard_ms = 0;
+  };
   struct ReplyTo {
     SessionId session;
     uint64_t correlation = 0;
@@ -146,7 +152,7 @@ class Controller {
   Subscriptions subscriptions_;
   Board board_;
   WaitingRoom waiting_;
-  std::map<SessionId, Principal> sessions_;
+  std::map<SessionId, Visitor> sessions_;
   std::vector<Staged> staged_;
   size_t staged_bytes_ = 0;
   std::vector<Deferred> deferred_;

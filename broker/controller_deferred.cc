@@ -62,7 +62,7 @@ void Controller::start_job(Job job) {
 }
 
 void Controller::on_prepare(const ReplyTo& to, const Prepare& prepare) {
-  const Principal principal = sessions_.contains(to.session) ? sessions_[to.session] : Principal{};
+  const Principal principal = sessions_.contains(to.session) ? sessions_[to.session].principal : Principal{};
   start_job([this, to, prepare, state = state_, log = log_.get(),
              who = to_text(principal)]() -> Completion {
     auto plan = prepare_commit(state, *log, prepare, who);
@@ -176,7 +176,7 @@ void Controller::report_outcomes(Now now) {
   if (auto staged = stage(signed_request, request, now); !staged) return;  // nodes send again
   flush(now);
   if (!broken_.empty()) return;
-  for (const auto& [session, principal] : sessions_) {
+  for (const auto& [session, visitor] : sessions_) {
     auto peer = peers_.find(session.user);
     if (peer == peers_.end()) continue;
     if (auto serial = serials.find(peer->second.node); serial != serials.end())

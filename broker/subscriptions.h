@@ -23,6 +23,7 @@ class Subscriptions {
   void subscribe(const SessionId& session, View view, const Subscribe& request);
   void add_credit(const SessionId& session, uint64_t bytes);
   void forget(const SessionId& session) { subscribers_.erase(session); }
+  bool contains(const SessionId& session) const { return subscribers_.contains(session); }
   size_t size() const { return subscribers_.size(); }
 
   /// Sends what credit allows to everybody. `snapshot`: the bytes to start from, if there is an
