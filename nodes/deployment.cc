@@ -7,10 +7,10 @@
 
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/limits.h"
-#include "nodes/config_file.h"
 #include "nodes/dataplane/reconciler.h"
 #include "nodes/history.h"
 #include "schemas/codec.h"
+#include "schemas/config_text.h"
 
 namespace mesh {
 

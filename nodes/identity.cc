@@ -1,6 +1,6 @@
 #include "nodes/identity.h"
 
-#include "nodes/json_reader.h"
+#include "schemas/json_reader.h"
 
 namespace mesh {
 
@@ -24,7 +24,7 @@ std::string identity_text(const NodeIdentity& identity) {
 Result<NodeIdentity> parse_identity_text(std::string_view text) {
   const auto json = Json::parse(text, nullptr, false);
   NodeIdentity identity;
-  Reader in(json);
+  JsonReader in(json);
   in.get("log", identity.log);
   in.get("log_key", identity.log_key);
   in.get("controller_key", identity.controller_key);
@@ -33,7 +33,7 @@ Result<NodeIdentity> parse_identity_text(std::string_view text) {
   in.get("endpoints", identity.endpoints);
   in.get("enrol_endpoints", identity.enrol_endpoints);
   if (const auto* member = in.optional("anchor")) {
-    Reader anchor(*member, "anchor: ");
+    JsonReader anchor(*member, "anchor: ");
     identity.anchor.emplace();
     anchor.get("sequence", identity.anchor->sequence);
     anchor.get("state_digest", identity.anchor->state_digest);

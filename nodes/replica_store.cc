@@ -11,6 +11,7 @@
 #include "eventstore/model/limits.h"
 #include "nodes/config_file.h"
 #include "schemas/codec.h"
+#include "schemas/config_text.h"
 
 namespace mesh {
 

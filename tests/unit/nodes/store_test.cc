@@ -12,6 +12,7 @@
 #include "eventstore/model/compile.h"
 #include "nodes/config_file.h"
 #include "nodes/replica_store.h"
+#include "schemas/config_text.h"
 #include "written_log.h"
 
 namespace mesh::test {
