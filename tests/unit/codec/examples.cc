@@ -131,6 +131,12 @@ std::vector<Event> example_events() {
           OutcomeReported{outcome()}};
 }
 
+std::vector<std::pair<std::string, Command>> example_later_commands() {
+  return {{"Activate_again", Activate{{Level::site, "ams"}, Version(0), true}}};
+}
+
+std::vector<std::pair<std::string, Event>> example_later_events() { return {}; }
+
 EntryHeader example_header(uint64_t sequence) {
   return {.log = counted<LogId>(7),
           .epoch = 1,

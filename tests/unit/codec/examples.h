@@ -1,6 +1,8 @@
 // One plausible value of every command and event, for ever the same: their bytes are in tests/golden/entries.
 #pragma once
 
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "eventstore/model/entry.h"
@@ -11,6 +13,10 @@ namespace mesh::testing {
 /// In the order of the variants. What is here is never changed, only added to.
 std::vector<Command> example_commands();
 std::vector<Event> example_events();
+
+/// With a value in fields that were added later: name of the golden file, "Activate_again".
+std::vector<std::pair<std::string, Command>> example_later_commands();
+std::vector<std::pair<std::string, Event>> example_later_events();
 
 /// Entry `sequence` with `commands` and `events`, from one fixed log.
 EntryHeader example_header(uint64_t sequence);
