@@ -4,7 +4,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "eventstore/model/address.h"
 #include "eventstore/model/canonical.h"
+#include "eventstore/model/node_config.h"
 #include "schemas/codec.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/codec/examples.h"
@@ -81,6 +83,42 @@ void add_texts(Corpus& corpus) {
     corpus.add("fuzz_checkpoint_note", "cosigned", as_bytes(*cosigned));
 }
 
+void add_config(Corpus& corpus) {
+  LinkConfig link;
+  link.peer = NodeId(12);
+  link.peer_name = "r2.fra";
+  link.peer_as = 4'200'000'012;
+  link.listen_port = 51832;
+  link.endpoint_host = "r2.example.net";
+  link.endpoint_port = 51831;
+  link.mtu = 1420;
+  link.address = parse_address("fe80::b").value();
+  link.peer_address = parse_address("fe80::c").value();
+  link.bfd_interval_ms = 300;
+  link.bfd_multiplier = 3;
+  NodeConfig config;
+  config.rules = 1;
+  config.node = NodeId(11);
+  config.name = "r1";
+  config.site = "ams";
+  config.as_number = 4'200'000'011;
+  config.loopback4 = parse_address("100.70.0.11").value();
+  config.loopback6 = parse_address("fd12:3456:789a::b").value();
+  config.lans = {parse_prefix("10.1.0.0/24").value()};
+  config.accepted = {parse_prefix("10.1.0.0/24").value(), parse_prefix("fd12:3456:789a::/48").value()};
+  config.links = {link};
+  config.sysctls = {{"net.ipv4.ip_forward", "1"}};
+  corpus.add("fuzz_config_text", "small", as_bytes(config_text(config)));
+}
+
+void add_typed(Corpus& corpus) {
+  const std::pair<const char*, const char*> kTexts[] = {{"list", "['a', \"b\", 3, true]"}, {"number", "25"},
+                                                        {"string", "\"a \\u00fc\\n\""},  {"prefix4", "10.1.0.0/24"},
+                                                        {"prefix6", "2001:db8::/32"},       {"address", "fe80::1"},
+                                                        {"endpoint", "[2001:db8::1]:51820"}};
+  for (const auto& [name, text] : kTexts) corpus.add("fuzz_typed", name, as_bytes(text));
+}
+
 }  // namespace
 }  // namespace mesh
 
@@ -95,4 +133,6 @@ int main(int count, char** arguments) {
   mesh::add_signed_statements(corpus);
   mesh::add_states(corpus);
   mesh::add_texts(corpus);
+  mesh::add_config(corpus);
+  mesh::add_typed(corpus);
 }

@@ -1,7 +1,8 @@
 // Claim: what was ever written is read for ever, and written again it is the same bytes.
 // Method: tests/golden/entries holds an entry with every command and every event as hexadecimal text, with the
-// JSON that it means. Each is decoded, encoded again and compared; its JSON may only have gained keys. A missing file is written when
-// MESH_GOLDEN_UPDATE=1; an existing one never is: to change it, delete it, and know that logs become unreadable.
+// JSON that it means. Each is decoded, encoded again and compared; its JSON may only have gained keys. A missing
+// file is written when MESH_GOLDEN_UPDATE=1; an existing one never is: to change it, delete it, and know that
+// logs become unreadable.
 #include <gtest/gtest.h>
 
 #include <algorithm>
