@@ -1,7 +1,5 @@
 #include "nodes/dataplane/dataplane.h"
 
-#include <fmt/format.h>
-
 #include <charconv>
 
 namespace mesh {
@@ -19,9 +17,9 @@ NodeId peer_in_name(std::string_view name) {
   return error == std::errc() && end == name.data() + name.size() ? NodeId(id) : NodeId();
 }
 
-std::string endpoint_text(std::string_view host, uint16_t port) {
-  if (host.empty()) return {};
-  return host.contains(':') ? fmt::format("[{}]:{}", host, port) : fmt::format("{}:{}", host, port);
+std::string endpoint_text(const Tunnel& tunnel) {
+  return tunnel.endpoint_host.empty() ? std::string()
+                                      : host_port_text(tunnel.endpoint_host, tunnel.endpoint_port);
 }
 
 }  // namespace mesh

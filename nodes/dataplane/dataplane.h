@@ -5,18 +5,21 @@
 //   plan(observed, wanted)   pure, eventstore/model/plan.h
 //   execute(action) ...      in plan's order; the first failure stops
 //   confirm()                after every action succeeded: makes the result final
-//   cancel()                 after a failure: takes back what is not final; the caller then reconciles towards
+//   cancel()                 after a failure: takes back what is not final; the caller then
+//   reconciles towards
 //                            the previous Desired
-// Only the routing daemon has something that is not final: its new configuration runs with a time-out, after
-// which it undoes it by itself. So a process that dies between execute and confirm leaves no half applied
-// routing; observe() reports such a configuration as unknown, which plans it anew.
+// Only the routing daemon has something that is not final: its new configuration runs with a
+// time-out, after which it undoes it by itself. So a process that dies between execute and confirm
+// leaves no half applied routing; observe() reports such a configuration as unknown, which plans it
+// anew.
 //
-// Thread: one caller at a time; calls block for up to seconds. Implementations: linux_dataplane.h (a router),
-// dry_run_dataplane.h (tests, simulator, `--dataplane dry-run`).
+// Thread: one caller at a time; calls block for up to seconds. Implementations: linux_dataplane.h
+// (a router), dry_run_dataplane.h (tests, simulator, `--dataplane dry-run`).
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "eventstore/model/plan.h"
@@ -27,12 +30,12 @@ namespace mesh {
 struct TunnelHealth {
   std::string name;
   NodeId peer;
-  bool up = false;                // the interface
-  int64_t handshake_age_s = -1;   // of the newest handshake; -1 = never
+  bool up = false;               // the interface
+  int64_t handshake_age_s = -1;  // of the newest handshake; -1 = never
   uint64_t rx_bytes = 0, tx_bytes = 0;
-  std::string endpoint;           // in use, "address:port"; empty = none
-  std::string bgp_state;          // "Established", "Active", ...; empty = no session configured
-  std::string bfd_state;          // "Up", "Down", "Init"; empty = no session
+  std::string endpoint;   // in use, "address:port"; empty = none
+  std::string bgp_state;  // "Established", "Active", ...; empty = no session configured
+  std::string bfd_state;  // "Up", "Down", "Init"; empty = no session
   bool bgp_up() const { return bgp_state == "Established"; }
   bool bfd_up() const { return bfd_state == "Up"; }
   bool operator==(const TunnelHealth&) const = default;
@@ -41,7 +44,8 @@ struct TunnelHealth {
 struct Health {
   std::vector<TunnelHealth> tunnels;  // ascending by name
   bool bird_running = false;
-  std::vector<std::string> warnings;  // "endpoint of tlwg_12: lab.example does not resolve"; empty when all is well
+  std::vector<std::string>
+      warnings;  // "endpoint of tlwg_12: lab.example does not resolve"; empty when all is well
   bool operator==(const Health&) const = default;
 };
 
@@ -49,25 +53,32 @@ class Dataplane {
  public:
   virtual ~Dataplane() = default;
 
-  /// Reads the router; changes nothing. Whatever is named tlwg_* is reported, also when `wanted` lacks it.
-  /// Errors: unavailable (no root, a missing program, with the package to install), io.
+  /// Reads the router; changes nothing. Whatever is named tlwg_* is reported, also when `wanted`
+  /// lacks it. Errors: unavailable (no root, a missing program, with the package to install), io.
   virtual Result<Observed> observe(const Desired& wanted) = 0;
 
-  /// Does one action. Idempotent: an action whose effect is already there succeeds and disturbs no session.
-  /// Errors: unavailable, io, timeout, invalid (BIRD refuses the text: file, line and reason; what ran before
-  /// runs on), not_found (no private key of that generation).
+  /// Does one action. Idempotent: an action whose effect is already there succeeds and disturbs no
+  /// session. Errors: unavailable, io, timeout, invalid (BIRD refuses the text: file, line and
+  /// reason; what ran before runs on), not_found (no private key of that generation).
   virtual Status execute(const Action& action) = 0;
 
   /// Makes what was executed final. Errors: io, timeout, unavailable; then cancel().
   virtual Status confirm() = 0;
-  /// Takes back the routing daemon's configuration that is not final. Nothing to take back = success.
+  /// Takes back the routing daemon's configuration that is not final. Nothing to take back =
+  /// success.
   virtual Status cancel() = 0;
 
   /// Errors: as observe(). A router without BIRD still answers, with bird_running = false.
   virtual Result<Health> health() = 0;
 
-  /// Removes everything that is ours: tunnels, loopbacks, the routing daemon, and sets sysctls back to what
-  /// they were before. Goes on after a failure and returns the first.
+  /// Tells tunnels that have been without a handshake for three minutes, or whose peer's name had
+  /// no address yet, where the peer is now: names are looked up again, in turn through their
+  /// addresses. To be called every half minute or so; does not wait for the DNS. Errors: as
+  /// observe().
+  virtual Status refresh_endpoints(const Desired& wanted) = 0;
+
+  /// Removes everything that is ours: tunnels, loopbacks, the routing daemon, and sets sysctls back
+  /// to what they were before. Goes on after a failure and returns the first.
   virtual Status remove_all() = 0;
 };
 
@@ -79,7 +90,7 @@ inline constexpr std::string_view kLoopbackInterface = "tlwg_lo";
 bool is_tunnel_name(std::string_view name);
 /// The peer in "tlwg_12" or "tlwg_12b"; NodeId(0) when the name has none.
 NodeId peer_in_name(std::string_view name);
-/// "host:port", with brackets round an IPv6 literal; empty without a host.
-std::string endpoint_text(std::string_view host, uint16_t port);
+/// "host:port" of a tunnel's configured endpoint; empty when the peer is to dial.
+std::string endpoint_text(const Tunnel& tunnel);
 
 }  // namespace mesh

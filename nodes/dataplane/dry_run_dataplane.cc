@@ -44,10 +44,11 @@ ObservedTunnel observe_tunnel(const Tunnel& tunnel, const Tunnel* wanted,
   out.up = true;
   out.mtu = tunnel.mtu;
   out.addresses = {IpPrefix{tunnel.address, 64}};
-  if (auto key = own_keys.find(tunnel.own_generation); key != own_keys.end()) out.own_key = key->second;
+  if (auto key = own_keys.find(tunnel.own_generation); key != own_keys.end())
+    out.own_key = key->second;
   out.listen_port = tunnel.listen_port;
   out.peer_key = tunnel.peer_key;
-  out.endpoint = endpoint_text(tunnel.endpoint_host, tunnel.endpoint_port);
+  out.endpoint = out.configured_endpoint = endpoint_text(tunnel);
   out.keepalive = tunnel.keepalive;
   out.psk_matches = wanted != nullptr && same_psk(tunnel, *wanted);
   out.allowed_ips_match = true;
@@ -77,7 +78,8 @@ Result<Tunnel> tunnel_from(const std::string& name, const Json& j) {
   auto address = parse_address(j.at("address").get<std::string>());
   auto peer_address = parse_address(j.at("peer_address").get<std::string>());
   auto key = array_from_base64<WireGuardKey>(j.at("peer_key").get<std::string>());
-  if (!address || !peer_address || !key) return fail(Errc::corrupt, "tunnel " + name + ": bad address or key");
+  if (!address || !peer_address || !key)
+    return fail(Errc::corrupt, "tunnel " + name + ": bad address or key");
   t.address = *address;
   t.peer_address = *peer_address;
   t.peer_key = *key;
@@ -121,7 +123,8 @@ Observed observe_state(const DryRunState& state, const Desired& wanted,
     out.tunnels.emplace(name, observe_tunnel(tunnel, find_tunnel(wanted, name), own_keys));
   out.loopbacks = state.loopbacks;
   for (const auto& [name, value] : wanted.sysctls)
-    if (auto it = state.sysctls.find(name); it != state.sysctls.end()) out.sysctls.emplace(name, it->second);
+    if (auto it = state.sysctls.find(name); it != state.sysctls.end())
+      out.sysctls.emplace(name, it->second);
   out.bird_running = state.bird_running;
   if (state.bird_running) out.bird = state.running_bird();
   return out;
@@ -147,7 +150,8 @@ Result<DryRunState> parse_state(std::string_view text) {
   }
 }
 
-Result<std::unique_ptr<DryRunDataplane>> DryRunDataplane::open(const TunnelKeys& keys, std::filesystem::path file) {
+Result<std::unique_ptr<DryRunDataplane>> DryRunDataplane::open(const TunnelKeys& keys,
+                                                               std::filesystem::path file) {
   auto out = std::make_unique<DryRunDataplane>(keys);
   out->file_ = std::move(file);
   auto text = read_file(out->file_);
@@ -188,7 +192,7 @@ Result<Health> DryRunDataplane::health() {
     health.name = name;
     health.peer = tunnel.peer;
     health.up = true;
-    health.endpoint = endpoint_text(tunnel.endpoint_host, tunnel.endpoint_port);
+    health.endpoint = endpoint_text(tunnel);
     out.tunnels.push_back(std::move(health));
   }
   out.warnings.push_back("dry run: no packet is carried");
@@ -197,6 +201,12 @@ Result<Health> DryRunDataplane::health() {
 
 Status DryRunDataplane::remove_all() {
   state_ = DryRunState();
+  return save();
+}
+
+Status DryRunDataplane::kill_bird() {
+  state_.bird_running = false;
+  state_.unconfirmed.reset();
   return save();
 }
 

@@ -1,5 +1,5 @@
-// A router that exists only as values: actions are applied to it purely. For `--dataplane dry-run`, for tests
-// and for the simulator; deterministic, no clock, no randomness.
+// A router that exists only as values: actions are applied to it purely. For `--dataplane dry-run`,
+// for tests and for the simulator; deterministic, no clock, no randomness.
 //
 // Like a real one it keeps an unconfirmed routing configuration apart: it is lost by cancel(), by
 // bird_timer_expired() and by loading the file again.
@@ -37,7 +37,8 @@ DryRunState apply_action(DryRunState state, const Action& action);
 Observed observe_state(const DryRunState& state, const Desired& wanted,
                        const std::map<uint32_t, WireGuardKey>& own_keys);
 
-/// JSON with sorted keys; addresses, keys and texts as people write them. Without the unconfirmed part.
+/// JSON with sorted keys; addresses, keys and texts as people write them. Without the unconfirmed
+/// part.
 std::string state_text(const DryRunState& state);
 /// Errors: corrupt.
 Result<DryRunState> parse_state(std::string_view text);
@@ -50,18 +51,22 @@ class DryRunDataplane final : public Dataplane {
   /// Borrows `keys` for its lifetime.
   explicit DryRunDataplane(const TunnelKeys& keys) : keys_(keys) {}
   /// Continues from `file` when it exists and rewrites it after every change. Errors: io, corrupt.
-  static Result<std::unique_ptr<DryRunDataplane>> open(const TunnelKeys& keys, std::filesystem::path file);
+  static Result<std::unique_ptr<DryRunDataplane>> open(const TunnelKeys& keys,
+                                                       std::filesystem::path file);
 
   Result<Observed> observe(const Desired& wanted) override;
   Status execute(const Action& action) override;
   Status confirm() override;
   Status cancel() override;
   Result<Health> health() override;
+  Status refresh_endpoints(const Desired&) override { return {}; }
   Status remove_all() override;
 
   void set_fault(Fault fault) { fault_ = std::move(fault); }
   /// The routing daemon's time-out passed without a confirm.
   void bird_timer_expired() { state_.unconfirmed.reset(); }
+  /// The routing daemon dies; what it had not been told to keep is lost. Errors: io.
+  Status kill_bird();
   /// The machine starts anew: everything is gone that a kernel forgets.
   Status reboot();
   const DryRunState& state() const { return state_; }

@@ -44,8 +44,10 @@ Status sync_directory(const std::filesystem::path& directory) {
 Status write_temporary(const std::filesystem::path& path, std::string_view bytes, mode_t mode) {
   Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd) return fail_errno("creating " + path.string(), errno);
-  if (::fchmod(fd.get(), mode) != 0) return fail_errno("setting the mode of " + path.string(), errno);
-  if (auto written = write_all(fd.get(), bytes); !written) return fail_in(path.string(), written.error());
+  if (::fchmod(fd.get(), mode) != 0)
+    return fail_errno("setting the mode of " + path.string(), errno);
+  if (auto written = write_all(fd.get(), bytes); !written)
+    return fail_in(path.string(), written.error());
   if (::fsync(fd.get()) != 0) return fail_errno("syncing " + path.string(), errno);
   return {};
 }
@@ -77,7 +79,8 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t limit) {
     if (n < 0) return fail_errno("reading " + path.string(), errno);
     if (n == 0) return out;
     out.append(chunk, static_cast<size_t>(n));
-    if (out.size() > limit) return fail(Errc::exhausted, fmt::format("{} exceeds {} bytes", path.string(), limit));
+    if (out.size() > limit)
+      return fail(Errc::exhausted, fmt::format("{} exceeds {} bytes", path.string(), limit));
   }
 }
 

@@ -24,14 +24,19 @@ class Fd {
   }
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
-  int release() { int fd = fd_; fd_ = -1; return fd; }
+  int release() {
+    int fd = fd_;
+    fd_ = -1;
+    return fd;
+  }
   void reset(int fd = -1);
 
  private:
   int fd_ = -1;
 };
 
-/// "opening /x: permission denied" from errno, as Errc::io (ENOSPC: exhausted, EPERM and EACCES: unavailable).
+/// "opening /x: permission denied" from errno, as Errc::io (ENOSPC: exhausted, EPERM and EACCES:
+/// unavailable).
 std::unexpected<Error> fail_errno(std::string_view doing, int error);
 
 /// Temporary in the same directory, sync, rename, sync of the directory.

@@ -1,4 +1,5 @@
-// Brings a router to what it shall be: observes, plans, executes, looks again, confirms, or goes back.
+// Brings a router to what it shall be: observes, plans, executes, looks again, confirms, or goes
+// back.
 #pragma once
 
 #include <map>
@@ -27,11 +28,15 @@ struct ApplyReport {
   bool ok() const { return outcome <= Reconciled::changed; }
 };
 
-/// Makes the router what `wanted` says. Blocks, up to seconds. After the actions it observes again, and plans once
-/// more what is still missing: a router that did not become so is a failure, whatever the calls returned.
-/// `own_keys`: public halves by generation. `previous`: what to go back to on failure; nullptr leaves the router
-/// where the failure left it, with the routing daemon's unconfirmed configuration taken back.
-ApplyReport reconcile(Dataplane& dataplane, const Desired& wanted, const std::map<uint32_t, WireGuardKey>& own_keys,
+/// Makes the router what `wanted` says. Blocks, up to seconds. After the actions it observes again,
+/// and plans once more what is still missing: a router that did not become so is a failure,
+/// whatever the calls returned. `own_keys`: public halves by generation. `previous`: what to go
+/// back to at the first failure. Without it (at boot, or to repair) there is nothing better than
+/// `wanted`, so everything that can be done is done and kept, and the first failure is reported:
+/// one tunnel that cannot be made does not keep the others from routing. Going back works in this
+/// way too.
+ApplyReport reconcile(Dataplane& dataplane, const Desired& wanted,
+                      const std::map<uint32_t, WireGuardKey>& own_keys,
                       const Desired* previous = nullptr);
 
 /// What reconcile() would execute; touches nothing. Errors: as Dataplane::observe.

@@ -36,7 +36,8 @@ std::optional<SecretKey> SecretKey::from_hex(std::string_view text) {
   size_t written = 0;
   const char* end = nullptr;
   if (text.size() != kSize * 2 ||
-      sodium_hex2bin(key.bytes_.data(), kSize, text.data(), text.size(), nullptr, &written, &end) != 0 ||
+      sodium_hex2bin(key.bytes_.data(), kSize, text.data(), text.size(), nullptr, &written, &end) !=
+          0 ||
       written != kSize)
     return std::nullopt;
   return key;

@@ -1,6 +1,6 @@
-// Memory for secrets: locked, guarded, wiped when freed (libsodium's sodium_malloc; locking is best effort,
-// as RLIMIT_MEMLOCK says). A short std::string would keep its bytes inside the object, so keys live in
-// SecretKey and texts that hold keys are longer than that by nature.
+// Memory for secrets: locked, guarded, wiped when freed (libsodium's sodium_malloc; locking is best
+// effort, as RLIMIT_MEMLOCK says). A short std::string would keep its bytes inside the object, so
+// keys live in SecretKey and texts that hold keys are longer than that by nature.
 #pragma once
 
 #include <optional>
@@ -30,7 +30,8 @@ struct SecretAllocator {
 
 using SecretString = std::basic_string<char, std::char_traits<char>, SecretAllocator<char>>;
 
-/// 32 secret bytes: an X25519 private key or a pre-shared key. Never prints, never copies by accident.
+/// 32 secret bytes: an X25519 private key or a pre-shared key. Never prints, never copies by
+/// accident.
 class SecretKey {
  public:
   static constexpr size_t kSize = 32;

@@ -21,7 +21,8 @@ constexpr std::string_view kFileSuffix = ".key";
 
 template <class Integer>
 void put_little_endian(Bytes& out, Integer value) {
-  for (size_t i = 0; i < sizeof(Integer); ++i) out.push_back(static_cast<uint8_t>(value >> (8 * i)));
+  for (size_t i = 0; i < sizeof(Integer); ++i)
+    out.push_back(static_cast<uint8_t>(value >> (8 * i)));
 }
 
 Bytes psk_message(const PskLabel& label) {
@@ -49,29 +50,35 @@ Result<SecretKey> load_key(const std::filesystem::path& path) {
   struct stat info {};
   if (!fd || ::fstat(fd.get(), &info) != 0) return fail_errno("opening " + path.string(), errno);
   if ((info.st_mode & 077) != 0)
-    return fail(Errc::not_permitted, path.string() + " may be read by others", "chmod 600 " + path.string());
+    return fail(Errc::not_permitted, path.string() + " may be read by others",
+                "chmod 600 " + path.string());
   SecretString text(128, '\0');
   ssize_t n = ::read(fd.get(), text.data(), text.size());
   if (n < 0) return fail_errno("reading " + path.string(), errno);
   text.resize(static_cast<size_t>(n));
   if (text.ends_with('\n')) text.pop_back();
   auto key = SecretKey::from_base64(text);
-  if (!key) return fail(Errc::corrupt, path.string() + " is not a WireGuard key of 44 base64 characters");
+  if (!key)
+    return fail(Errc::corrupt, path.string() + " is not a WireGuard key of 44 base64 characters");
   return std::move(*key);
 }
 
 }  // namespace
 
-Result<SecretKey> derive_psk(const SecretKey& own, const WireGuardKey& peer, const PskLabel& label) {
-  // scalarmult refuses an all-zero result by itself, checked again because a PSK of a known key is worthless.
+Result<SecretKey> derive_psk(const SecretKey& own, const WireGuardKey& peer,
+                             const PskLabel& label) {
+  // scalarmult refuses an all-zero result by itself, checked again because a PSK of a known key is
+  // worthless.
   std::vector<uint8_t, SecretAllocator<uint8_t>> shared(crypto_scalarmult_BYTES);
   if (crypto_scalarmult(shared.data(), own.view().data(), peer.bytes.data()) != 0 ||
       sodium_is_zero(shared.data(), shared.size()) == 1)
-    return fail(Errc::invalid, fmt::format("the WireGuard key {} gives no shared secret", to_base64(peer.view())),
+    return fail(Errc::invalid,
+                fmt::format("the WireGuard key {} gives no shared secret", to_base64(peer.view())),
                 "rotate that node's key");
   Bytes message = psk_message(label);
   std::vector<uint8_t, SecretAllocator<uint8_t>> psk(SecretKey::kSize);
-  int done = crypto_generichash(psk.data(), psk.size(), message.data(), message.size(), shared.data(), shared.size());
+  int done = crypto_generichash(psk.data(), psk.size(), message.data(), message.size(),
+                                shared.data(), shared.size());
   MESH_ASSERT(done == 0);
   return SecretKey::from(psk);
 }

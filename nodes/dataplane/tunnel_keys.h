@@ -6,13 +6,14 @@
 //   low node id     (4 bytes, little-endian)
 //   high node id    (4 bytes, little-endian)
 //   link epoch      (8 bytes, little-endian)
-// Both ends derive the same; nobody stores or sends it. Test vectors: tests/unit/dataplane/psk_vectors.h.
-// It adds no post-quantum safety: who can compute the X25519 secret has the PSK. It binds a tunnel to its log,
-// its two nodes and its epoch, so that a raised epoch cuts off who only copied a running configuration.
+// Both ends derive the same; nobody stores or sends it. Test vectors:
+// tests/unit/dataplane/psk_vectors.h. It adds no post-quantum safety: who can compute the X25519
+// secret has the PSK. It binds a tunnel to its log, its two nodes and its epoch, so that a raised
+// epoch cuts off who only copied a running configuration.
 //
-// On disk: DIRECTORY/wg-<generation>.key, mode 0600, one line of base64 as `wg genkey` writes it; written to a
-// temporary, synced, renamed, directory synced. Thread: one at a time, and no change while a Dataplane that
-// borrows it works.
+// On disk: DIRECTORY/wg-<generation>.key, mode 0600, one line of base64 as `wg genkey` writes it;
+// written to a temporary, synced, renamed, directory synced. Thread: one at a time, and no change
+// while a Dataplane that borrows it works.
 #pragma once
 
 #include <filesystem>
@@ -38,11 +39,12 @@ class TunnelKeys {
  public:
   /// In memory only: for the simulator and tests.
   TunnelKeys() = default;
-  /// Loads what `directory` has; makes it (0700) when missing. Errors: io, corrupt (not a key), not_permitted
-  /// (a key file that others may read).
+  /// Loads what `directory` has; makes it (0700) when missing. Errors: io, corrupt (not a key),
+  /// not_permitted (a key file that others may read).
   static Result<TunnelKeys> open(std::filesystem::path directory);
 
-  /// The public half of this generation; makes and stores the key first when there is none. Errors: io.
+  /// The public half of this generation; makes and stores the key first when there is none. Errors:
+  /// io.
   Result<WireGuardKey> generate(uint32_t generation);
   /// Puts a given key in place, replacing that generation. Errors: io.
   Status add(uint32_t generation, SecretKey key);

@@ -1,6 +1,6 @@
-// Claim: pre-shared keys follow the published layout and are the same at both ends; private keys survive on disk,
-// readable only by their owner, and what is not such a key is refused.
-// Method: vectors computed by another implementation; real files in a temporary directory.
+// Claim: pre-shared keys follow the published layout and are the same at both ends; private keys
+// survive on disk, readable only by their owner, and what is not such a key is refused. Method:
+// vectors computed by another implementation; real files in a temporary directory.
 #include "nodes/dataplane/tunnel_keys.h"
 
 #include <gtest/gtest.h>
@@ -35,7 +35,8 @@ class Directory {
 
 TEST(Psk, MatchesThePublishedVectors) {
   for (const auto& v : test::kPskVectors) {
-    auto psk = derive_psk(secret(v.own_private), *array_from_hex<WireGuardKey>(v.peer_public), label_of(v));
+    auto psk = derive_psk(secret(v.own_private), *array_from_hex<WireGuardKey>(v.peer_public),
+                          label_of(v));
     ASSERT_TRUE(psk);
     EXPECT_EQ(to_hex(psk->view()), v.psk);
   }
@@ -61,7 +62,8 @@ TEST(Psk, EveryPartOfTheLabelMatters) {
   others[1].one = NodeId(base.one.value() + 100);
   others[2].other = NodeId(base.other.value() + 1);
   others[3].epoch += uint64_t{1} << 63;
-  for (const PskLabel& label : others) EXPECT_FALSE(derive_psk(own, peer, label)->equals(*derive_psk(own, peer, base)));
+  for (const PskLabel& label : others)
+    EXPECT_FALSE(derive_psk(own, peer, label)->equals(*derive_psk(own, peer, base)));
 }
 
 TEST(Psk, APublicKeyOfLowOrderIsAnError) {

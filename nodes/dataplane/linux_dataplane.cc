@@ -1,0 +1,398 @@
+#include "nodes/dataplane/linux_dataplane.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <ctime>
+#include <utility>
+
+namespace mesh {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// WireGuard makes a new handshake every two minutes while packets flow, and gives up a session
+// after three.
+constexpr int64_t kSilentSeconds = 180;
+
+const Tunnel* find_tunnel(const Desired& wanted, const std::string& name) {
+  auto it = std::ranges::find(wanted.tunnels, name, &Tunnel::name);
+  return it == wanted.tunnels.end() ? nullptr : &*it;
+}
+
+int64_t handshake_age(const WireGuardDevice& device) {
+  int64_t newest = 0;
+  for (const WireGuardPeer& peer : device.peers) newest = std::max(newest, peer.handshake);
+  return newest == 0 ? -1 : std::max<int64_t>(0, std::time(nullptr) - newest);
+}
+
+bool is_silent(const WireGuardDevice& device) {
+  int64_t age = handshake_age(device);
+  return age < 0 || age > kSilentSeconds;
+}
+
+/// A setting of an interface of ours, which goes with it; where it does not exist there is nothing
+/// to set.
+void write_setting(std::string_view interface, std::string_view setting, std::string_view value) {
+  Fd fd(::open(fmt::format("/proc/sys/net/ipv6/conf/{}/{}", interface, setting).c_str(),
+               O_WRONLY | O_CLOEXEC));
+  if (fd) static_cast<void>(::write(fd.get(), value.data(), value.size()) == 1);
+}
+
+const WireGuardPeer* find_peer(const WireGuardDevice* device, const WireGuardKey& key) {
+  if (device == nullptr) return nullptr;
+  auto it = std::ranges::find(device->peers, key, &WireGuardPeer::key);
+  return it == device->peers.end() ? nullptr : &*it;
+}
+
+Status make_directory(const std::filesystem::path& directory) {
+  std::error_code error;
+  if (std::filesystem::create_directories(directory, error) &&
+      ::chmod(directory.c_str(), 0755) != 0)
+    return fail_errno("setting the mode of " + directory.string(), errno);
+  return error ? fail_errno("creating " + directory.string(), error.value()) : Status();
+}
+
+}  // namespace
+
+LinuxDataplane::LinuxDataplane(Options options, const TunnelKeys& keys, Rtnetlink netlink)
+    : options_(std::move(options)),
+      keys_(keys),
+      netlink_(std::move(netlink)),
+      kernel_(netlink_),
+      userspace_(netlink_),
+      bird_({options_.run_directory, options_.bird_user, options_.bird_confirm_timeout}),
+      sysctls_(options_.run_directory / "sysctl.saved"),
+      endpoints_(options_.run_directory / "endpoints") {}
+
+Result<std::unique_ptr<LinuxDataplane>> LinuxDataplane::open(Options options,
+                                                             const TunnelKeys& keys) {
+  if (::geteuid() != 0)
+    return fail(Errc::unavailable, "routers are configured by root only",
+                "run as root, or with --dataplane dry-run");
+  auto netlink = Rtnetlink::open();
+  if (!netlink) return std::unexpected(netlink.error());
+  MESH_TRY(make_directory(options.run_directory));
+  return std::unique_ptr<LinuxDataplane>(
+      new LinuxDataplane(std::move(options), keys, std::move(*netlink)));
+}
+
+WireGuardBackend& LinuxDataplane::backend(const LinkInfo& link) {
+  return link.kind == "wireguard" ? static_cast<WireGuardBackend&>(kernel_) : userspace_;
+}
+
+Result<LinuxDataplane::Seen> LinuxDataplane::look() {
+  auto links = netlink_.links();
+  if (!links) return std::unexpected(links.error());
+  Seen seen;
+  std::vector<std::string> in_kernel, in_userspace;
+  for (LinkInfo& link : *links) {
+    if (!link.name.starts_with(kTunnelPrefix)) continue;
+    if (link.name != kLoopbackInterface)
+      (link.kind == "wireguard" ? in_kernel : in_userspace).push_back(link.name);
+    seen.links.emplace(link.name, std::move(link));
+  }
+  auto devices = userspace_.read(in_userspace);
+  if (!devices) return std::unexpected(devices.error());
+  auto more = kernel_.read(in_kernel);
+  if (!more) return std::unexpected(more.error());
+  devices->merge(*more);
+  seen.devices = std::move(*devices);
+  return seen;
+}
+
+Result<Observed> LinuxDataplane::observe(const Desired& wanted) {
+  for (const Tunnel& tunnel : wanted.tunnels)  // all at once, before the first is needed
+    if (!tunnel.endpoint_host.empty() && !is_literal(tunnel.endpoint_host) && !was_told(tunnel))
+      resolver_.start(tunnel.endpoint_host);
+  resolve_deadline_ = Clock::now() + options_.resolve_budget;
+
+  auto seen = look();
+  if (!seen) return std::unexpected(seen.error());
+  auto addresses = netlink_.addresses();
+  if (!addresses) return std::unexpected(addresses.error());
+  auto bird = bird_.observe();
+  if (!bird) return std::unexpected(bird.error());
+
+  Observed out;
+  out.bird_running = bird->running;
+  out.bird = std::move(bird->text);
+  std::map<int, std::vector<IpPrefix>> by_link;
+  for (const LinkAddress& address : *addresses) by_link[address.index].push_back(address.prefix);
+  for (const auto& [name, link] : seen->links) {
+    auto& own = by_link[link.index];
+    std::ranges::sort(own);
+    if (name == kLoopbackInterface) {
+      for (const IpPrefix& prefix : own)
+        if (!is_link_local(prefix)) out.loopbacks.push_back(prefix.address);
+      continue;
+    }
+    auto device = seen->devices.find(name);
+    ObservedTunnel tunnel = observe_tunnel(
+        link, device == seen->devices.end() ? nullptr : &device->second, find_tunnel(wanted, name));
+    tunnel.addresses = std::move(own);
+    out.tunnels.emplace(name, std::move(tunnel));
+  }
+  // A setting that this kernel lacks is missing from what was observed; setting it then says why.
+  for (const auto& [name, value] : wanted.sysctls)
+    if (auto is = sysctls_.read(name)) out.sysctls.emplace(name, std::move(*is));
+  return out;
+}
+
+ObservedTunnel LinuxDataplane::observe_tunnel(const LinkInfo& link, const WireGuardDevice* device,
+                                              const Tunnel* wanted) {
+  ObservedTunnel out;
+  out.name = link.name;
+  out.up = link.up;
+  out.mtu = static_cast<uint16_t>(std::min<uint32_t>(link.mtu, UINT16_MAX));
+  if (device == nullptr) return out;  // nobody answers: it differs in everything, and is made anew
+  if (device->private_key) out.own_key = device->private_key->public_key();
+  out.listen_port = device->listen_port;
+  if (device->peers.size() != 1) return out;
+  const WireGuardPeer& peer = device->peers.front();
+  auto told = endpoints_.find(link.name);
+  if (told != nullptr && (told->address.empty() || !peer.endpoint.empty()))
+    out.configured_endpoint = told->asked;
+  out.peer_key = peer.key;
+  out.endpoint = peer.endpoint;
+  out.keepalive = peer.keepalive;
+  out.allowed_ips_match = peer.allows_everything();
+  if (wanted != nullptr && peer.psk)
+    if (auto psk = psk_of(*wanted)) out.psk_matches = psk->equals(*peer.psk);
+  return out;
+}
+
+Status LinuxDataplane::execute(const Action& action) {
+  return std::visit([this](const auto& one) { return execute_one(one); }, action);
+}
+
+Result<SecretKey> LinuxDataplane::psk_of(const Tunnel& tunnel) const {
+  const SecretKey* own = keys_.find(tunnel.own_generation);
+  if (own == nullptr)
+    return fail(Errc::not_found, fmt::format("this node has no WireGuard key of generation {}",
+                                             tunnel.own_generation));
+  return derive_psk(*own, tunnel.peer_key,
+                    {options_.log, options_.node, tunnel.peer, tunnel.psk_epoch});
+}
+
+Result<LinkInfo> LinuxDataplane::create_interface(const std::string& name) {
+  Status made = kernel_.create(name);
+  if (!made && made.error().code == Errc::unsupported) made = userspace_.create(name);
+  if (!made) return std::unexpected(made.error());
+  auto link = netlink_.link(name);
+  if (!link) return link;
+  if (auto done = netlink_.disable_generated_addresses(link->index); !done)
+    return std::unexpected(done.error());
+  return link;
+}
+
+Status LinuxDataplane::execute_one(const CreateTunnel& action) {
+  const Tunnel& tunnel = action.tunnel;
+  MESH_TRY(psk_of(tunnel));  // what cannot be configured is not begun
+  auto link = netlink_.link(tunnel.name);
+  if (!link) link = create_interface(tunnel.name);
+  if (!link) return std::unexpected(link.error());
+  Status done = configure_wireguard(tunnel, *link, nullptr);
+  if (done) done = configure_interface(tunnel, *link);
+  if (!done)
+    static_cast<void>(
+        backend(*link).remove(tunnel.name));  // never half a tunnel; the first error tells
+  return done;
+}
+
+Status LinuxDataplane::execute_one(const UpdateTunnel& action) {
+  auto link = netlink_.link(action.tunnel.name);
+  if (!link && link.error().code == Errc::not_found)
+    return execute_one(CreateTunnel{action.tunnel});
+  if (!link) return std::unexpected(link.error());
+  auto device = backend(*link).read({link->name});
+  if (!device) return std::unexpected(device.error());
+  if (device->empty()) {  // an interface whose process is gone or hangs
+    MESH_TRY(execute_one(RemoveTunnel{link->name}));
+    return execute_one(CreateTunnel{action.tunnel});
+  }
+  MESH_TRY(configure_wireguard(action.tunnel, *link, &device->begin()->second));
+  return configure_interface(action.tunnel, *link);
+}
+
+Status LinuxDataplane::execute_one(const RemoveTunnel& action) {
+  auto link = netlink_.link(action.name);
+  if (!link && link.error().code != Errc::not_found) return std::unexpected(link.error());
+  MESH_TRY(link ? backend(*link).remove(action.name)
+                : userspace_.remove(action.name));  // a socket may be left
+  return endpoints_.forget(action.name);
+}
+
+bool LinuxDataplane::was_told(const Tunnel& tunnel) {
+  auto told = endpoints_.find(tunnel.name);
+  return told != nullptr && told->asked == endpoint_text(tunnel) && !told->address.empty();
+}
+
+Status LinuxDataplane::configure_wireguard(const Tunnel& tunnel, const LinkInfo& link,
+                                           const WireGuardDevice* before) {
+  auto psk = psk_of(tunnel);
+  if (!psk) return std::unexpected(psk.error());
+  const WireGuardPeer* peer = find_peer(before, tunnel.peer_key);
+  // A peer that was told before may have moved since, and WireGuard knows better by now.
+  bool leave = peer != nullptr && !peer->endpoint.empty() && was_told(tunnel);
+  std::string endpoint = leave ? std::string() : resolve(tunnel);
+  MESH_TRY(backend(link).configure({tunnel, *keys_.find(tunnel.own_generation), *psk, endpoint}));
+  if (leave) return {};
+  if (tunnel.endpoint_host.empty()) return endpoints_.forget(tunnel.name);
+  return endpoints_.put(tunnel.name, {endpoint_text(tunnel), endpoint});
+}
+
+Status LinuxDataplane::configure_interface(const Tunnel& tunnel, const LinkInfo& link) {
+  // Containers often disable IPv6 on new interfaces; on this one it is ours to say.
+  write_setting(tunnel.name, "disable_ipv6", "0");
+  if (link.mtu != tunnel.mtu) MESH_TRY(netlink_.set_mtu(link.index, tunnel.mtu));
+  if (!link.up) MESH_TRY(netlink_.set_up(link.index, true));
+  // After "up": going down drops link-local addresses, and nothing but us brings them back.
+  return set_addresses(link.index, {IpPrefix{tunnel.address, 64}});
+}
+
+Status LinuxDataplane::set_addresses(int index, const std::vector<IpPrefix>& wanted) {
+  for (const IpPrefix& prefix : wanted) MESH_TRY(netlink_.add_address(index, prefix));
+  auto addresses = netlink_.addresses();
+  if (!addresses) return std::unexpected(addresses.error());
+  for (const LinkAddress& address : *addresses)
+    if (address.index == index && std::ranges::find(wanted, address.prefix) == wanted.end())
+      MESH_TRY(netlink_.remove_address(index, address.prefix));
+  return {};
+}
+
+Result<LinkInfo> LinuxDataplane::loopback_interface() {
+  auto link = netlink_.link(kLoopbackInterface);
+  if (link || link.error().code != Errc::not_found) return link;
+  // A bridge without ports serves where the kernel has no dummy: its addresses answer (measured).
+  Status made = netlink_.create(kLoopbackInterface, "dummy");
+  if (!made && made.error().code == Errc::unsupported)
+    made = netlink_.create(kLoopbackInterface, "bridge");
+  if (!made) return std::unexpected(made.error());
+  link = netlink_.link(kLoopbackInterface);
+  if (link)
+    if (auto done = netlink_.disable_generated_addresses(link->index); !done)
+      return std::unexpected(done.error());
+  return link;
+}
+
+Status LinuxDataplane::execute_one(const SetLoopbacks& action) {
+  if (action.addresses.empty()) {
+    auto link = netlink_.link(kLoopbackInterface);
+    if (link) return netlink_.remove(link->index);
+    return link.error().code == Errc::not_found ? Status() : std::unexpected(link.error());
+  }
+  auto link = loopback_interface();
+  if (!link) return std::unexpected(link.error());
+  write_setting(kLoopbackInterface, "disable_ipv6", "0");
+  if (!link->up) MESH_TRY(netlink_.set_up(link->index, true));
+  std::vector<IpPrefix> prefixes;
+  for (const IpAddress& address : action.addresses) prefixes.push_back({address, address.bits()});
+  return set_addresses(link->index, prefixes);
+}
+
+std::string LinuxDataplane::resolve(const Tunnel& tunnel) {
+  if (tunnel.endpoint_host.empty()) return {};
+  if (is_literal(tunnel.endpoint_host)) return endpoint_text(tunnel);
+  resolver_.start(tunnel.endpoint_host);
+  auto addresses = resolver_.get(tunnel.endpoint_host, resolve_deadline_);
+  return addresses.empty() ? std::string()
+                           : host_port_text(to_text(addresses.front()), tunnel.endpoint_port);
+}
+
+Status LinuxDataplane::refresh_endpoints(const Desired& wanted) {
+  auto seen = look();
+  if (!seen) return std::unexpected(seen.error());
+  Status first;
+  for (const Tunnel& tunnel : wanted.tunnels) {
+    auto device = seen->devices.find(tunnel.name);
+    if (tunnel.endpoint_host.empty() || device == seen->devices.end() || !is_silent(device->second))
+      continue;
+    auto told = endpoints_.find(tunnel.name);
+    std::vector<std::string> choices;
+    if (is_literal(tunnel.endpoint_host)) {
+      choices.push_back(endpoint_text(tunnel));
+    } else {
+      for (const IpAddress& address : resolver_.get(tunnel.endpoint_host, Clock::time_point::min()))
+        choices.push_back(host_port_text(to_text(address), tunnel.endpoint_port));
+      resolver_.start(tunnel.endpoint_host);  // for the next time
+    }
+    if (choices.empty()) continue;
+    auto last = told == nullptr ? choices.end() : std::ranges::find(choices, told->address);
+    size_t next = last == choices.end()
+                      ? 0
+                      : static_cast<size_t>(last - choices.begin() + 1) % choices.size();
+    if (auto done = tell_endpoint(tunnel, seen->links.at(tunnel.name), choices[next]);
+        !done && first)
+      first = done;
+  }
+  return first;
+}
+
+Status LinuxDataplane::tell_endpoint(const Tunnel& tunnel, const LinkInfo& link,
+                                     const std::string& endpoint) {
+  auto psk = psk_of(tunnel);
+  if (!psk) return std::unexpected(psk.error());
+  MESH_TRY(backend(link).configure({tunnel, *keys_.find(tunnel.own_generation), *psk, endpoint}));
+  return endpoints_.put(tunnel.name, {endpoint_text(tunnel), endpoint});
+}
+
+Result<Health> LinuxDataplane::health() {
+  auto seen = look();
+  if (!seen) return std::unexpected(seen.error());
+  auto sessions = bird_.sessions();
+  if (!sessions) return std::unexpected(sessions.error());
+  Health out;
+  out.bird_running = sessions->running;
+  for (const auto& [name, link] : seen->links) {
+    if (name == kLoopbackInterface) continue;
+    TunnelHealth& health = out.tunnels.emplace_back();
+    health.name = name;
+    health.peer = peer_in_name(name);
+    health.up = link.up;
+    if (auto device = seen->devices.find(name); device == seen->devices.end()) {
+      out.warnings.push_back(fmt::format("the process of tunnel {} does not answer", name));
+    } else {
+      health.handshake_age_s = handshake_age(device->second);
+      for (const WireGuardPeer& peer : device->second.peers) {
+        health.rx_bytes += peer.rx_bytes;
+        health.tx_bytes += peer.tx_bytes;
+        health.endpoint = peer.endpoint;
+      }
+    }
+    for (const BgpSession& session : sessions->bgp)
+      if (session.interface == name) health.bgp_state = session.state;
+    for (const BfdSession& session : sessions->bfd)
+      if (session.interface == name) health.bfd_state = session.state;
+  }
+  for (const auto& [name, told] : endpoints_.all())
+    if (told.address.empty())
+      out.warnings.push_back(
+          fmt::format("endpoint {} of tunnel {} does not resolve", told.asked, name));
+  return out;
+}
+
+Status LinuxDataplane::remove_all() {
+  Status first = bird_.stop();
+  auto note = [&](Status done) {
+    if (!done && first) first = std::move(done);
+  };
+  auto links = netlink_.links();
+  if (!links)
+    note(std::unexpected(links.error()));
+  else
+    for (const LinkInfo& link : *links)
+      if (is_tunnel_name(link.name)) note(execute_one(RemoveTunnel{link.name}));
+  note(execute_one(SetLoopbacks{}));
+  note(sysctls_.restore());
+  std::error_code error;
+  std::filesystem::remove(options_.run_directory / "endpoints", error);
+  std::filesystem::remove(options_.run_directory, error);  // only when nothing of others is in it
+  return first;
+}
+
+}  // namespace mesh

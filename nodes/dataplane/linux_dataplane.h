@@ -1,0 +1,92 @@
+// A Linux router: WireGuard interfaces, addresses, sysctls and a BIRD of our own, in the network
+// namespace of the thread that calls. Processes it starts outlive it, and are adopted by the next
+// one with the same run directory.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "nodes/dataplane/bird_control.h"
+#include "nodes/dataplane/dataplane.h"
+#include "nodes/dataplane/endpoints.h"
+#include "nodes/dataplane/rtnetlink.h"
+#include "nodes/dataplane/sysctls.h"
+#include "nodes/dataplane/tunnel_keys.h"
+#include "nodes/dataplane/wireguard_backend.h"
+
+namespace mesh {
+
+class LinuxDataplane final : public Dataplane {
+ public:
+  struct Options {
+    LogId log;  // with `node`: what the pre-shared keys are bound to
+    NodeId node;
+    std::filesystem::path run_directory =
+        "/run/meshnode";                            // one per network namespace; made when missing
+    std::string bird_user = "bird";                 // see BirdDaemon::Options
+    std::chrono::seconds bird_confirm_timeout{60};  // longer than the rest of any plan takes
+    // How long all names of one observe() together may hold up a plan. A tunnel whose peer's name
+    // is not found by then is made without endpoint, and told by refresh_endpoints() later.
+    std::chrono::milliseconds resolve_budget{1000};
+  };
+
+  /// Borrows `keys` for its lifetime. Errors: unavailable (not root), io.
+  static Result<std::unique_ptr<LinuxDataplane>> open(Options options, const TunnelKeys& keys);
+
+  Result<Observed> observe(const Desired& wanted) override;
+  Status execute(const Action& action) override;
+  Status confirm() override { return bird_.confirm(); }
+  Status cancel() override { return bird_.cancel(); }
+  Result<Health> health() override;
+  Status refresh_endpoints(const Desired& wanted) override;
+  Status remove_all() override;
+
+ private:
+  struct Seen {
+    std::map<std::string, LinkInfo> links;           // tunnels and tlwg_lo
+    std::map<std::string, WireGuardDevice> devices;  // of the tunnels that answer
+  };
+  LinuxDataplane(Options options, const TunnelKeys& keys, Rtnetlink netlink);
+  Result<Seen> look();
+  WireGuardBackend& backend(const LinkInfo& link);
+  ObservedTunnel observe_tunnel(const LinkInfo& link, const WireGuardDevice* device,
+                                const Tunnel* wanted);
+
+  Status execute_one(const SetSysctl& action) { return sysctls_.write(action.name, action.value); }
+  Status execute_one(const SetLoopbacks& action);
+  Status execute_one(const CreateTunnel& action);
+  Status execute_one(const UpdateTunnel& action);
+  Status execute_one(const ConfigureBird& action) { return bird_.configure(action.text); }
+  Status execute_one(const RemoveTunnel& action);
+
+  Result<LinkInfo> create_interface(const std::string& name);
+  Result<LinkInfo> loopback_interface();
+  /// `before`: what the interface has; nullptr when it is new.
+  Status configure_wireguard(const Tunnel& tunnel, const LinkInfo& link,
+                             const WireGuardDevice* before);
+  /// WireGuard has once been told an address for the endpoint that `tunnel` has now.
+  bool was_told(const Tunnel& tunnel);
+  Status configure_interface(const Tunnel& tunnel, const LinkInfo& link);
+  Status set_addresses(int index, const std::vector<IpPrefix>& wanted);
+  Result<SecretKey> psk_of(const Tunnel& tunnel) const;
+  /// "address:port"; empty when the name has no address until the budget is spent.
+  std::string resolve(const Tunnel& tunnel);
+  Status tell_endpoint(const Tunnel& tunnel, const LinkInfo& link, const std::string& endpoint);
+
+  Options options_;
+  const TunnelKeys& keys_;
+  Rtnetlink netlink_;
+  KernelWireGuard kernel_;
+  UserspaceWireGuard userspace_;
+  BirdDaemon bird_;
+  Sysctls sysctls_;
+  Resolver resolver_;
+  EndpointMemory endpoints_;
+  std::chrono::steady_clock::time_point resolve_deadline_{};
+};
+
+}  // namespace mesh

@@ -1,0 +1,290 @@
+#include "nodes/dataplane/rtnetlink.h"
+
+#include <fmt/format.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+namespace mesh {
+namespace {
+
+constexpr uint8_t kGenerateNoAddress = 1;  // IN6_ADDR_GEN_MODE_NONE, linux/if_link.h
+
+/// Calls visit(type, payload) for each attribute of a well formed block; stops where it is not.
+template <class Visitor>
+void for_each_attribute(ByteView block, Visitor visit) {
+  while (block.size() >= sizeof(rtattr)) {
+    rtattr header;
+    std::memcpy(&header, block.data(), sizeof header);
+    if (header.rta_len < sizeof header || header.rta_len > block.size()) return;
+    visit(header.rta_type & NLA_TYPE_MASK,
+          block.subspan(sizeof header, header.rta_len - sizeof header));
+    block = block.subspan(std::min<size_t>(RTA_ALIGN(header.rta_len), block.size()));
+  }
+}
+
+std::string text_of(ByteView payload) {
+  std::string_view text = as_text(payload);
+  return std::string(text.substr(0, text.find('\0')));
+}
+
+template <class Header>
+bool take_header(ByteView& payload, Header& header) {
+  if (payload.size() < NLMSG_ALIGN(sizeof header)) return false;
+  std::memcpy(&header, payload.data(), sizeof header);
+  payload = payload.subspan(NLMSG_ALIGN(sizeof header));
+  return true;
+}
+
+LinkInfo read_link(const ifinfomsg& header, ByteView attributes) {
+  LinkInfo link;
+  link.index = header.ifi_index;
+  link.up = (header.ifi_flags & IFF_UP) != 0;
+  for_each_attribute(attributes, [&](int type, ByteView payload) {
+    if (type == IFLA_IFNAME) link.name = text_of(payload);
+    if (type == IFLA_MTU && payload.size() == sizeof link.mtu)
+      std::memcpy(&link.mtu, payload.data(), sizeof link.mtu);
+    if (type == IFLA_LINKINFO)
+      for_each_attribute(payload, [&](int inner, ByteView kind) {
+        if (inner == IFLA_INFO_KIND) link.kind = text_of(kind);
+      });
+  });
+  return link;
+}
+
+LinkAddress read_address(const ifaddrmsg& header, ByteView attributes) {
+  LinkAddress out;
+  out.index = static_cast<int>(header.ifa_index);
+  out.prefix.length = header.ifa_prefixlen;
+  out.prefix.address.v6 = header.ifa_family == AF_INET6;
+  bool local = false;  // IFA_ADDRESS is the far end where both are given
+  for_each_attribute(attributes, [&](int type, ByteView payload) {
+    if (payload.size() > out.prefix.address.bytes.size()) return;
+    if (type != IFA_LOCAL && (type != IFA_ADDRESS || local)) return;
+    std::ranges::copy(payload, out.prefix.address.bytes.begin());
+    local = local || type == IFA_LOCAL;
+  });
+  return out;
+}
+
+}  // namespace
+
+/// One message under construction.
+class Rtnetlink::Request {
+ public:
+  template <class Header>
+  Request(uint16_t type, uint16_t flags, const Header& header) {
+    nlmsghdr message{};
+    message.nlmsg_type = type;
+    message.nlmsg_flags = static_cast<uint16_t>(NLM_F_REQUEST | flags);
+    append(&message, sizeof message);
+    append(&header, sizeof header);
+  }
+
+  void attribute(uint16_t type, ByteView payload) {
+    size_t begin = open(type);
+    append(payload.data(), payload.size());
+    close(begin);
+  }
+  /// An attribute that holds attributes: close() with what open() returned.
+  size_t open(uint16_t type) {
+    size_t begin = bytes_.size();
+    rtattr header{0, type};
+    append(&header, sizeof header);
+    return begin;
+  }
+  void close(size_t begin) {
+    auto length = static_cast<uint16_t>(bytes_.size() - begin);
+    std::memcpy(bytes_.data() + begin, &length, sizeof length);
+    bytes_.resize(NLMSG_ALIGN(bytes_.size()));
+  }
+  ByteView finish(uint32_t sequence) {
+    nlmsghdr message;
+    std::memcpy(&message, bytes_.data(), sizeof message);
+    message.nlmsg_len = static_cast<uint32_t>(bytes_.size());
+    message.nlmsg_seq = sequence;
+    std::memcpy(bytes_.data(), &message, sizeof message);
+    return bytes_;
+  }
+
+ private:
+  void append(const void* data, size_t size) {
+    size_t begin = bytes_.size();
+    bytes_.resize(begin + NLMSG_ALIGN(size));
+    if (size > 0) std::memcpy(bytes_.data() + begin, data, size);
+    bytes_.resize(begin + size);
+  }
+  Bytes bytes_;
+};
+
+Result<Rtnetlink> Rtnetlink::open() {
+  Fd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
+  if (!fd) return fail_errno("opening rtnetlink", errno);
+  // The kernel answers at once; this ends a wait that a lost answer would make endless.
+  timeval patience{5, 0};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  return Rtnetlink(std::move(fd));
+}
+
+template <class Visitor>
+Result<int> Rtnetlink::exchange(Request& request, Visitor visit) {
+  ByteView bytes = request.finish(++sequence_);
+  if (::send(fd_.get(), bytes.data(), bytes.size(), 0) < 0)
+    return fail_errno("asking rtnetlink", errno);
+  std::vector<uint8_t> buffer(64 * 1024);
+  for (;;) {
+    ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail_errno("reading rtnetlink", errno);
+    ByteView left(buffer.data(), static_cast<size_t>(n));
+    while (left.size() >= sizeof(nlmsghdr)) {
+      nlmsghdr header;
+      std::memcpy(&header, left.data(), sizeof header);
+      if (header.nlmsg_len < sizeof header || header.nlmsg_len > left.size())
+        return fail(Errc::io, "bad rtnetlink answer");
+      ByteView payload = left.subspan(sizeof header, header.nlmsg_len - sizeof header);
+      left = left.subspan(std::min<size_t>(NLMSG_ALIGN(header.nlmsg_len), left.size()));
+      if (header.nlmsg_seq != sequence_) continue;
+      if (header.nlmsg_type == NLMSG_DONE) return 0;
+      if (header.nlmsg_type == NLMSG_ERROR) {
+        nlmsgerr status{};
+        return take_header(payload, status) ? -status.error : EIO;
+      }
+      visit(header.nlmsg_type, payload);
+    }
+  }
+}
+
+Status Rtnetlink::perform(Request& request, std::string_view doing,
+                          std::initializer_list<int> fine) {
+  auto error = exchange(request, [](uint16_t, ByteView) {});
+  if (!error) return std::unexpected(error.error());
+  if (*error == 0 || std::ranges::find(fine, *error) != fine.end()) return {};
+  if (*error == EEXIST) return fail(Errc::conflict, fmt::format("{}: it exists already", doing));
+  if (*error == EOPNOTSUPP)
+    return fail(Errc::unsupported, fmt::format("{}: the kernel cannot", doing));
+  return fail_errno(doing, *error);
+}
+
+Result<std::vector<LinkInfo>> Rtnetlink::links() {
+  Request request(RTM_GETLINK, NLM_F_DUMP, ifinfomsg{});
+  std::vector<LinkInfo> out;
+  auto error = exchange(request, [&](uint16_t type, ByteView payload) {
+    ifinfomsg header;
+    if (type == RTM_NEWLINK && take_header(payload, header))
+      out.push_back(read_link(header, payload));
+  });
+  if (!error) return std::unexpected(error.error());
+  if (*error != 0) return fail_errno("listing interfaces", *error);
+  return out;
+}
+
+Result<LinkInfo> Rtnetlink::link(std::string_view name) {
+  Request request(RTM_GETLINK, NLM_F_ACK, ifinfomsg{});
+  std::string terminated(name);
+  request.attribute(IFLA_IFNAME,
+                    {reinterpret_cast<const uint8_t*>(terminated.c_str()), terminated.size() + 1});
+  LinkInfo out;
+  auto error = exchange(request, [&](uint16_t type, ByteView payload) {
+    ifinfomsg header;
+    if (type == RTM_NEWLINK && take_header(payload, header)) out = read_link(header, payload);
+  });
+  if (!error) return std::unexpected(error.error());
+  if (*error == ENODEV)
+    return fail(Errc::not_found, fmt::format("interface {} does not exist", name));
+  if (*error != 0) return fail_errno(fmt::format("looking at interface {}", name), *error);
+  return out;
+}
+
+Result<std::vector<LinkAddress>> Rtnetlink::addresses() {
+  Request request(RTM_GETADDR, NLM_F_DUMP, ifaddrmsg{});
+  std::vector<LinkAddress> out;
+  auto error = exchange(request, [&](uint16_t type, ByteView payload) {
+    ifaddrmsg header;
+    if (type == RTM_NEWADDR && take_header(payload, header))
+      out.push_back(read_address(header, payload));
+  });
+  if (!error) return std::unexpected(error.error());
+  if (*error != 0) return fail_errno("listing addresses", *error);
+  return out;
+}
+
+Status Rtnetlink::create(std::string_view name, std::string_view kind) {
+  Request request(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, ifinfomsg{});
+  std::string terminated(name);
+  request.attribute(IFLA_IFNAME,
+                    {reinterpret_cast<const uint8_t*>(terminated.c_str()), terminated.size() + 1});
+  size_t info = request.open(IFLA_LINKINFO);
+  request.attribute(IFLA_INFO_KIND, as_bytes(kind));
+  request.close(info);
+  return perform(request, fmt::format("making interface {} of kind {}", name, kind));
+}
+
+Status Rtnetlink::disable_generated_addresses(int index) {
+  ifinfomsg header{};
+  header.ifi_index = index;
+  Request request(RTM_NEWLINK, NLM_F_ACK, header);
+  size_t families = request.open(IFLA_AF_SPEC);
+  size_t v6 = request.open(AF_INET6);
+  request.attribute(IFLA_INET6_ADDR_GEN_MODE, {&kGenerateNoAddress, 1});
+  request.close(v6);
+  request.close(families);
+  return perform(request, "turning generated addresses off");
+}
+
+Status Rtnetlink::set_mtu(int index, uint32_t mtu) {
+  ifinfomsg header{};
+  header.ifi_index = index;
+  Request request(RTM_NEWLINK, NLM_F_ACK, header);
+  request.attribute(IFLA_MTU, {reinterpret_cast<const uint8_t*>(&mtu), sizeof mtu});
+  return perform(request, fmt::format("setting mtu {}", mtu));
+}
+
+Status Rtnetlink::set_up(int index, bool up) {
+  ifinfomsg header{};
+  header.ifi_index = index;
+  header.ifi_flags = up ? IFF_UP : 0;
+  header.ifi_change = IFF_UP;
+  Request request(RTM_NEWLINK, NLM_F_ACK, header);
+  return perform(request, up ? "setting the interface up" : "setting the interface down");
+}
+
+Status Rtnetlink::add_address(int index, const IpPrefix& prefix) {
+  ifaddrmsg header{};
+  header.ifa_family = prefix.v6() ? AF_INET6 : AF_INET;
+  header.ifa_prefixlen = static_cast<uint8_t>(prefix.length);
+  header.ifa_flags = prefix.v6() ? IFA_F_NODAD : 0;
+  header.ifa_index = static_cast<unsigned>(index);
+  Request request(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, header);
+  ByteView address(prefix.address.bytes.data(), prefix.address.bits() / 8);
+  request.attribute(IFA_LOCAL, address);
+  request.attribute(IFA_ADDRESS, address);
+  return perform(request, "adding address " + to_text(prefix), {EEXIST});
+}
+
+Status Rtnetlink::remove_address(int index, const IpPrefix& prefix) {
+  ifaddrmsg header{};
+  header.ifa_family = prefix.v6() ? AF_INET6 : AF_INET;
+  header.ifa_prefixlen = static_cast<uint8_t>(prefix.length);
+  header.ifa_index = static_cast<unsigned>(index);
+  Request request(RTM_DELADDR, NLM_F_ACK, header);
+  request.attribute(IFA_LOCAL, {prefix.address.bytes.data(), prefix.address.bits() / 8});
+  return perform(request, "removing address " + to_text(prefix), {EADDRNOTAVAIL, ENODEV});
+}
+
+Status Rtnetlink::remove(int index) {
+  ifinfomsg header{};
+  header.ifi_index = index;
+  Request request(RTM_DELLINK, NLM_F_ACK, header);
+  return perform(request, "removing the interface", {ENODEV});
+}
+
+}  // namespace mesh

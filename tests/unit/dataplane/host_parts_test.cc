@@ -1,0 +1,129 @@
+// Claim: sysctls are given back as they were; files, programs and names of interfaces behave as
+// their headers say. Method: a directory in place of /proc/sys; real programs of the base system.
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <fstream>
+
+#include "nodes/dataplane/dataplane.h"
+#include "nodes/dataplane/endpoints.h"
+#include "nodes/dataplane/files.h"
+#include "nodes/dataplane/process.h"
+#include "nodes/dataplane/sysctls.h"
+
+namespace mesh {
+namespace {
+
+using namespace std::chrono_literals;
+
+class HostParts : public testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = (std::filesystem::temp_directory_path() / "mesh-host-XXXXXX").string();
+    root_ = mkdtemp(pattern.data());
+    std::filesystem::create_directories(root_ / "net/ipv4");
+    put("net/ipv4/ip_forward", "0\n");
+    put("net/ipv4/ip_local_port_range", "32768\t60999\n");
+  }
+  void TearDown() override { std::filesystem::remove_all(root_); }
+  void put(const char* name, const char* value) { std::ofstream(root_ / name) << value; }
+  Sysctls sysctls() const { return Sysctls(root_ / "saved", root_); }
+  std::filesystem::path root_;
+};
+
+TEST_F(HostParts, SysctlsAreGivenBackAsTheyWere) {
+  ASSERT_TRUE(sysctls().write("net.ipv4.ip_forward", "1"));
+  ASSERT_TRUE(sysctls().write("net.ipv4.ip_forward", "2")) << "by another process";
+  ASSERT_TRUE(sysctls().write("net.ipv4.ip_local_port_range", "1024 2048"));
+  EXPECT_EQ(*sysctls().read("net.ipv4.ip_forward"), "2");
+  ASSERT_TRUE(sysctls().restore());
+  EXPECT_EQ(*sysctls().read("net.ipv4.ip_forward"), "0");
+  EXPECT_EQ(*sysctls().read("net.ipv4.ip_local_port_range"), "32768 60999");
+  EXPECT_FALSE(std::filesystem::exists(root_ / "saved"));
+  ASSERT_TRUE(sysctls().restore()) << "twice is once";
+}
+
+TEST_F(HostParts, ASysctlThatIsSoAlreadyIsNotRemembered) {
+  ASSERT_TRUE(sysctls().write("net.ipv4.ip_forward", "0"));
+  EXPECT_FALSE(std::filesystem::exists(root_ / "saved"));
+}
+
+TEST_F(HostParts, SysctlNamesDoNotLeadElsewhere) {
+  for (const char* name :
+       {"", ".", "..", "net..ipv4", ".net", "net.", "net/ipv4/ip_forward", "../x", "a b"})
+    EXPECT_EQ(sysctls().read(name).error().code, Errc::invalid) << name;
+  EXPECT_EQ(sysctls().read("net.ipv4.none").error().code, Errc::not_found);
+  EXPECT_EQ(sysctls().write("net.ipv4.none", "1").error().code, Errc::not_found);
+}
+
+TEST_F(HostParts, FilesAreReplacedWithTheModeAskedFor) {
+  auto path = root_ / "file";
+  ASSERT_TRUE(write_file(path, "one", 0600));
+  ASSERT_TRUE(write_file(path, "two", 0640));
+  EXPECT_EQ(*read_file(path), "two");
+  struct stat info {};
+  ASSERT_EQ(stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0640u);
+  EXPECT_EQ(read_file(path, 2).error().code, Errc::exhausted);
+  EXPECT_EQ(read_file(root_ / "none").error().code, Errc::not_found);
+  EXPECT_FALSE(write_file(root_ / "none" / "file", "x", 0600));
+  EXPECT_FALSE(std::filesystem::exists(root_ / "file.tmp"));
+}
+
+TEST_F(HostParts, ProgramsGetTheirInputAndNothingElse) {
+  auto done = run_program(
+      {"/bin/sh", "-c", "cat; echo; pwd; echo problem >&2; ls /proc/self/fd | wc -l; exit 3"},
+      "input", 20s);
+  ASSERT_TRUE(done);
+  EXPECT_EQ(done->code, 3);
+  EXPECT_EQ(std::string_view(done->out), "input\n/\n4\n")
+      << "three streams, and the directory that ls reads";
+  EXPECT_EQ(done->err, "problem\n");
+}
+
+TEST_F(HostParts, AProgramThatDoesNotEndIsEnded) {
+  auto done = run_program({"/bin/sh", "-c", "exec sleep 1000"}, {}, 50ms);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().code, Errc::timeout);
+}
+
+TEST_F(HostParts, AMissingProgramNamesItsPackage) {
+  EXPECT_TRUE(find_program("sh", "dash"));
+  auto missing = find_program("no-such-program", "no-such-package");
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().code, Errc::unavailable);
+  EXPECT_TRUE(missing.error().fix.contains("no-such-package"));
+  EXPECT_EQ(run_program({"/no/such/program"}, {}, 1s).error().code, Errc::unavailable);
+}
+
+TEST_F(HostParts, WhatTunnelsWereToldSurvives) {
+  EndpointMemory memory(root_ / "endpoints");
+  ASSERT_TRUE(memory.put("tlwg_12", {"lab.example:7411", "192.0.2.1:7411"}));
+  ASSERT_TRUE(memory.put("tlwg_13", {"gone.example:7411", ""}));
+  EndpointMemory again(root_ / "endpoints");
+  EXPECT_EQ(again.all(), memory.all());
+  ASSERT_TRUE(again.forget("tlwg_12"));
+  EXPECT_EQ(EndpointMemory(root_ / "endpoints").all().size(), 1u);
+}
+
+TEST_F(HostParts, NamesAreResolvedAndLiteralsAreKnown) {
+  EXPECT_TRUE(is_literal("192.0.2.1") && is_literal("2001:db8::1"));
+  EXPECT_FALSE(is_literal("lab.example") || is_literal("192.0.2"));
+  Resolver resolver;
+  resolver.start("localhost");
+  EXPECT_FALSE(resolver.get("localhost", std::chrono::steady_clock::now() + 60s).empty());
+  EXPECT_TRUE(
+      resolver.get("never.started.invalid", std::chrono::steady_clock::time_point::min()).empty());
+}
+
+TEST(TunnelNames, TellThePeer) {
+  EXPECT_EQ(peer_in_name("tlwg_12"), NodeId(12));
+  EXPECT_EQ(peer_in_name("tlwg_10010b"), NodeId(10010));
+  for (const char* name : {"tlwg_", "tlwg_lo", "tlwg_b", "eth0", "tlwg_12x", "tlwg_99999999999"})
+    EXPECT_EQ(peer_in_name(name), NodeId()) << name;
+  EXPECT_TRUE(is_tunnel_name("tlwg_12"));
+  EXPECT_FALSE(is_tunnel_name("tlwg_lo"));
+}
+
+}  // namespace
+}  // namespace mesh
