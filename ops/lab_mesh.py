@@ -157,7 +157,7 @@ class Mesh:
             return
         os.kill(pid, signal_number)
         deadline = time.monotonic() + seconds
-        while self.is_ours(pid, netns):
+        while not lab_net.has_ended(pid):
             lab_net.reap()
             if time.monotonic() > deadline:
                 raise LabError(f"{name} (pid {pid}) does not end within {seconds} s")

@@ -125,15 +125,27 @@ def lives_in(pid, name):
     return there is not None and namespace_id(f"/proc/{pid}/ns/net") == there
 
 
-def kill_processes_in(names, spare=()):
+def has_ended(pid):
+    """True when the process is gone or a zombie. A dying process leaves its namespaces and its command line before
+    it lets go of its files, and with them of locks and interfaces: only then may another take its place."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def kill_processes_in(names):
     """Kills until nobody is left: a process may fork while it is being looked at."""
     deadline = time.monotonic() + 10
+    killed = set()
     while True:
-        pids = [pid for pid in processes_in(names) if pid not in spare]
-        if not pids:
+        pids = processes_in(names)
+        killed.update(pids)
+        if not pids and all(has_ended(pid) for pid in killed):
             return
         if time.monotonic() > deadline:
-            raise LabError(f"processes {pids} do not die")
+            raise LabError(f"processes {sorted(killed)} do not die")
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
