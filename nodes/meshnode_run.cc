@@ -5,6 +5,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <thread>
 
 #include "broker/bus/client.h"
 #include "nodes/agent.h"
@@ -141,12 +142,22 @@ void catch_signals() {
   ::signal(SIGPIPE, SIG_IGN);
 }
 
+/// `meshnode status` holds the lock while it reads a stopped node's files: a start at that moment waits for it.
+Result<DataLock> take_lock(const std::filesystem::path& data) {
+  constexpr int kAttempts = 40;
+  for (int attempt = 1;; ++attempt) {
+    auto lock = DataLock::take(data);
+    if (lock || lock.error().code != Errc::conflict || attempt == kAttempts) return lock;
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+}
+
 }  // namespace
 
 Status run_node(const MeshnodeOptions& options) {
   (void)harden_process();  // best effort: a container may forbid it
   catch_signals();
-  auto lock = DataLock::take(options.data);
+  auto lock = take_lock(options.data);
   if (!lock) return std::unexpected(lock.error());
   auto identity = load_identity(options.data);
   if (!identity) return std::unexpected(identity.error());
