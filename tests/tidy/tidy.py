@@ -98,19 +98,28 @@ def is_text(tree, path):
 
 def check_includes(tree):
     found = []
+    for_cc_only = {path.as_posix() for path in tree.code() if is_for_cc_only(tree, path)}
     for path in tree.code():
         layer = layer_of(path)
+        light = path.suffix == ".h" and path.as_posix() not in for_cc_only
         for number, line in enumerate(tree.lines(path), 1):
             match = INCLUDE.match(line)
-            if match and layer:
-                for why in include_faults(path, layer, match.group(1) == '"', match.group(2)):
-                    found.append(f"{path}:{number}: {why}")
+            if not match or not layer:
+                continue
+            target = match.group(2)
+            faults = include_faults(path, layer, match.group(1) == '"', target)
+            if light and HEAVY.match(target):
+                faults.append(f"<{target}> is too heavy for a header: keep it in the .cc files")
+            if light and target in for_cc_only:
+                faults.append(f'"{target}" is for .cc files only')
+            found += [f"{path}:{number}: {why}" for why in faults]
     return found
 
 
-def is_public_header(path):
-    """Headers that other folders may include; *_internal.h are for the .cc files of their own folder."""
-    return path.suffix == ".h" and not path.name.endswith("_internal.h")
+def is_for_cc_only(tree, path):
+    """A header that says so in its first line, or by its name: it may include what is heavy."""
+    return path.suffix == ".h" and (
+        path.name.endswith("_internal.h") or tree.read(path).startswith("// For .cc files only"))
 
 
 def include_faults(path, layer, quoted, target):
@@ -119,9 +128,8 @@ def include_faults(path, layer, quoted, target):
         if pattern.search(target):
             if layer != owner:
                 return [f"<{target}> belongs to {owner}/, use its headers"]
-            return [f"<{target}> in a header: keep it in the .cc files"] if is_public_header(path) else []
-    if is_public_header(path) and HEAVY.match(target):
-        return [f"<{target}> is too heavy for a header: keep it in the .cc files"]
+            public = path.suffix == ".h" and not path.name.endswith("_internal.h")
+            return [f"<{target}> in a header: keep it in the .cc files"] if public else []
     if quoted:
         other = layer_of(pathlib.PurePosixPath(target))
         if other is None:

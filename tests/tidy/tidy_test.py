@@ -130,6 +130,13 @@ class TidyTest(unittest.TestCase):
         self.plant("cli/bad.h", "#include <nlohmann/json.hpp>\n")
         self.expect("too heavy")
 
+    def test_a_header_for_cc_files_only_may_be_heavy_and_stays_out_of_headers(self):
+        self.plant("schemas/json_reader.h", "// For .cc files only: heavy.\n#include <nlohmann/json.hpp>\n")
+        self.plant("nodes/fine.cc", '#include "schemas/json_reader.h"\n')
+        self.assertEqual(self.found(), [])
+        self.plant("nodes/bad.h", '#include "schemas/json_reader.h"\n')
+        self.expect("nodes/bad.h", "for .cc files only")
+
     def test_banned_words_everywhere(self):
         for path in ["nodes/bad.cc", "ops/bad", "nodes/README.md", "CMakeLists.txt"]:
             before = (self.root / path).read_text() if (self.root / path).exists() else None
