@@ -52,8 +52,8 @@ void add_output(CLI::App* verb, mesh::MeshnodeOptions& options) {
 }
 
 void add_dataplane(CLI::App* verb, mesh::MeshnodeOptions& options) {
-  verb->add_option("--dataplane", options.dataplane, "dry-run: plan and touch nothing")
-      ->check(CLI::IsMember({"dry-run"}))
+  verb->add_option("--dataplane", options.dataplane, "linux: this machine's WireGuard and BIRD; dry-run: touch nothing")
+      ->check(CLI::IsMember({"linux", "dry-run"}))
       ->capture_default_str();
 }
 

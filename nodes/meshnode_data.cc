@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "nodes/dataplane/dry_run_dataplane.h"
+#include "nodes/dataplane/linux_dataplane.h"
 #include "nodes/files.h"
 #include "nodes/meshnode.h"
 
@@ -113,8 +114,13 @@ Result<NodeKeys> make_keys(const fs::path& data) {
   return NodeKeys{std::move(*sign), std::move(*box), std::move(*tunnels)};
 }
 
-Result<std::unique_ptr<Dataplane>> open_dataplane(const MeshnodeOptions& options, const NodeIdentity&,
+Result<std::unique_ptr<Dataplane>> open_dataplane(const MeshnodeOptions& options, const NodeIdentity& identity,
                                                   const TunnelKeys& keys) {
+  if (options.dataplane == "linux") {
+    auto router = LinuxDataplane::open({.log = identity.log, .node = identity.node}, keys);
+    if (!router) return std::unexpected(router.error());
+    return std::unique_ptr<Dataplane>(std::move(*router));
+  }
   auto dry = DryRunDataplane::open(keys, options.data / "dry-run.json");
   if (!dry) return std::unexpected(dry.error());
   return std::unique_ptr<Dataplane>(std::move(*dry));
