@@ -60,7 +60,7 @@ bool Reader::take(size_t count, size_t size, size_t max_count, std::string_view 
     return false;
   }
   if (count * size > budget_) {
-    fail(Errc::corrupt, fmt::format("{} refers to the same bytes again and again", what));
+    fail(Errc::corrupt, fmt::format("{}: the same bytes again and again", what));
     return false;
   }
   budget_ -= count * size;
