@@ -66,6 +66,7 @@ void Agent::connected(int64_t now) {
 void Agent::disconnected(int64_t) {
   connected_ = false;
   controller_head_ = {};
+  heads_behind_ = 0;
   frames_.clear();
   snapshot_.reset();
   blob_.reset();
@@ -104,6 +105,8 @@ void Agent::send_fetch(int64_t now) {
 
 void Agent::send_status(int64_t now) {
   next_status_ = now + options_.status_ms;
+  status_soon_ = now + options_.status_ms / 5;
+  reported_ = history_.head();
   if (!connected_) return;
   if (cosigned_ != history_.checkpoint()) {
     cosigned_ = history_.checkpoint();
@@ -139,10 +142,19 @@ void Agent::receive(ByteView frame, int64_t now) {
   if (counted && !history_.refusal() && history_.disk_problem().empty()) give_credit(frame.size(), false);
 }
 
-void Agent::on(const Entries& message, int64_t now) { after(history_.take(message.entries, message.checkpoint), now); }
+void Agent::on(const Entries& message, int64_t now) {
+  const auto taken = history_.take(message.entries, message.checkpoint);
+  if (taken == History::Taken::advanced) {
+    controller_head_ = std::max(controller_head_, history_.head());
+    heads_behind_ = 0;
+  }
+  after(taken, now);
+}
 
 void Agent::on(const Head& message, int64_t now) {
   controller_head_ = message.sequence;
+  // One may have been overtaken on the way.
+  heads_behind_ = message.sequence < history_.verified() ? heads_behind_ + 1 : 0;
   after(history_.take_checkpoint(message.checkpoint), now);
 }
 
@@ -256,7 +268,7 @@ void Agent::repeat(int64_t now) {
     next_subscribe_ = now + (history_.refusal() ? retry_ms_ : options_.repeat_ms / 2);
     subscribe(now);
   }
-  if (next_status_ <= now) {
+  if (next_status_ <= now || (reported_ != history_.head() && status_soon_ <= now)) {
     if (!history_.refusal() && history_.disk_problem().empty()) give_credit(0, true);
     send_status(now);
   }
@@ -274,7 +286,7 @@ std::string Agent::problem() const {
   if (history_.refusal()) return history_.refusal()->reason;
   if (!history_.disk_problem().empty()) return history_.disk_problem();
   if (!deployment_.problem().empty()) return deployment_.problem();
-  if (controller_head_ != Sequence() && controller_head_ < history_.verified()) {
+  if (heads_behind_ > 1) {
     return fmt::format("the controller is at entry {}, behind this node's verified {}: was it restored from an old backup?",
                        controller_head_.value(), history_.verified().value());
   }

@@ -28,15 +28,11 @@ std::string text_of(const Error& error) {
 
 }  // namespace
 
-Desired Deployment::desired(const std::optional<NodeConfig>& config) const {
-  return config ? bind(*config, overlay_) : Desired{};
-}
-
 std::vector<std::string> Deployment::take_steps() { return std::exchange(steps_, {}); }
 
 void Deployment::boot() {
   restore();
-  if (active_) apply_active();
+  apply_active();
 }
 
 void Deployment::restore() {
@@ -55,14 +51,15 @@ void Deployment::restore() {
 }
 
 void Deployment::apply_active() {
-  const auto report = reconcile(dataplane_, desired(active_), options_.own_keys);
+  dirty_ = false;
+  if (!active_) return;  // a router without a version is not ours to touch
+  const auto report = reconcile(dataplane_, bind(*active_, overlay_), options_.own_keys);
   steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
   dirty_ = !report.ok();
   router_problem_ = report.error ? text_of(*report.error) : std::string();
 }
 
 bool Deployment::reconcile_again() {
-  if (!active_ && !dirty_) return false;
   const auto before = router_problem_;
   const auto steps = steps_.size();
   apply_active();
@@ -143,13 +140,16 @@ void Deployment::activate(const Node& node) {
     activation_problem_ = text_of(pending.error());
     return;
   }
-  const auto previous = desired(active_);
-  const auto report = reconcile(dataplane_, bind(*config, overlay_), options_.own_keys, &previous);
+  std::optional<Desired> previous;
+  if (active_) previous = bind(*active_, overlay_);
+  const auto report = reconcile(dataplane_, bind(*config, overlay_), options_.own_keys, previous ? &*previous : nullptr);
   steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
   steps_.insert(steps_.end(), report.back.begin(), report.back.end());
   dirty_ = report.outcome == Reconciled::failed;
   if (!report.ok()) {
     tried_ = node.activation;
+    // Before the first version there was nothing of ours; a version that is only damaged on disk may be running.
+    if (store_.pointers().active == Version()) (void)dataplane_.remove_all();
     (void)store_.clear_pending();  // a left-over name changes nothing
     record(OutcomeKind::failed, node, fmt::format("v{}: {}", version.value(), text_of(*report.error)));
     return;

@@ -72,7 +72,6 @@ class Deployment {
   Result<NodeConfig> load_version(const Node& node, Version version);
   void record(OutcomeKind kind, const Node& node, std::string message);
   SignedOutcome sign(Outcome outcome) const;
-  Desired desired(const std::optional<NodeConfig>& config) const;
 
   DeploymentOptions options_;
   ReplicaStore& store_;

@@ -100,7 +100,7 @@ class Asking {
                   "run the same command again: it goes on waiting with the same keys");
     }
     if (!unreachable_.empty()) {
-      return fail(Errc::unavailable, unreachable_, "is the controller running, and the port open from here?");
+      return fail(Errc::unavailable, unreachable_, "is the controller running, the token still open, and the port reachable from here?");
     }
     return fail(Errc::timeout, "the controller did not answer");
   }

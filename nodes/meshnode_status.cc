@@ -85,7 +85,9 @@ Result<std::string> read_stopped(const MeshnodeOptions& options) {
   agent_options.fullname = identity->fullname;
   Agent agent(std::move(agent_options), store, untouched);
   MESH_TRY(agent.peek());
-  return status_json(agent.status(), "meshnode is not running", false);
+  auto status = agent.status();
+  status.health = {};  // what the router does now, only a running meshnode looks at
+  return status_json(status, "meshnode is not running", false);
 }
 
 std::string table(const Json& json) {

@@ -60,6 +60,30 @@ void put_record(Bytes& out, const EncodedEntry& entry) {
   out.insert(out.end(), payload.begin(), payload.end());
 }
 
+struct Record {
+  enum class Kind : uint8_t { whole, torn, damaged } kind{};
+  EncodedEntry entry;
+  size_t size = 0;
+};
+
+/// The first record of `bytes`.
+Record read_record(ByteView bytes) {
+  const auto size = bytes.size() < kRecordHead ? 0 : get_u32(bytes);
+  if (bytes.size() < kRecordHead || bytes.size() - kRecordHead < size) return {Record::Kind::torn, {}, 0};
+  const auto payload = bytes.subspan(kRecordHead, size);
+  const auto check = sha256(payload);
+  const bool whole = std::equal(check.bytes.begin(), check.bytes.begin() + kCheckBytes, bytes.begin() + 4);
+  const auto header = size < 4 ? SIZE_MAX : get_u32(payload);
+  if (!whole || header > size - 4) {
+    // The last one may be a write that a crash interrupted after the file had grown.
+    const bool last = bytes.size() == kRecordHead + size;
+    return {last ? Record::Kind::torn : Record::Kind::damaged, {}, 0};
+  }
+  const auto content = payload.subspan(4);
+  const auto split = content.begin() + static_cast<ptrdiff_t>(header);
+  return {Record::Kind::whole, {Bytes(content.begin(), split), Bytes(split, content.end())}, kRecordHead + size};
+}
+
 /// The state digest inside a snapshot covers intent only, the check before it every byte.
 Result<Replica> unwrap_snapshot(ByteView bytes) {
   const auto check = Digest::from(bytes.first(std::min(bytes.size(), Digest::kSize)));
@@ -135,30 +159,6 @@ Status ReplicaStore::read_versions() {
 
 // --- entries ---
 
-ReplicaStore::Tail ReplicaStore::scan(ByteView bytes) {
-  Tail tail;
-  while (tail.good_bytes < bytes.size()) {
-    const auto rest = bytes.subspan(tail.good_bytes);
-    const auto size = rest.size() < kRecordHead ? 0 : get_u32(rest);
-    if (rest.size() < kRecordHead || rest.size() - kRecordHead < size) return tail;  // torn by a crash
-    const auto payload = rest.subspan(kRecordHead, size);
-    const auto check = sha256(payload);
-    const bool whole = std::equal(check.bytes.begin(), check.bytes.begin() + kCheckBytes, rest.begin() + 4);
-    const auto header = size < 4 ? SIZE_MAX : get_u32(payload);
-    if (!whole || header > size - 4) {
-      // The last one may be a write that a crash interrupted after the file had grown.
-      const bool last = rest.size() == kRecordHead + size;
-      if (!last) tail.damage = fmt::format("the record at byte {} is damaged", tail.good_bytes);
-      return tail;
-    }
-    const auto content = payload.subspan(4);
-    tail.entries.push_back({Bytes(content.begin(), content.begin() + static_cast<ptrdiff_t>(header)),
-                            Bytes(content.begin() + static_cast<ptrdiff_t>(header), content.end())});
-    tail.good_bytes += kRecordHead + size;
-  }
-  return tail;
-}
-
 Result<LoadedReplica> ReplicaStore::load() {
   auto loaded = read_replica(std::nullopt);
   if (!loaded) return loaded;
@@ -197,29 +197,38 @@ Result<LoadedReplica> ReplicaStore::read_replica(std::optional<Sequence> until) 
     MESH_TRY(files_.sync_dir("replica"));
     bytes = Bytes();
   }
-  auto tail = scan(*bytes);
   uint64_t good = 0;
-  for (const auto& encoded : tail.entries) {
-    auto entry = decode_entry(encoded);
-    if (!entry && entry.error().code == Errc::unsupported) return fail_in("reading replica/tail", entry.error());
-    const auto sequence = entry ? entry->header.sequence : Sequence();
-    if (until && entry && sequence > *until) break;
-    if (!entry || sequence > next(loaded.replica.head())) {
-      tail.damage = entry ? fmt::format("entry {} follows entry {}", sequence.value(), loaded.replica.head().value())
-                          : fmt::format("the record at byte {}: {}", good, entry.error().message);
-      break;
-    }
-    // What a snapshot holds already: the crash came between writing it and emptying the tail.
-    if (sequence > loaded.replica.head()) fold(loaded.replica, *entry);
-    good += kRecordHead + 4 + encoded.size();
-  }
-  if (!tail.damage.empty()) {
-    loaded.problems.push_back(fmt::format("replica/tail: {}; entries after {} come from the controller again",
-                                          tail.damage, loaded.replica.head().value()));
-  }
+  MESH_TRY(fold_tail(*bytes, until, loaded, good));
   tail_bytes_ = bytes->size();
   if (good != tail_bytes_) MESH_TRY(trim(good));
   return loaded;
+}
+
+/// Folds records up to `until`, or to the first that is torn or damaged; `good` = bytes before it.
+Status ReplicaStore::fold_tail(ByteView bytes, std::optional<Sequence> until, LoadedReplica& loaded, uint64_t& good) {
+  auto& replica = loaded.replica;
+  const auto damaged = [&](std::string what) -> Status {
+    loaded.problems.push_back(fmt::format("replica/tail: {}; entries after {} come from the controller again", what,
+                                          replica.head().value()));
+    return {};
+  };
+  while (good < bytes.size()) {
+    auto record = read_record(bytes.subspan(good));
+    if (record.kind == Record::Kind::torn) return {};
+    if (record.kind == Record::Kind::damaged) return damaged(fmt::format("the record at byte {} is damaged", good));
+    auto entry = decode_entry(record.entry);
+    if (!entry && entry.error().code == Errc::unsupported) return fail_in("reading replica/tail", entry.error());
+    if (!entry) return damaged(fmt::format("the record at byte {}: {}", good, entry.error().message));
+    const auto sequence = entry->header.sequence;
+    if (until && sequence > *until) return {};
+    if (sequence > next(replica.head())) {
+      return damaged(fmt::format("entry {} follows entry {}", sequence.value(), replica.head().value()));
+    }
+    // What a snapshot holds already: the crash came between writing it and emptying the tail.
+    if (sequence > replica.head()) fold(replica, *entry);
+    good += record.size;
+  }
+  return {};
 }
 
 Status ReplicaStore::trim(uint64_t size) {

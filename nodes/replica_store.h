@@ -111,12 +111,7 @@ class ReplicaStore {
   static constexpr size_t kOutcomesKept = 64;             // older ones are superseded
 
  private:
-  struct Tail {
-    std::vector<EncodedEntry> entries;
-    uint64_t good_bytes = 0;  // what is behind them is torn or damaged
-    std::string damage;       // empty = none
-  };
-  static Tail scan(ByteView bytes);
+  Status fold_tail(ByteView bytes, std::optional<Sequence> until, LoadedReplica& loaded, uint64_t& good);
   Result<LoadedReplica> read_replica(std::optional<Sequence> until);
   Status trim(uint64_t size);
   Status write_outcomes(ActivationId activation, uint64_t serial, std::vector<SignedOutcome> outcomes);

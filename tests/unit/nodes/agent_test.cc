@@ -3,8 +3,9 @@
 // Method: an Agent on a simulated disk and router reads logs that were decided and signed for real; time is a number.
 #include <gtest/gtest.h>
 
-#include "eventstore/model/crypto.h"
+#include "eventstore/model/canonical.h"
 #include "eventstore/model/compile.h"
+#include "eventstore/model/crypto.h"
 #include "schemas/codec.h"
 #include "written_log.h"
 
@@ -212,6 +213,8 @@ TEST_F(AgentTest, AnUnverifiedEndThatTurnsOutWrongIsGivenUpAndFetchedAgain) {
 TEST_F(AgentTest, AControllerBehindTheVerifiedHeadIsTold) {
   node.follow();
   node.give(Head{Sequence(3), log.note(3)});
+  EXPECT_EQ(status().problem, "") << "one may have been overtaken on the way";
+  node.give(Head{Sequence(3), log.note(3)});
   EXPECT_NE(status().problem.find("restored from an old backup"), std::string::npos) << status().problem;
   node.give(Head{Sequence(log.size()), log.note(log.size())});
   EXPECT_EQ(status().problem, "");
@@ -316,6 +319,23 @@ TEST_F(AgentTest, AFailedActivationGoesBackReportsAndIsNotRepeated) {
   EXPECT_EQ(status().active, Version(2)) << "something changed, so it was tried again";
   EXPECT_EQ(status().problem, "");
   EXPECT_EQ(node.store().serial(), 3u);
+}
+
+TEST_F(AgentTest, AFailedFirstActivationLeavesNothingBehind) {
+  node.follow(log.size() - 1);
+  EXPECT_EQ(node.router().state(), DryRunState{}) << "a router without a version is not touched";
+  node.router().set_fault([](const Action& action) -> Status {
+    if (std::holds_alternative<ConfigureBird>(action)) return fail(Errc::unavailable, "bird is not installed");
+    return {};
+  });
+  node.follow();
+  EXPECT_EQ(status().active, Version(0));
+  EXPECT_EQ(node.router().state(), DryRunState{});
+  EXPECT_NE(status().problem.find("bird is not installed"), std::string::npos) << status().problem;
+  EXPECT_EQ(node.store().outcomes().back().outcome.version, Version(0));
+  node.router().set_fault({});
+  node.start();
+  EXPECT_EQ(status().active, Version(1)) << "after a restart it is tried again";
 }
 
 TEST_F(AgentTest, AVersionThatDoesNotFollowFromTheLogIsRefusedAndNeverFetched) {
@@ -448,6 +468,83 @@ TEST_F(AgentTest, ALostTailIsFetchedAgainAndNothingOlderIsActedOn) {
   node.follow();
   EXPECT_EQ(status().state, "ok");
   EXPECT_EQ(node.router().state(), before);
+}
+
+TEST_F(AgentTest, ANewcomerStartsFromTheSignedSnapshotOnly) {
+  const auto at = log.size() - 1;  // v1 is committed before it, and activated after it
+  log.set("wg_keepalive", int64_t{33});
+  node.options.history.anchor = Anchor{Sequence(at), state_digest(log.at(at).state), log.root(at), "admin"};
+  node.start();
+  node.connect();
+  const auto subscribes = node.sent_of<Subscribe>();
+  ASSERT_EQ(subscribes.size(), 1u);
+  EXPECT_TRUE(subscribes[0].snapshots);
+  const auto give_snapshot = [&](const Replica& replica) {
+    const auto bytes = encode_snapshot(replica);
+    const auto half = bytes.begin() + static_cast<ptrdiff_t>(bytes.size() / 2);
+    const auto sequence = replica.head();
+    node.give(SnapshotChunk{sequence, 0, bytes.size(), Bytes(bytes.begin(), half)});
+    node.give(SnapshotChunk{sequence, bytes.size() / 2, bytes.size(), Bytes(half, bytes.end())});
+  };
+  give_snapshot(log.at(at - 1));
+  EXPECT_EQ(status().sequence, Sequence(0));
+  EXPECT_NE(status().state.find("not one that an administrator signed"), std::string::npos) << status().state;
+  auto forged = log.at(at);
+  forged.state.operators.at("admin").sign_key = Signer(66).key;
+  give_snapshot(forged);
+  EXPECT_EQ(status().sequence, Sequence(0));
+  give_snapshot(log.at(at));
+  EXPECT_EQ(status().sequence, Sequence(at));
+  node.follow();
+  EXPECT_EQ(status().root, log.root(log.size()));
+  const auto fetches = node.sent_of<Fetch>();
+  ASSERT_FALSE(fetches.empty()) << "this node never saw the commit";
+  const auto text = config_text(compile(log.at(at).state, NodeId(11)).value());
+  node.give(BlobChunk{fetches[0].digest, 0, text.size(), Bytes(text.begin(), text.end())});
+  EXPECT_EQ(status().active, Version(1));
+  node.start();
+  EXPECT_EQ(status().root, log.root(log.size()));
+}
+
+// A crash of the machine at any change of the disk: afterwards the node boots, reads what it has, and ends where it
+// would have ended.
+TEST_F(AgentTest, ACrashAtAnyStepEndsWhereItWouldHaveEnded) {
+  log.set("wg_keepalive", int64_t{33});
+  log.commit();
+  log.activate();
+  log.revoke(NodeId(13));
+  const auto live = [this](TestNode& it) {
+    it.connect();
+    it.follow(log.size() - 5);
+    it.follow(log.size() - 1);
+    it.follow();
+    it.give(Head{Sequence(log.size()), log.note(log.size())});
+    it.give(Ack{it.store().serial()});
+  };
+  TestNode whole(log, node);
+  const auto begin = whole.disk().changes();
+  live(whole);
+  const auto wanted = whole.router().state();
+  const auto steps = whole.disk().changes() - begin;
+  ASSERT_GT(steps, 20u);
+  for (uint64_t step = 1; step <= steps; ++step) {
+    for (const bool lucky : {false, true}) {
+      TestNode crashing(log, node);
+      crashing.disk().die_at(step);
+      live(crashing);
+      ASSERT_TRUE(crashing.disk().dead());
+      crashing.disk().crash(lucky);
+      ASSERT_TRUE(crashing.router().reboot());
+      crashing.start();
+      live(crashing);
+      const auto now = crashing.agent().status();
+      ASSERT_EQ(now.state, "ok") << "step " << step;
+      ASSERT_EQ(now.root, log.root(log.size())) << "step " << step;
+      ASSERT_EQ(now.active, Version(2)) << "step " << step;
+      ASSERT_EQ(now.outcomes_waiting, 0u) << "step " << step;
+      ASSERT_EQ(crashing.router().state(), wanted) << "step " << step;
+    }
+  }
 }
 
 TEST_F(AgentTest, AFullDiskIsAClearStateAndItGoesOnWhenThereIsSpace) {

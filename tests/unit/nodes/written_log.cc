@@ -177,11 +177,20 @@ Entries WrittenLog::range(uint64_t first, uint64_t last, bool checkpoint) const 
 
 // --- the node ---
 
-TestNode::TestNode(WrittenLog& log) : log_(log) {
-  const auto wireguard = keys_.generate(1).value();
-  log.admit(NodeId(11), signer_, wireguard);
-  options.history = {log.id(), log.log_key(), NodeId(11), {}};
-  options.deployment = {log.id(), NodeId(11), signer_.key, keys_.public_keys(),
+TestNode::TestNode(WrittenLog& log) : log_(log), wireguard_(SecretKey::random()) {
+  log.admit(NodeId(11), signer_, wireguard_.public_key());
+  prepare();
+}
+
+TestNode::TestNode(WrittenLog& log, const TestNode& same)
+    : log_(log), wireguard_(SecretKey::from(same.wireguard_.view())) {
+  prepare();
+}
+
+void TestNode::prepare() {
+  ASSERT_TRUE(keys_.add(1, SecretKey::from(wireguard_.view())));
+  options.history = {log_.id(), log_.log_key(), NodeId(11), {}};
+  options.deployment = {log_.id(), NodeId(11), signer_.key, keys_.public_keys(),
                         [this](std::string_view domain, ByteView bytes) { return signer_.sign(domain, bytes); }};
   options.fullname = "r1.s1";
   options.program = "test";

@@ -69,6 +69,8 @@ class WrittenLog {
 class TestNode {
  public:
   explicit TestNode(WrittenLog& log);
+  /// The same node on a new disk and router.
+  TestNode(WrittenLog& log, const TestNode& same);
 
   /// A new process on the same disk and router.
   void start();
@@ -96,8 +98,10 @@ class TestNode {
   AgentOptions options;
 
  private:
+  void prepare();
   WrittenLog& log_;
   Signer signer_{11};
+  SecretKey wireguard_;
   TunnelKeys keys_;
   MemoryFiles disk_;
   DryRunDataplane router_{keys_};
