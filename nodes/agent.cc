@@ -254,6 +254,10 @@ void Agent::tick(int64_t now) {
     tell_steps();
     if (changed) send_status(now);
   }
+  if (next_resolve_ <= now) {
+    next_resolve_ = now + options_.resolve_ms;
+    deployment_.refresh_endpoints();
+  }
   if (connected_ && !load_error_) repeat(now);
 }
 

@@ -34,6 +34,7 @@ struct AgentOptions {
   int64_t heartbeat_ms = 3'000;     // the controller's; after three without a word the connection is given up
   int64_t status_ms = 5'000;        // between status messages; a fifth of it when only the head has moved
   int64_t reconcile_ms = 5'000;     // between looks at the router
+  int64_t resolve_ms = 30'000;      // between looking up names of silent peers
   int64_t repeat_ms = 10'000;       // outcomes and fetches that were not answered; entries that do not come
   int64_t retry_min_ms = 5'000;     // after a refusal, doubled each time ...
   int64_t retry_max_ms = 300'000;   // ... up to this
@@ -121,7 +122,7 @@ class Agent {
   int heads_behind_ = 0;  // in a row, that were before what this node has verified
   Sequence reported_;     // the head in the last status
   int64_t last_frame_ = 0, last_progress_ = 0, next_subscribe_ = 0, retry_ms_ = 0;
-  int64_t next_status_ = 0, status_soon_ = 0, next_reconcile_ = 0, next_repeat_ = 0;
+  int64_t next_status_ = 0, status_soon_ = 0, next_reconcile_ = 0, next_resolve_ = 0, next_repeat_ = 0;
   uint64_t credit_due_ = 0;
   Chunks snapshot_, blob_;
   std::string complaint_;  // the controller's last error

@@ -66,6 +66,12 @@ bool Deployment::reconcile_again() {
   return router_problem_ != before || steps_.size() != steps;
 }
 
+void Deployment::refresh_endpoints() {
+  if (!active_) return;
+  // The next look tells what is wrong with the router.
+  (void)dataplane_.refresh_endpoints(bind(*active_, overlay_));
+}
+
 void Deployment::bind_overlay(const MeshState& state) {
   const auto* node = state.find_node(options_.node);
   Overlay overlay;

@@ -45,6 +45,9 @@ class Deployment {
   /// Looks whether the router still is as it shall be, and repairs it. True as act().
   bool reconcile_again();
 
+  /// Looks up peers' names again where a tunnel is silent. Every half minute or so.
+  void refresh_endpoints();
+
   /// The digest of a configuration that has to be fetched before act() can go on.
   const std::optional<VersionRow>& wanted() const { return wanted_; }
   /// Takes a fetched configuration. Errors: corrupt (not that digest, not a configuration of this node), exhausted.

@@ -52,8 +52,10 @@ void add_output(CLI::App* verb, mesh::MeshnodeOptions& options) {
 }
 
 void add_dataplane(CLI::App* verb, mesh::MeshnodeOptions& options) {
-  verb->add_option("--dataplane", options.dataplane, "linux: this machine's WireGuard and BIRD; dry-run: touch nothing")
+  verb->add_option("--dataplane", options.dataplane, "linux, or dry-run: plan the same and touch nothing")
       ->check(CLI::IsMember({"linux", "dry-run"}))
+      ->capture_default_str();
+  verb->add_option("--run-dir", options.run_dir, "Sockets and files of the processes that outlive meshnode")
       ->capture_default_str();
 }
 

@@ -19,8 +19,8 @@ struct MeshnodeOptions {
   std::filesystem::path data;
   std::string token_file, node;       // join
   int timeout_s = 60;                 // join
-  std::string dataplane = "dry-run";  // run, leave
-  std::filesystem::path run_dir;      // run, leave: sockets and files of the routing daemon
+  std::string dataplane = "linux";    // run, leave: or "dry-run"
+  std::filesystem::path run_dir = "/run/meshnode";  // run, leave: what belongs to the processes that outlive us
   bool once_synced = false;           // run
   std::string output = "table";       // "table" or "json"
 };

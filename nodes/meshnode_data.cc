@@ -117,9 +117,13 @@ Result<NodeKeys> make_keys(const fs::path& data) {
 Result<std::unique_ptr<Dataplane>> open_dataplane(const MeshnodeOptions& options, const NodeIdentity& identity,
                                                   const TunnelKeys& keys) {
   if (options.dataplane == "linux") {
-    auto router = LinuxDataplane::open({.log = identity.log, .node = identity.node}, keys);
-    if (!router) return std::unexpected(router.error());
-    return std::unique_ptr<Dataplane>(std::move(*router));
+    LinuxDataplane::Options router;
+    router.log = identity.log;
+    router.node = identity.node;
+    router.run_directory = options.run_dir;
+    auto linux_router = LinuxDataplane::open(std::move(router), keys);
+    if (!linux_router) return std::unexpected(linux_router.error());
+    return std::unique_ptr<Dataplane>(std::move(*linux_router));
   }
   auto dry = DryRunDataplane::open(keys, options.data / "dry-run.json");
   if (!dry) return std::unexpected(dry.error());
