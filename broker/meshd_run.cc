@@ -113,6 +113,7 @@ void start_logging(const std::string& level) {
 }
 
 Status serve(const std::filesystem::path& data) {
+  StopSignals signals;  // before the log, whose threads would otherwise take the signals
   auto settings = load_settings(data);
   if (!settings) return std::unexpected(settings.error());
   auto log_key = SignSecret::load(log_key_path(data));
@@ -144,7 +145,6 @@ Status serve(const std::filesystem::path& data) {
                 fmt::format("{} is not the key of this log", log_key_path(data).string()),
                 "restore the key that belongs to it");
 
-  StopSignals signals;
   ServerOptions server_options;
   server_options.endpoint = settings->listen;
   server_options.admits = [&](const BoxKey& key) { return (*controller)->admits(key); };
