@@ -1,0 +1,28 @@
+// The benchmarks of meshbench. Each fills the report; an error means that something did not work,
+// never that it was slow.
+#pragma once
+
+#include "eventstore/model/result.h"
+#include "tests/bench/report.h"
+
+namespace mesh::bench {
+
+struct Scale {
+  bool quick = false;      // a run that shows that everything works; its numbers are no figures
+  size_t repetitions = 5;  // after one that is dropped
+  size_t subscribers = 1'000;
+
+  size_t count(size_t full, size_t small) const { return quick ? small : full; }
+};
+
+/// Signed requests to a real meshd, closed and open loop, beside raw RocksDB and a raw CURVE echo.
+Status bench_requests(Report& report, const Scale& scale);
+/// A node-like replica that reads the whole log from a real meshd, beside raw CURVE PUSH/PULL; then
+/// the time from a request to a verified entry in that replica.
+Status bench_replay(Report& report, const Scale& scale);
+/// One change to many subscribed nodes, beside raw CURVE PUB/SUB; everybody must reach the head.
+Status bench_fanout(Report& report, const Scale& scale);
+/// Compile and plan in full meshes: the pure core on one core.
+Status bench_compile(Report& report, const Scale& scale);
+
+}  // namespace mesh::bench

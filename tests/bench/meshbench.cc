@@ -1,0 +1,56 @@
+// meshbench: how fast, beside raw RocksDB and raw CURVE in the same run (README.md).
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "tests/bench/benches.h"
+
+namespace {
+
+using namespace mesh;
+using namespace mesh::bench;
+
+struct Bench {
+  const char* name;
+  const char* help;
+  Status (*run)(Report&, const Scale&);
+};
+constexpr Bench kBenches[] = {
+    {"requests", "Signed requests to meshd: throughput and latency", bench_requests},
+    {"replay", "A node reads and checks the whole log; a live entry reaches it", bench_replay},
+    {"fanout", "One change to many subscribed nodes", bench_fanout},
+    {"compile", "Compile and plan of full meshes", bench_compile},
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app{"Measures meshlog beside the raw parts it stands on. Without a verb: everything.",
+               "meshbench"};
+  Scale scale;
+  bool table = false;
+  app.add_flag("--quick", scale.quick, "Small counts: shows that it works, not how fast");
+  app.add_flag("--table", table, "For people; else JSON");
+  auto* repetitions =
+      app.add_option("--repetitions", scale.repetitions, "Besides the first, which is dropped")
+          ->check(CLI::Range(1, 1000));
+  auto* subscribers =
+      app.add_option("--subscribers", scale.subscribers, "Of fanout")->check(CLI::Range(1, 5000));
+  app.fallthrough();
+  for (const Bench& bench : kBenches) app.add_subcommand(bench.name, bench.help);
+  CLI11_PARSE(app, argc, argv);
+  if (scale.quick && repetitions->empty()) scale.repetitions = 1;
+  if (scale.quick && subscribers->empty()) scale.subscribers = 100;
+
+  Report report;
+  for (const Bench& bench : kBenches) {
+    if (!app.get_subcommands().empty() && !app.got_subcommand(bench.name)) continue;
+    if (auto done = bench.run(report, scale); !done) {
+      fmt::print(stderr, "meshbench: {}: {}\n", bench.name, done.error().message);
+      if (!done.error().fix.empty()) fmt::print(stderr, "fix: {}\n", done.error().fix);
+      return 1;
+    }
+  }
+  fmt::print("{}", table ? report.table() : report.json(scale.quick));
+  return report.good() ? 0 : 1;
+}

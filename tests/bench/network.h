@@ -1,0 +1,102 @@
+// A controller to measure: its directory, the real meshd as a child process, and a quick way to
+// fill its log.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/bus/keys.h"
+#include "eventstore/model/command.h"
+#include "eventstore/model/result.h"
+#include "schemas/message.h"
+
+namespace mesh::bench {
+
+/// A temporary directory, removed with the object.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory();
+  ~TemporaryDirectory();
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// What `meshd init` made.
+struct Network {
+  std::filesystem::path data;
+  LogId log;
+  BoxKey controller;
+  SignKey log_key;
+  std::string admin;
+  SignSecret admin_sign;
+  BoxSecret admin_box;
+};
+/// Runs `meshd init` in `data` on free loopback ports. Errors: io, and what meshd says.
+Result<Network> make_network(const std::filesystem::path& data);
+
+/// A signed request of the administrator, as a frame. `based_on`: the newest sequence it knows.
+Bytes submit_frame(const Network& network, uint64_t correlation, Sequence based_on,
+                   std::vector<Command> commands);
+
+/// Runs `meshd verify`: replays every entry and compares the root with the checkpoint. Returns the
+/// number of entries. Errors: corrupt.
+Result<uint64_t> verify_log(const Network& network);
+
+/// `meshd run`, from the folder of this program. The destructor ends it.
+class ControllerProcess {
+ public:
+  static Result<std::unique_ptr<ControllerProcess>> start(const Network& network);
+  ~ControllerProcess();
+  ControllerProcess(const ControllerProcess&) = delete;
+  ControllerProcess& operator=(const ControllerProcess&) = delete;
+
+  const std::string& endpoint() const { return endpoint_; }
+  int pid() const { return pid_; }
+  /// Resident memory now.
+  uint64_t resident_bytes() const;
+  /// Processor time so far, of all its threads.
+  double processor_seconds() const;
+  /// SIGTERM, and waits. Errors: io (it ended badly).
+  Status stop();
+
+ private:
+  ControllerProcess(int pid, std::string endpoint) : pid_(pid), endpoint_(std::move(endpoint)) {}
+  int pid_;
+  std::string endpoint_;
+};
+
+/// The controller's own code over the same directory, without process and sockets: thousands of
+/// entries in one group commit. While it exists, no meshd can run there.
+class Filler {
+ public:
+  static Result<std::unique_ptr<Filler>> open(const Network& network);
+  ~Filler();
+
+  /// One entry for each list. Errors: what the controller refused.
+  Status submit(std::vector<std::vector<Command>> requests);
+  /// Adds `count` nodes to the new site `site` and enrols them with one token, as `meshnode join`
+  /// does. Returns their CURVE keys.
+  Result<std::vector<BoxSecret>> enrol(const std::string& site, size_t count);
+  Sequence head() const;
+  /// Bytes of all entries, headers and bodies.
+  Result<uint64_t> entry_bytes() const;
+
+ private:
+  struct Impl;
+  explicit Filler(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// `count` requests of one SetAttribute each, all to different keys, over `sites` sites "s0", ...
+/// (`add_sites` makes them). `round` makes the values new.
+std::vector<std::vector<Command>> attribute_requests(size_t requests, size_t commands_each,
+                                                     uint64_t round);
+std::vector<std::vector<Command>> add_sites();
+
+}  // namespace mesh::bench
