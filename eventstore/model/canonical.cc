@@ -146,7 +146,7 @@ void describe(Ar& ar, Anchor& v);
 template <class Ar>
 void describe(Ar& ar, NodeReport& v);
 template <class Ar>
-void describe(Ar& ar, RequestWindow& v);
+void describe(Ar& ar, RecentRequests& v);
 
 template <class Ar, class... T>
 void all(Ar& ar, T&... fields) {
@@ -286,7 +286,7 @@ void describe(Ar& ar, NodeReport& v) {
 
 /// The sequences stand in the order of their requests; the map is rebuilt from both.
 template <class Ar>
-void describe(Ar& ar, RequestWindow& v) {
+void describe(Ar& ar, RecentRequests& v) {
   describe(ar, v.order);
   for (const RequestId& id : v.order) {
     if (!ar.ok()) return;

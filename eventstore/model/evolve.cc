@@ -370,7 +370,7 @@ void evolve(MeshState& state, const EntryHeader& header, const EntryBody& body) 
   evolve_header(state, header);
   if (header.entry_class != EntryClass::intent) return;
   state.intent_sequence = header.sequence;
-  RequestWindow& window = state.window.edit();
+  RecentRequests& window = state.window.edit();
   window.entries.emplace(body.request.id, header.sequence);
   window.order.push_back(body.request.id);
   while (window.order.size() > kRequestWindow) {

@@ -134,10 +134,10 @@ struct NodeReport {
 };
 
 /// Which requests the newest intent entries answered, so that a retry is recognised.
-struct RequestWindow {
+struct RecentRequests {
   std::map<RequestId, Sequence> entries;
   std::deque<RequestId> order;  // oldest first; at most kRequestWindow
-  bool operator==(const RequestWindow&) const = default;
+  bool operator==(const RecentRequests&) const = default;
 };
 
 struct MeshState {
@@ -167,7 +167,7 @@ struct MeshState {
   std::deque<std::string> rejected;  // fingerprints, oldest first, bounded
   std::vector<Change> changes;       // uncommitted, in order of first touch
   std::optional<Anchor> anchor;
-  Cow<RequestWindow> window;
+  Cow<RecentRequests> window;
   // Reports.
   std::map<NodeId, NodeReport> reports;
 

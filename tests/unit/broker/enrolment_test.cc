@@ -1,0 +1,125 @@
+// Claim: only a token's holder or an operator's word admits a node; what a node says of another is refused.
+// Method: joins and nodes' messages as frames; see desk.h.
+#include "eventstore/model/crypto.h"
+#include "tests/unit/broker/desk.h"
+
+namespace mesh {
+namespace {
+
+using test::Desk;
+
+struct Newcomer {
+  SignSecret sign = test::sign_secret("newcomer");
+  BoxSecret box = test::box_secret("newcomer");
+  SessionId session{box.public_key(), 77, true};
+
+  Join join(const Desk& desk, const std::string& node, TokenId token, const SignSecret* token_key) const {
+    JoinStatement statement{desk.controller->state().log, node, token, sign.public_key(), box.public_key(),
+                            WireGuardKey{test::box_secret("wg").public_key().bytes}, "host", "machine", {}};
+    SignedJoin out{encode_join(statement), {}, {}};
+    out.node_signature = sign.sign(kJoinDomain, out.statement);
+    if (token_key) out.token_signature = token_key->sign(kJoinDomain, out.statement);
+    return Join{out};
+  }
+};
+
+class Enrolling : public testing::Test {
+ protected:
+  Enrolling() {
+    desk.submit({AddSite{"ams"}, AddNode{"r1.ams"}, AddNode{"r2.ams"},
+                 CreateToken{token.public_key(), {Level::node, "r1.ams"}, 1, {}, false},
+                 CreateToken{site_token.public_key(), {Level::site, "ams"}, 2, {}, true}});
+  }
+  SessionId enrolled() {
+    desk.ask(newcomer.session, newcomer.join(desk, "r1.ams", TokenId(1), &token));
+    return {newcomer.box.public_key(), 78, false};
+  }
+  Desk desk;
+  SignSecret token = test::sign_secret("token"), site_token = test::sign_secret("site token");
+  Newcomer newcomer;
+};
+
+TEST_F(Enrolling, ATokensHolderIsAdmittedAndARepeatToo) {
+  EXPECT_TRUE(desk.controller->enrolment_wanted(desk.now));
+  for (int i = 0; i < 2; ++i) {
+    Body body = desk.ask(newcomer.session, newcomer.join(desk, "r1.ams", TokenId(1), &token));
+    ASSERT_TRUE(std::holds_alternative<Admitted>(body)) << desk.error_of(body).message;
+    EXPECT_EQ(std::get<Admitted>(body).fullname, "r1.ams");
+  }
+  EXPECT_TRUE(desk.controller->admits(newcomer.box.public_key()));
+}
+
+TEST_F(Enrolling, AWrongTokenANodeItIsNotForAndAnothersConnectionAreRefused) {
+  SignSecret wrong = test::sign_secret("wrong");
+  EXPECT_EQ(desk.error_of(desk.ask(newcomer.session, newcomer.join(desk, "r1.ams", TokenId(1), &wrong))).code, Errc::unauthenticated);
+  EXPECT_EQ(desk.error_of(desk.ask(newcomer.session, newcomer.join(desk, "r2.ams", TokenId(1), &token))).code, Errc::not_permitted);
+  SessionId thief{test::box_secret("thief").public_key(), 79, true};
+  EXPECT_EQ(desk.error_of(desk.ask(thief, newcomer.join(desk, "r1.ams", TokenId(1), &token))).code, Errc::unauthenticated);
+  EXPECT_EQ(desk.error_of(desk.ask(newcomer.session, Query{"nodes", {}, {}})).code, Errc::not_permitted);
+}
+
+TEST_F(Enrolling, ASitesTokenWaitsForApproval) {
+  Join join = newcomer.join(desk, "r2.ams", TokenId(2), &site_token);
+  Body body = desk.ask(newcomer.session, join);
+  ASSERT_TRUE(std::holds_alternative<Waiting>(body));
+  EXPECT_EQ(std::get<Waiting>(body).fingerprint, fingerprint(newcomer.sign.public_key().view()));
+  EXPECT_NE(std::get<QueryResult>(desk.ask(desk.alice, Query{"pending", {}, {}})).json.find(std::get<Waiting>(body).fingerprint),
+            std::string::npos);
+  desk.submit({ApproveNode{"r2.ams", join.join, *decode_join(join.join.statement)}});
+  EXPECT_TRUE(std::holds_alternative<Admitted>(desk.ask(newcomer.session, join)));
+}
+
+TEST_F(Enrolling, ARejectedNewcomerIsRefusedFromThenOn) {
+  Join join = newcomer.join(desk, "", TokenId(), nullptr);
+  ASSERT_TRUE(std::holds_alternative<Waiting>(desk.ask(newcomer.session, join)));
+  desk.submit({RejectNode{fingerprint(newcomer.sign.public_key().view())}});
+  EXPECT_EQ(desk.error_of(desk.ask(newcomer.session, join)).code, Errc::not_permitted);
+}
+
+TEST_F(Enrolling, ANodeThatLiesAboutItsIdIsRefused) {
+  SessionId node = enrolled();
+  Outcome outcome{NodeId(12), 1, OutcomeKind::applied, ActivationId(1), Version(1), ""};
+  SignedOutcome report{encode_outcome(outcome), {}, outcome};
+  report.signature = newcomer.sign.sign(kOutcomeDomain, report.bytes);
+  EXPECT_EQ(desk.error_of(desk.ask(node, OutcomeMessage{report})).code, Errc::unauthenticated);
+  EXPECT_EQ(desk.error_of(desk.ask(node, Query{"nodes", {}, {}})).code, Errc::not_permitted);
+  EXPECT_EQ(desk.error_of(desk.ask(node, Fetch{Digest{}})).code, Errc::not_permitted);
+  EXPECT_EQ(desk.error_of(desk.ask(node, Submit{Desk::sign(desk.request({AddSite{"x"}})), false})).code, Errc::unauthenticated);
+}
+
+TEST_F(Enrolling, OutcomesAreReportedOnceAndAcknowledged) {
+  SessionId node = enrolled();
+  Outcome outcome{NodeId(11), 1, OutcomeKind::applied, ActivationId(1), Version(1), "fine"};
+  SignedOutcome report{encode_outcome(outcome), {}, outcome};
+  report.signature = newcomer.sign.sign(kOutcomeDomain, report.bytes);
+  desk.give(node, OutcomeMessage{report});
+  desk.answers();
+  Sequence before = desk.disk->head();
+  desk.now.mono_ms += 2'000;
+  desk.controller->tick(desk.now);
+  bool acknowledged = false;
+  for (const auto& [to, message] : desk.answers())
+    if (const auto* ack = std::get_if<Ack>(&message.body)) acknowledged = to == node && ack->serial == 1;
+  EXPECT_TRUE(acknowledged);
+  EXPECT_EQ(desk.disk->head(), next(before));
+  EXPECT_EQ(desk.controller->state().reports.at(NodeId(11)).message, "fine");
+  // A repeat is acknowledged from what is known.
+  EXPECT_TRUE(std::holds_alternative<Ack>(desk.ask(node, OutcomeMessage{report})));
+  EXPECT_EQ(desk.disk->head(), next(before));
+}
+
+TEST_F(Enrolling, TokensExpireByAnEntryAndTheDoorCloses) {
+  desk.submit({RevokeToken{TokenId(1)}, RevokeToken{TokenId(2)}});
+  EXPECT_FALSE(desk.controller->enrolment_wanted(desk.now));
+  desk.submit({CreateToken{test::sign_secret("short").public_key(), {Level::node, "r1.ams"}, 1,
+                           Timestamp(desk.now.wall.value() + 1'000), false}});
+  EXPECT_TRUE(desk.controller->enrolment_wanted(desk.now));
+  desk.now.wall = Timestamp(desk.now.wall.value() + 2'000);
+  EXPECT_FALSE(desk.controller->enrolment_wanted(desk.now));
+  desk.controller->tick(desk.now);
+  desk.answers();
+  EXPECT_EQ(desk.controller->state().tokens.at(TokenId(3)).state, TokenState::expired);
+}
+
+}  // namespace
+}  // namespace mesh
