@@ -126,11 +126,13 @@ def lives_in(pid, name):
 
 
 def has_ended(pid):
-    """True when the process is gone or a zombie. A dying process leaves its namespaces and its command line before
-    it lets go of its files, and with them of locks and interfaces: only then may another take its place."""
+    """True when the process is gone, or a zombie without threads. A dying process leaves its namespaces and its
+    command line before it lets go of its files, and with them of locks and interfaces: only then may another take
+    its place."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()[0] in "ZX"
+            state = file.read().rpartition(")")[2].split()[0]
+        return state in "ZX" and len(os.listdir(f"/proc/{pid}/task")) <= 1
     except OSError:
         return True
 
@@ -298,10 +300,9 @@ def holder_ready(holder, site):
 def power_off(site):
     """The router loses power: every process of it, and what only the kernel remembered, is gone."""
     kill_processes_in([site.router_ns])
-    links = json.loads(run("ip", "-n", site.router_ns, "-j", "link").stdout)
-    doomed = [f"link delete {link['ifname']}" for link in links if link["ifname"] not in ("lo", "wan0", "lan0")]
-    if doomed:
-        ip_batch(doomed, site.router_ns)
+    for link in json.loads(run("ip", "-n", site.router_ns, "-j", "link").stdout):
+        if link["ifname"] not in ("lo", "wan0", "lan0"):  # one of a killed process may vanish by itself meanwhile
+            run("ip", "-n", site.router_ns, "link", "delete", link["ifname"], check=False)
     for family in ("-4", "-6"):
         run("ip", "-n", site.router_ns, family, "route", "flush", "proto", "bird", check=False)
         run("ip", "-n", site.router_ns, family, "addr", "flush", "dev", "lo", "scope", "global", check=False)

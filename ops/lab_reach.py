@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 
 from lab_net import in_netns
@@ -88,16 +89,20 @@ class Pinging:
     TOTALS = re.compile(r"(\d+) packets transmitted, (\d+) received")
 
     def __init__(self, site, address):
+        self.output = tempfile.TemporaryFile(mode="w+")  # nobody reads meanwhile: a full pipe would stop the pings
         self.process = subprocess.Popen(
             ["ip", "netns", "exec", site.lan_ns, "ping", "-n", "-D", "-i", str(self.INTERVAL_MS / 1000), address],
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            stdin=subprocess.DEVNULL, stdout=self.output, stderr=subprocess.STDOUT)
 
     def stop(self):
         """Returns {"sent", "lost", "gap_ms"}: the longest time without an answer, 20 when none is missing. A
         request still under way at the end is not lost, unless nothing came for 100 ms."""
         stopped = time.time()
         self.process.send_signal(signal.SIGINT)
-        said = self.process.communicate()[0]
+        self.process.wait()
+        self.output.seek(0)
+        said = self.output.read()
+        self.output.close()
         replies = [(float(stamp), int(number)) for stamp, number in self.REPLY.findall(said)]
         totals = self.TOTALS.search(said)
         sent, received = (int(n) for n in totals.groups()) if totals else (0, 0)

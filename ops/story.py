@@ -24,6 +24,7 @@ from lab_reach import Pinging, unreachable  # noqa: E402
 
 SITES = 3
 GAP_MAX_MS = 1500
+MOVED_MAX = 2  # packets under way when a route moves: BIRD deletes and adds an IPv6 route, Linux cannot replace it
 KEEPALIVE = "17"
 WATCH_SECONDS = 3  # how long pings are watched after a fault
 
@@ -57,6 +58,8 @@ class Story:
         self.measured = []
         self.skipped = []
         self.count = 0
+        self.activated = None  # when, on the monotonic clock
+        self.before = None     # the controller's head before it was killed
 
     # Telling.
 
@@ -171,6 +174,7 @@ class Story:
             check(self.all_nodes(lambda item: number(item["version_latest"]) == 1), "a node has no version 1")
             check(self.all_nodes(lambda item: number(item["version_active"]) == 0), "commit alone activated something")
         with self.step("activate: every node compiles, checks and applies it"):
+            self.activated = time.monotonic()
             mesh.cli("activate", "all", "--yes")
             until(lambda: self.all_nodes(lambda item: number(item["version_active"]) == 1), 60,
                   "version 1 active everywhere")
@@ -183,10 +187,9 @@ class Story:
         if not self.packets:
             return self.no_packets(text)
         with self.step(text):
-            start = time.monotonic()
             wait_reach(self.mesh, self.mesh.sites)
-            self.measure(f"all {2 * len(self.all_pairs())} pairs reached after activation",
-                         f"{time.monotonic() - start:.1f} s")
+            self.measure(f"from activate to all {2 * len(self.all_pairs())} pairs",
+                         f"{time.monotonic() - self.activated:.1f} s")
             direct = self.direct_devices()
             until(lambda: all(self.device(a, b) == direct[a, b] for a, b in direct), 60, "all traffic on direct links")
         return None
@@ -203,13 +206,13 @@ class Story:
                 self.mesh.start_agent(site)
                 until(lambda: self.is_at_head(site), 30, f"meshnode of {site.name} is back")
                 time.sleep(WATCH_SECONDS / 2)
-            self.lost_nothing("pings lost when meshnode was killed and restarted", results)
+            self.lost_at_most(0, "pings lost when meshnode was killed and restarted", results)
         return None
 
-    def lost_nothing(self, what, results):
+    def lost_at_most(self, limit, what, results):
         lost, sent = sum(r["lost"] for r in results), sum(r["sent"] for r in results)
         self.measure(what, f"{lost} of {sent}")
-        check(sent > 0 and lost == 0, f"{lost} of {sent} pings were lost")
+        check(sent > 0 and lost <= limit, f"{lost} of {sent} pings were lost")
 
     def controller_dies(self):
         mesh = self.mesh
@@ -219,7 +222,7 @@ class Story:
                 mesh.kill_controller()
                 time.sleep(WATCH_SECONDS if self.packets else 0)
             if self.packets:
-                self.lost_nothing("pings lost when the controller was killed", results)
+                self.lost_at_most(0, "pings lost when the controller was killed", results)
             done = mesh.try_cli("controller", "status", timeout=60)
             check(done.returncode == 8, f"meshcli without a controller exits with {done.returncode}, not 8")
             until(lambda: all(mesh.node_status(s)["controller"] == "unreachable" for s in mesh.sites), 60,
@@ -246,7 +249,7 @@ class Story:
                 _, took = until(lambda: self.device(a, b) == before, 60, f"traffic back on {before}")
                 time.sleep(0.5)
             self.measure("healed: back on the direct link after", f"{took:.1f} s")
-            self.lost_nothing("pings lost when it healed", results)
+            self.lost_at_most(MOVED_MAX, "pings lost when it healed", results)
         return None
 
     def node_reboots_alone(self):
