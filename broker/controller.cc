@@ -156,7 +156,7 @@ void Controller::send(const ReplyTo& to, Body body) {
 void Controller::receive(const SessionId& session, ByteView frame, Now now) {
   if (started_ms_ < 0) started_ms_ = now.mono_ms;
   auto message = decode_message(frame);
-  ReplyTo to{session, message ? message->correlation : 0};
+  ReplyTo to{session, message ? message->correlation : frame_correlation(frame)};
   if (!message) return fail_to(to, message.error());
   if (session.enrolment) {
     if (!std::holds_alternative<Join>(message->body))

@@ -1,6 +1,9 @@
 // The disk and wire formats. The only code that touches FlatBuffers; every decoder treats its input as hostile:
 // size, FlatBuffers verifier (depth, tables), then every field. Errors: corrupt (what is wrong), exhausted
 // (over a limit), unsupported (an unknown command, event or message kind, a newer protocol).
+//
+// Encoders write what they are given, and the reader judges it; but text that nobody chose (errors, outcomes,
+// a node's state and problem, host names) is cut at its limit and made readable first.
 #pragma once
 
 #include <string>

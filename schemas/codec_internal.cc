@@ -25,7 +25,38 @@ const char* text_problem(std::string_view text, bool prose) {
   return nullptr;
 }
 
+size_t character_bytes(char first) {
+  const auto byte = static_cast<uint8_t>(first);
+  return byte < 0xc0 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
+}
+
+std::string readable(std::string_view text, size_t max, bool prose) {
+  std::string out;
+  for (size_t i = 0; i < text.size();) {
+    std::string_view character = text.substr(i, character_bytes(text[i]));
+    if (text_problem(character, prose)) character = text.substr(i, 1);
+    i += character.size();
+    if (text_problem(character, prose)) character = "?";
+    if (out.size() + character.size() > max) break;
+    out += character;
+  }
+  return out;
+}
+
+Offset<WireString> pack_readable(Builder& b, std::string_view text, size_t max, bool prose) {
+  if (text.size() <= max && !text_problem(text, prose)) return pack_text(b, text);
+  return pack_text(b, readable(text, max, prose));
+}
+
 }  // namespace
+
+Offset<WireString> pack_line(Builder& b, std::string_view text, size_t max) {
+  return pack_readable(b, text, max, false);
+}
+
+Offset<WireString> pack_prose(Builder& b, std::string_view text, size_t max) {
+  return pack_readable(b, text, max, true);
+}
 
 Offset<WireString> pack_text(Builder& b, std::string_view text) {
   if (text.empty()) return 0;

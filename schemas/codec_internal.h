@@ -45,6 +45,10 @@ inline constexpr const char* kTokenIdentifier = "MLTK";
 
 /// An empty string, list or byte string is left out: it reads back as empty.
 Offset<WireString> pack_text(Builder& b, std::string_view text);
+/// Text that nobody chose: an error's, a kernel's, a host's name. What a reader would refuse becomes '?', and it
+/// is cut at `max`, so that a stray byte in a message cannot make its sender mute.
+Offset<WireString> pack_line(Builder& b, std::string_view text, size_t max);
+Offset<WireString> pack_prose(Builder& b, std::string_view text, size_t max);
 Offset<WireVector<Offset<WireString>>> pack_texts(Builder& b, const std::vector<std::string>& texts);
 /// Aligned to 8, so that a buffer inside a buffer can be read where it lies.
 Offset<WireVector<uint8_t>> pack_bytes(Builder& b, ByteView bytes);

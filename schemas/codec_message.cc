@@ -6,15 +6,15 @@
 namespace mesh {
 
 static Offset<wire::Error> pack(Builder& b, const Error& e) {
-  const auto message = pack_text(b, e.message);
-  const auto fix = pack_text(b, e.fix);
+  const auto message = pack_prose(b, e.message, kErrorBytesMax);
+  const auto fix = pack_prose(b, e.fix, kErrorBytesMax);
   return wire::CreateError(b, static_cast<wire::ErrorCode>(e.code), message, fix);
 }
 static Error unpack_error(Reader& r, const wire::Error* w) {
   if (!r.present(w, "error")) return {};
   return {.code = r.one_of(w->code(), Errc::unsupported, "error code"),
-          .message = r.prose(w->message(), "error message", kFrameBytesMax),
-          .fix = r.prose(w->fix(), "fix", kFrameBytesMax)};
+          .message = r.prose(w->message(), "error message", kErrorBytesMax),
+          .fix = r.prose(w->fix(), "fix", kErrorBytesMax)};
 }
 
 static Offset<wire::Submit> pack(Builder& b, const Submit& m) {
@@ -186,7 +186,7 @@ static BlobChunk unpack(Reader& r, const wire::BlobChunk& w) {
 
 static Offset<wire::LinkHealth> pack(Builder& b, const LinkHealth& link) {
   const auto interface = pack_text(b, link.interface);
-  const auto endpoint = pack_text(b, link.endpoint);
+  const auto endpoint = pack_line(b, link.endpoint, kEndpointBytesMax);
   return wire::CreateLinkHealth(b, link.peer.value(), interface, link.bgp_up, link.bfd_up, link.handshake_age_s,
                                 link.rx_bytes, link.tx_bytes, endpoint);
 }
@@ -203,8 +203,8 @@ static LinkHealth unpack_link(Reader& r, const wire::LinkHealth* w) {
 
 static Offset<wire::NodeStatus> pack(Builder& b, const NodeStatus& m) {
   const auto cosignature = pack_text(b, m.cosignature);
-  const auto state = pack_text(b, m.state);
-  const auto problem = pack_text(b, m.problem);
+  const auto state = pack_prose(b, m.state, kMessageBytesMax);
+  const auto problem = pack_prose(b, m.problem, kMessageBytesMax);
   const auto program = pack_text(b, m.program);
   const auto links = pack_list(b, m.links, [&](const LinkHealth& link) { return pack(b, link); });
   return wire::CreateNodeStatus(b, m.head.value(), pack_fixed(m.root), cosignature, m.active.value(),

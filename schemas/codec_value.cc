@@ -117,8 +117,8 @@ SignedJoin unpack_join(Reader& r, const wire::SignedJoin* w) {
 Bytes encode_join(const JoinStatement& statement) {
   Builder b;
   const auto node = pack_text(b, statement.node);
-  const auto hostname = pack_text(b, statement.hostname);
-  const auto machine = pack_text(b, statement.machine);
+  const auto hostname = pack_line(b, statement.hostname, kHostNameBytesMax);
+  const auto machine = pack_line(b, statement.machine, kHostNameBytesMax);
   b.Finish(wire::CreateJoinStatement(b, pack_fixed(statement.log), node, statement.token.value(),
                                      pack_fixed(statement.sign_key), pack_fixed(statement.box_key),
                                      pack_fixed(statement.wireguard_key), hostname, machine,
@@ -146,7 +146,7 @@ Result<JoinStatement> decode_join(ByteView bytes) {
 }
 
 Offset<wire::Outcome> pack(Builder& b, const Outcome& outcome) {
-  const auto message = pack_text(b, outcome.message);
+  const auto message = pack_prose(b, outcome.message, kMessageBytesMax);
   return wire::CreateOutcome(b, outcome.node.value(), outcome.serial, static_cast<wire::OutcomeKind>(outcome.kind),
                              outcome.activation.value(), outcome.version.value(), message);
 }

@@ -44,6 +44,7 @@ inline constexpr size_t kCatchUpFrameBytes = 128 * 1024;   // measured: 64 to 25
 inline constexpr size_t kQueryArgumentsMax = 32;
 inline constexpr size_t kQueryValueBytesMax = 1024;        // a filter, not a document
 inline constexpr size_t kWarningsMax = 10'000;             // one for each node
+inline constexpr size_t kErrorBytesMax = 64 * 1024;        // a refusal that names a thousand things
 inline constexpr size_t kNoteBytesMax = 16 * 1024;         // a checkpoint with about 100 signatures
 inline constexpr uint64_t kCreditBytesDefault = 1024 * 1024;
 inline constexpr uint64_t kCreditBytesMax = 16 * 1024 * 1024;

@@ -146,6 +146,24 @@ TEST(Codec, TextThatIsNotPrintableUtf8IsRefused) {
   EXPECT_TRUE(decode_request(encode_request(prose)));
 }
 
+TEST(Codec, TextThatNobodyChoseIsMadeReadable) {
+  const auto told = [](std::string message) {
+    Outcome outcome{.node = NodeId(11), .serial = 1, .kind = OutcomeKind::failed, .activation = {}, .version = {},
+                    .message = std::move(message)};
+    return decode_outcome(encode_outcome(outcome)).value().message;
+  };
+  EXPECT_EQ(told("bird:\n\x1b[31m \xff\xc3\xbc \xc3"), "bird:\n?[31m ?\xc3\xbc ?");
+  EXPECT_EQ(told(std::string(1023, 'a') + "\xc3\xbc"), std::string(1023, 'a'));
+  EXPECT_EQ(told(std::string(100'000, '\xe2')), std::string(1024, '?'));
+  NodeStatus status;
+  status.problem = std::string(5000, 'p');
+  status.links = {{.peer = NodeId(12), .interface = "tlwg_12", .endpoint = "\x07"}};
+  const auto decoded = decode_message(encode_message({.correlation = 0, .body = status}));
+  ASSERT_TRUE(decoded) << message_of(decoded);
+  EXPECT_EQ(std::get<NodeStatus>(decoded->body).problem.size(), kMessageBytesMax);
+  EXPECT_EQ(std::get<NodeStatus>(decoded->body).links[0].endpoint, "?");
+}
+
 TEST(Codec, EnumeratorsOutOfRangeAreRefused) {
   Generator random(12);
   EXPECT_EQ(decode_request(encode_request(random.request(Discard{{static_cast<Level>(4), ""}}))).error().code,
