@@ -5,7 +5,7 @@
 #include <map>
 
 #include "eventstore/log/event_log.h"
-#include "eventstore/log/request_window.h"
+#include "eventstore/log/request_index.h"
 
 namespace mesh {
 
@@ -46,7 +46,7 @@ class MemoryEventLog final : public EventLog {
   struct Contents {
     uint64_t term = 0;
     std::vector<EncodedEntry> entries;
-    RequestWindow window;
+    RequestIndex window;
     MerkleFrontier frontier;
     std::vector<std::vector<Digest>> tree;  // by level, every perfect subtree
     std::string checkpoint;

@@ -42,7 +42,7 @@ class RocksEventLog::Impl {
     Sequence head;
     uint64_t term = 0;
     TreeTiles tree;
-    RequestWindow window;
+    RequestIndex window;
     std::string checkpoint;
     std::vector<Sequence> snapshots;
   };

@@ -28,7 +28,7 @@ Status check_sizes(std::span<const EncodedEntry> entries) {
   return {};
 }
 
-Status check_requests(const RequestWindow& window, std::span<const RequestId> requests) {
+Status check_requests(const RequestIndex& window, std::span<const RequestId> requests) {
   std::vector<RequestId> sorted;
   sorted.reserve(requests.size());
   for (const RequestId& request : requests) {
@@ -47,7 +47,7 @@ Status check_requests(const RequestWindow& window, std::span<const RequestId> re
 
 }  // namespace
 
-Status check_append(const LogPosition& at, const RequestWindow& window, Sequence expected_head,
+Status check_append(const LogPosition& at, const RequestIndex& window, Sequence expected_head,
                     uint64_t term, std::span<const EncodedEntry> entries,
                     std::span<const RequestId> requests) {
   if (expected_head != at.head)

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "eventstore/log/event_log.h"
-#include "eventstore/log/request_window.h"
+#include "eventstore/log/request_index.h"
 
 namespace mesh {
 
@@ -11,7 +11,7 @@ struct LogPosition {
   uint64_t term = 0;
 };
 
-Status check_append(const LogPosition& at, const RequestWindow& window, Sequence expected_head,
+Status check_append(const LogPosition& at, const RequestIndex& window, Sequence expected_head,
                     uint64_t term, std::span<const EncodedEntry> entries,
                     std::span<const RequestId> requests);
 /// Errors: usage unless the note's text names this size and root.

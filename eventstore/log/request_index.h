@@ -10,8 +10,9 @@
 
 namespace mesh {
 
-/// Holds the requests of the newest kRequestWindow entries. A value; not thread-safe.
-class RequestWindow {
+/// Holds the requests of the newest kRequestWindow entries. A value; not thread-safe. Not the RequestWindow of the
+/// state: one type name in both would be one symbol for two layouts in every program that links both.
+class RequestIndex {
  public:
   /// `sequence` is greater than all before. A zero request answers nobody and is not kept.
   void add(Sequence sequence, const RequestId& request);

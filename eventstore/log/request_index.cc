@@ -1,4 +1,4 @@
-#include "eventstore/log/request_window.h"
+#include "eventstore/log/request_index.h"
 
 #include "eventstore/model/limits.h"
 
@@ -8,7 +8,7 @@ Sequence window_begin(Sequence head) {
   return head.value() <= kRequestWindow ? Sequence(1) : Sequence(head.value() - kRequestWindow + 1);
 }
 
-void RequestWindow::add(Sequence sequence, const RequestId& request) {
+void RequestIndex::add(Sequence sequence, const RequestId& request) {
   while (!in_order_.empty() && in_order_.front().first < window_begin(sequence)) {
     by_request_.erase(in_order_.front().second);
     in_order_.pop_front();
@@ -18,7 +18,7 @@ void RequestWindow::add(Sequence sequence, const RequestId& request) {
   in_order_.emplace_back(sequence, request);
 }
 
-std::optional<Sequence> RequestWindow::find(const RequestId& request) const {
+std::optional<Sequence> RequestIndex::find(const RequestId& request) const {
   const auto found = by_request_.find(request);
   if (found == by_request_.end()) return std::nullopt;
   return found->second;
