@@ -82,7 +82,9 @@ Status create_log(EventLog& log, const CreateLog& genesis, const ControllerOptio
 }
 
 Controller::Controller(std::unique_ptr<EventLog> log, ControllerOptions options)
-    : options_(std::move(options)), log_(std::move(log)) {}
+    : options_(std::move(options)),
+      log_(std::move(log)),
+      subscriptions_(options_.snapshot_threshold) {}
 
 Result<std::unique_ptr<Controller>> Controller::open(std::unique_ptr<EventLog> log,
                                                      ControllerOptions options) {

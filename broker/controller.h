@@ -39,6 +39,7 @@ struct ControllerOptions {
   std::string program;                  // version, for status
   int64_t heartbeat_ms = 3'000;
   uint64_t snapshot_every = 10'000;  // entries between snapshots of the state
+  uint64_t snapshot_threshold = kSnapshotReplayThreshold;  // of Subscriptions
 };
 
 /// Builds and signs the first entry. `genesis.log_key` is the signer's.

@@ -32,7 +32,7 @@ void Subscriptions::pump(const EventLog& log, const std::optional<Snapshot>& anc
 void Subscriptions::pump_one(const SessionId& id, Subscriber& subscriber, const EventLog& log,
                              const std::optional<Snapshot>& anchored, std::vector<Outgoing>& out) {
   if (subscriber.snapshots && anchored && anchored->sequence >= subscriber.next &&
-      log.head().value() - subscriber.next.value() >= kSnapshotReplayThreshold &&
+      log.head().value() - subscriber.next.value() >= snapshot_threshold_ &&
       !pump_snapshot(id, subscriber, *anchored, out))
     return;
   while (subscriber.credit > 0 && subscriber.next <= log.head()) {

@@ -9,6 +9,7 @@
 
 #include "broker/output.h"
 #include "eventstore/log/event_log.h"
+#include "eventstore/model/limits.h"
 
 namespace mesh {
 
@@ -17,7 +18,10 @@ enum class View : uint8_t { whole, node };
 
 class Subscriptions {
  public:
-  explicit Subscriptions(size_t frames_kept = 64) : frames_kept_(frames_kept) {}
+  /// Who is `snapshot_threshold` entries behind starts from a snapshot, when there is one that helps.
+  explicit Subscriptions(uint64_t snapshot_threshold = kSnapshotReplayThreshold,
+                         size_t frames_kept = 64)
+      : snapshot_threshold_(snapshot_threshold), frames_kept_(frames_kept) {}
 
   /// Starts or restarts. Past the head is allowed: it then waits for entries after `after`.
   void subscribe(const SessionId& session, View view, const Subscribe& request);
@@ -55,6 +59,7 @@ class Subscriptions {
 
   std::map<SessionId, Subscriber> subscribers_;
   std::list<Cached> frames_;  // newest first
+  uint64_t snapshot_threshold_;
   size_t frames_kept_;
 };
 

@@ -52,7 +52,9 @@ struct LoadedReplica {
 class ReplicaStore {
  public:
   /// Borrows `files`, whose root is the data directory. Call open() first.
-  explicit ReplicaStore(Files& files) : files_(files) {}
+  /// A tail shorter than `tail_bytes_min` is not worth a snapshot.
+  explicit ReplicaStore(Files& files, uint64_t tail_bytes_min = kTailBytesMin)
+      : files_(files), tail_bytes_min_(tail_bytes_min) {}
 
   /// Makes the directories and reads pointers, outcomes and the list of versions; not the replica. A damaged small
   /// file counts as absent and is named in problems(). Errors: io, not_permitted, exhausted.
@@ -71,7 +73,7 @@ class ReplicaStore {
   /// Forgets the entries after `head`, and gives the replica there. Precondition: no snapshot is newer than `head`.
   Result<Replica> rewind(Sequence head);
   /// True when the tail is so long that a snapshot is cheaper.
-  bool wants_snapshot() const { return tail_bytes_ > kTailBytesMin && tail_bytes_ > snapshot_bytes_; }
+  bool wants_snapshot() const { return tail_bytes_ > tail_bytes_min_ && tail_bytes_ > snapshot_bytes_; }
 
   /// Stores a version whole; the same digest again is a success. `text` = config_text, `files` = rendered files.
   Status put_version(Version version, std::string_view text, const std::map<std::string, std::string>& files);
@@ -121,6 +123,7 @@ class ReplicaStore {
   Version read_pointer(const std::string& name);
 
   Files& files_;
+  uint64_t tail_bytes_min_;
   std::vector<std::string> problems_;
   std::map<Version, Digest> versions_;
   std::map<Version, std::string> refused_;
