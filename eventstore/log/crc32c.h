@@ -1,5 +1,4 @@
-// CRC-32C (Castagnoli, RFC 3720 appendix B.4): finds damage, not forgery. RocksDB's own files use
-// it too.
+// CRC-32C (Castagnoli, RFC 3720 appendix B.4), as in RocksDB's files: finds damage, not forgery.
 #pragma once
 
 #include "eventstore/model/ids.h"

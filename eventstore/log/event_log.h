@@ -1,5 +1,4 @@
-// The port through which the controller stores history. Bytes go in and come out; nothing here
-// decodes them.
+// The port through which the controller stores history. Opaque bytes go in and come out.
 #pragma once
 
 #include <functional>

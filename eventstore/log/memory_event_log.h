@@ -1,5 +1,4 @@
-// The reference model of the port: what RocksEventLog must do, without a disk. Also the simulator's
-// log.
+// The reference model of the port: what RocksEventLog must do, without a disk. The simulator's log.
 #pragma once
 
 #include <map>

@@ -1,16 +1,16 @@
-// The layout of the log's keys and values. Pure bytes: what stores them is rocks_event_log.cc's
-// business.
+// The layout of the log's keys and values. Pure bytes; rocks_event_log.cc stores them.
 //
 // Format 1. Integers are big-endian, so that byte order is numeric order.
 //
-//   entry       'e' sequence:u64             -> header_length:u32 header body
-//   batch       'b' first:u64                -> last:u64 term:u64 root:32 request:16 * (last -
-//   first + 1) tile        't' level:u8 index:u64       -> hash:32 * 126 blob        'o' digest:32
-//   -> bytes                  ("object"; the digest is the check) snapshot    's' sequence:u64 ->
-//   bytes meta        'm' "format"                 -> version:u32
-//               'm' "log_id"                 -> id:16
-//               'm' "checkpoint"             -> signed note
-//               'm' "snapshots"              -> sequence:u64 *         (ascending)
+//   entry     'e' sequence:u64       -> header_length:u32 header body
+//   batch     'b' first:u64          -> last:u64 term:u64 root:32 (request:16)*  one per entry
+//   tile      't' level:u8 index:u64 -> hash:32 * 126
+//   blob      'o' digest:32          -> bytes              ("object"; the digest is the check)
+//   snapshot  's' sequence:u64       -> bytes
+//   meta      'm' "format"           -> version:u32
+//             'm' "log_id"           -> id:16
+//             'm' "checkpoint"       -> signed note
+//             'm' "snapshots"        -> (sequence:u64)*    ascending
 //
 // Every value but a blob's is sealed: crc32c:u32 over the key and what follows, so that a record
 // that was damaged, cut or copied under another key is found wherever it is read.

@@ -1,5 +1,4 @@
-// The inside of RocksEventLog, shared by the file that opens a log and the one that reads and
-// writes it.
+// The inside of RocksEventLog, shared by the file that opens it and the one that reads and writes.
 #pragma once
 
 #include <deque>
@@ -21,13 +20,11 @@ class WriteBatch;
 }  // namespace rocksdb
 
 // Invariants
-//   1. A batch record covers exactly the entries that its RocksDB batch wrote; batch records chain
-//   without
-//      gaps over the request window; the newest is the head.
+//   1. A batch record covers exactly the entries that its RocksDB batch wrote. Batch records chain
+//      without gaps over the request window; the newest is the head.
 //   2. The root in the newest batch record is that of the stored headers; the stored checkpoint
-//   agrees
-//      with the tree at its size.
-//   3. Every RocksDB write is synced before the next begins (wal_check.h stands on it).
+//      agrees with the tree at its size.
+//   3. Every RocksDB write is synced before the next begins (recovery_check.h stands on it).
 //   4. After a failed write there is no other: `failed_` is set once and for ever.
 //   5. What readers see (Visible) is on disk.
 

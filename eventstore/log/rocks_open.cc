@@ -3,13 +3,14 @@
 #include <rocksdb/db.h>
 #include <rocksdb/env.h>
 #include <rocksdb/filter_policy.h>
+#include <rocksdb/listener.h>
 #include <rocksdb/table.h>
 #include <rocksdb/write_batch.h>
 
 #include <algorithm>
 
+#include "eventstore/log/recovery_check.h"
 #include "eventstore/log/rocks_impl.h"
-#include "eventstore/log/wal_check.h"
 #include "eventstore/model/checkpoint.h"
 
 namespace mesh {
@@ -23,17 +24,27 @@ constexpr size_t kTailBytes = 16 * 1024 * 1024;  // at most, unless the tree's e
 
 std::string_view text(const rocksdb::Slice& bytes) { return {bytes.data(), bytes.size()}; }
 
+/// Keeps RocksDB from resuming by itself after an error: what failed stays failed until reopened.
+/// (Its recovery from a full disk also aborts the process on an assertion in 7.8, ResumeImpl.)
+class NoRecovery final : public rocksdb::EventListener {
+ public:
+  void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+                            bool* auto_recovery) override {
+    *auto_recovery = false;
+  }
+};
+
 rocksdb::Options make_options(const RocksSeams& seams, rocksdb::WALRecoveryMode recovery) {
   rocksdb::Options options;
   if (seams.env) options.env = seams.env;
   options.wal_recovery_mode = recovery;
-  options.track_and_verify_wals_in_manifest = true;  // else a lost or cut older log goes unnoticed
   options.write_buffer_size = seams.write_buffer_bytes;
   options.max_total_wal_size = seams.write_buffer_bytes;
   // Every flush spans all kinds of keys and so overlaps the whole first level: a small one keeps
   // the rewriting low. Below it, sequential keys make files that move down without being rewritten.
   options.max_bytes_for_level_base = 4 * seams.write_buffer_bytes;
-  options.max_bgerror_resume_count = 0;  // no writes behind our back after an error
+  options.max_bgerror_resume_count = 0;
+  options.listeners.push_back(std::make_shared<NoRecovery>());
   options.info_log_level = rocksdb::WARN_LEVEL;
   options.keep_log_file_num = 2;
   options.stats_dump_period_sec = 0;
@@ -88,21 +99,25 @@ Result<std::unique_ptr<RocksEventLog::Impl>> RocksEventLog::Impl::start(const fs
 }
 
 Status RocksEventLog::Impl::open_database(Mode mode) {
-  const Status logs = check_write_ahead_logs(path_);
-  if (!logs && (mode == Mode::writing || logs.error().code != Errc::corrupt)) return logs;
-  const auto recovery = logs ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
-                             : rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
-  const rocksdb::Options options = make_options(seams_, recovery);
+  const auto torn = check_recovery_files(path_);
+  if (!torn && (mode == Mode::writing || torn.error().code != Errc::corrupt))
+    return std::unexpected(torn.error());
   rocksdb::DB* raw = nullptr;
-  const auto status = mode == Mode::writing
-                          ? rocksdb::DB::Open(options, path_.string(), &raw)
-                          : rocksdb::DB::OpenForReadOnly(options, path_.string(), &raw);
+  rocksdb::Status status;
+  if (mode == Mode::writing) {
+    for (const TornWrite& write : *torn) MESH_TRY(cut_torn_write(path_, write));
+    // What we found whole, RocksDB must find whole too.
+    status = rocksdb::DB::Open(make_options(seams_, rocksdb::WALRecoveryMode::kAbsoluteConsistency),
+                               path_.string(), &raw);
+  } else {
+    if (!torn) damage_ = torn.error();
+    const auto recovery = torn ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
+                               : rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
+    status = rocksdb::DB::OpenForReadOnly(make_options(seams_, recovery), path_.string(), &raw);
+  }
   if (!status.ok()) return std::unexpected(to_error(status, "rocksdb"));
   db_.reset(raw);
-  if (!logs) damage_ = logs.error();
-  // Recovery has removed a torn log; should the power fail now, it must not come back beside new
-  // ones.
-  return mode == Mode::writing ? sync_directory(path_) : Status{};
+  return {};
 }
 
 Status RocksEventLog::Impl::load() {

@@ -13,8 +13,7 @@ namespace mesh {
 inline constexpr unsigned kTileHeight = 6;
 inline constexpr uint64_t kTileWidth = 1 << kTileHeight;
 
-/// All hashes below one node of height kTileHeight * (level + 1): 64 of its lowest height, then 32,
-/// ... 2.
+/// All hashes below one node of height kTileHeight * (level + 1): 64 lowest ones, then 32, ... 2.
 using Tile = std::array<Digest, 2 * kTileWidth - 2>;
 /// Receives a tile that has just been completed.
 using TileSink = std::function<void(unsigned level, uint64_t index, const Tile& tile)>;

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <string>
@@ -13,11 +14,17 @@
 
 namespace mesh {
 
-/// A fresh directory, removed with all it holds at the end.
+/// A fresh directory, removed with all it holds at the end. In memory where the machine has that:
+/// no test depends on the disk's own durability, and waiting for it a hundred times takes longer
+/// than the test.
 class TempDir {
  public:
   TempDir() {
-    std::string name = (std::filesystem::temp_directory_path() / "meshlog-test-XXXXXX").string();
+    const std::filesystem::path memory = "/dev/shm";
+    const bool in_memory = access(memory.c_str(), W_OK) == 0;
+    std::string name =
+        ((in_memory ? memory : std::filesystem::temp_directory_path()) / "meshlog-test-XXXXXX")
+            .string();
     if (!mkdtemp(name.data())) std::abort();
     path_ = name;
   }
@@ -61,21 +68,26 @@ inline std::string test_note(uint64_t size, const Digest& root) {
                    [](ByteView) { return Signature{}; });
 }
 
-inline Result<Sequence> append_entries(EventLog& log, size_t count, size_t body_bytes = 40) {
+inline Result<Sequence> append_entries(EventLog& log, size_t count, size_t body_bytes = 40,
+                                       const CheckpointSigner& sign = test_note) {
   std::vector<EncodedEntry> entries;
   std::vector<RequestId> requests;
   for (size_t i = 1; i <= count; ++i) {
     entries.push_back(test_entry(log.head().value() + i, body_bytes));
     requests.push_back(test_request(log.head().value() + i));
   }
-  return log.append(log.head(), 1, entries, requests, test_note);
+  return log.append(log.head(), 1, entries, requests, sign);
 }
 
 /// The root that the test entries 1 to `size` have.
 inline Digest test_root(uint64_t size) {
-  MerkleFrontier frontier;
-  for (uint64_t i = 1; i <= size; ++i) frontier.append(leaf_hash(test_entry(i).header));
-  return frontier.root();
+  static MerkleFrontier frontier;
+  static std::vector<Digest> roots{frontier.root()};
+  while (roots.size() <= size) {
+    frontier.append(leaf_hash(test_entry(roots.size()).header));
+    roots.push_back(frontier.root());
+  }
+  return roots[size];
 }
 
 inline Blob make_blob(Bytes bytes) {

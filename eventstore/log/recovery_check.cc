@@ -1,9 +1,13 @@
-#include "eventstore/log/wal_check.h"
+#include "eventstore/log/recovery_check.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
+#include <system_error>
 
 #include "eventstore/log/crc32c.h"
 
@@ -12,8 +16,9 @@ namespace mesh {
 namespace {
 
 // block  = record* trailer        the trailer: fewer bytes than a header, zeros
-// record = masked_crc32c:u32 length:u16 type:u8 payload    little-endian; the checksum covers type
-// and payload
+// record = masked_crc32c:u32 length:u16 type:u8 payload
+//
+// Little-endian; the checksum covers type and payload.
 constexpr size_t kHeaderBytes = 7;
 constexpr size_t kSectorBytes = 512;  // what a disk writes whole or not at all
 
@@ -26,12 +31,17 @@ struct Record {
   ByteView covered;  // type and what there is of the payload
 };
 
+uint64_t little_endian(ByteView bytes) {
+  uint64_t value = 0;
+  for (size_t i = bytes.size(); i-- > 0;) value = value << 8 | bytes[i];
+  return value;
+}
+
 /// Requires kHeaderBytes.
 Record record_at(ByteView bytes) {
-  const auto length = static_cast<size_t>(bytes[4] | bytes[5] << 8);
-  return {
-      static_cast<uint32_t>(bytes[0] | bytes[1] << 8 | bytes[2] << 16) | uint32_t{bytes[3]} << 24,
-      length, bytes[6], bytes.subspan(6, std::min(1 + length, bytes.size() - 6))};
+  const size_t length = little_endian(bytes.subspan(4, 2));
+  return {static_cast<uint32_t>(little_endian(bytes.first(4))), length, bytes[6],
+          bytes.subspan(6, std::min(1 + length, bytes.size() - 6))};
 }
 
 uint32_t mask(uint32_t crc) { return (crc >> 15 | crc << 17) + 0xa282ead8; }
@@ -58,8 +68,8 @@ bool all_zero(ByteView bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](uint8_t byte) { return byte == 0; });
 }
 
-/// Whether a sector, or what `bytes` has of it, is still as the file system made it. `offset`: in
-/// the file.
+/// Whether a sector, or what `bytes` has of it, is still as the file system made it.
+/// `offset`: of `bytes` in the file.
 bool has_unwritten_sector(ByteView bytes, uint64_t offset) {
   while (!bytes.empty()) {
     const size_t rest_of_sector = kSectorBytes - offset % kSectorBytes;
@@ -101,18 +111,42 @@ Result<std::vector<std::filesystem::path>> write_ahead_logs(
   return out;
 }
 
+Status scan_file(const std::filesystem::path& path, RecordFileScan& scan) {
+  Bytes block(RecordFileScan::kBlockBytes);
+  std::ifstream file(path, std::ios::binary);
+  uint64_t offset = 0;
+  while (file) {
+    file.read(reinterpret_cast<char*>(block.data()), static_cast<std::streamsize>(block.size()));
+    const auto count = static_cast<size_t>(file.gcount());
+    scan.add_block(path.filename().string(), offset, ByteView(block).first(count));
+    offset += count;
+  }
+  if (!file.eof()) return fail(Errc::io, fmt::format("reading {} failed", path.string()));
+  return {};
+}
+
+/// Scans files that continue each other.
+Status scan_files(const std::vector<std::filesystem::path>& paths, std::vector<TornWrite>& torn) {
+  RecordFileScan scan;
+  for (const std::filesystem::path& path : paths) MESH_TRY(scan_file(path, scan));
+  const auto last = scan.verdict();
+  if (!last) return std::unexpected(last.error());
+  if (*last) torn.push_back(**last);
+  return {};
+}
+
 }  // namespace
 
-void WalScan::note_damage(const Place& place, bool torn) {
-  unfinished_.reset();
+void RecordFileScan::note_damage(const Place& place, bool torn) {
   if (!damage_) {
-    damage_ = Damage{place, torn};
+    damage_ = Damage{place, unfinished_.value_or(place), torn};
   } else if (!followed_) {
     damage_->torn = damage_->torn && torn;  // all broken pieces of the last write must look torn
   }
+  unfinished_.reset();
 }
 
-void WalScan::accept(uint8_t type, const Place& place) {
+void RecordFileScan::accept(uint8_t type, const Place& place) {
   if (type == kMiddleFragment || type == kLastFragment) {
     if (!unfinished_ && !damage_) note_damage(place, false);
     if (type == kLastFragment) unfinished_.reset();
@@ -123,7 +157,7 @@ void WalScan::accept(uint8_t type, const Place& place) {
   if (type == kFirstFragment) unfinished_ = place;
 }
 
-void WalScan::add_block(const std::string& file, uint64_t offset, ByteView block) {
+void RecordFileScan::add_block(const std::string& file, uint64_t offset, ByteView block) {
   const bool file_ends_here = block.size() < kBlockBytes;
   size_t at = 0;
   while (block.size() - at >= kHeaderBytes) {
@@ -144,32 +178,38 @@ void WalScan::add_block(const std::string& file, uint64_t offset, ByteView block
   if (file_ends_here && !all_zero(block.subspan(at))) note_damage({file, offset + at}, true);
 }
 
-Status WalScan::verdict() const {
-  if (!damage_ || (damage_->torn && !followed_)) return {};
-  return fail(Errc::corrupt,
-              fmt::format("write-ahead log {} is damaged at byte {}{}", damage_->place.file,
-                          damage_->place.offset, followed_ ? ", later writes in it are whole" : ""),
-              "restore the directory from a backup; entries before the damage can be read with "
-              "a read-only open");
+Result<std::optional<TornWrite>> RecordFileScan::verdict() const {
+  if (damage_ && (!damage_->torn || followed_))
+    return fail(Errc::corrupt,
+                fmt::format("{} is damaged at byte {}{}", damage_->record.file,
+                            damage_->record.offset, followed_ ? ", later writes are whole" : ""),
+                "restore the directory from a backup");
+  return damage_ ? damage_->write : unfinished_;
 }
 
-Status check_write_ahead_logs(const std::filesystem::path& directory) {
-  auto paths = write_ahead_logs(directory);
-  if (!paths) return std::unexpected(std::move(paths).error());
-  WalScan scan;
-  Bytes block(WalScan::kBlockBytes);
-  for (const std::filesystem::path& path : *paths) {
-    std::ifstream file(path, std::ios::binary);
-    uint64_t offset = 0;
-    while (file) {
-      file.read(reinterpret_cast<char*>(block.data()), static_cast<std::streamsize>(block.size()));
-      const auto count = static_cast<size_t>(file.gcount());
-      scan.add_block(path.filename().string(), offset, ByteView(block).first(count));
-      offset += count;
-    }
-    if (!file.eof()) return fail(Errc::io, fmt::format("reading {} failed", path.string()));
-  }
-  return scan.verdict();
+Result<std::vector<TornWrite>> check_recovery_files(const std::filesystem::path& directory) {
+  std::vector<TornWrite> torn;
+  std::string current;
+  std::getline(std::ifstream(directory / "CURRENT"), current);
+  // RocksDB says what is wrong with a CURRENT that names no file.
+  if (current.starts_with("MANIFEST-") && std::filesystem::exists(directory / current))
+    MESH_TRY(scan_files({directory / current}, torn));
+  const auto logs = write_ahead_logs(directory);
+  if (!logs) return std::unexpected(logs.error());
+  MESH_TRY(scan_files(*logs, torn));
+  return torn;
+}
+
+Status cut_torn_write(const std::filesystem::path& directory, const TornWrite& torn) {
+  const std::filesystem::path path = directory / torn.file;
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CLOEXEC);
+  const bool cut =
+      fd >= 0 && ::ftruncate(fd, static_cast<off_t>(torn.offset)) == 0 && ::fsync(fd) == 0;
+  const int code = errno;
+  if (fd >= 0) ::close(fd);
+  if (cut) return {};
+  return fail(Errc::io, fmt::format("cutting a torn write off {}: {}", path.string(),
+                                    std::generic_category().message(code)));
 }
 
 }  // namespace mesh
