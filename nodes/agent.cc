@@ -182,9 +182,8 @@ void Agent::on(const BlobChunk& message, int64_t now) {
   act(now);
 }
 
-void Agent::on(const Ack& message, int64_t now) {
+void Agent::on(const Ack& message, int64_t) {
   if (auto done = deployment_.acknowledge(message.serial); !done) note(Note::Level::error, done.error().message);
-  if (!store_.outcomes().empty() && next_repeat_ <= now) send_outcomes(now);
 }
 
 void Agent::on(const ErrorReply& message, int64_t) {

@@ -16,6 +16,8 @@ namespace mesh {
 
 namespace {
 
+constexpr uint64_t kSerialMax = uint64_t{1} << 62;  // nobody counts so far: numbering behind it would overflow
+
 /// Equal but for the entry that changed it last.
 bool same_effect(Overlay a, const Overlay& b) {
   a.sequence = b.sequence;
@@ -114,6 +116,8 @@ void Deployment::follow(const Node& node) {
   const auto refused = store_.refused(node.active);
   const bool stands = active_ && pointers.active == node.active;
   if (pointers.activation == node.activation && (stands || refused)) {
+    // Left by a crash, for an activation that was superseded since.
+    if (pointers.pending != Version()) (void)store_.clear_pending();
     activation_problem_ = stands ? std::string() : fmt::format("v{} is refused: {}", node.active.value(), *refused);
   } else if (tried_ != node.activation) {
     activate(node);
@@ -188,6 +192,7 @@ void Deployment::record(OutcomeKind kind, const Node& node, std::string message)
 
 Status Deployment::acknowledge(uint64_t serial) {
   if (serial <= store_.serial()) return store_.acknowledge(serial);
+  if (serial > kSerialMax) return fail(Errc::corrupt, fmt::format("the controller acknowledges outcome {}", serial));
   auto outcomes = store_.outcomes();
   for (auto& each : outcomes) {
     each.outcome.serial = ++serial;

@@ -58,18 +58,19 @@ AgentOptions agent_options(const NodeIdentity& identity, const NodeKeys& keys) {
 class Shell {
  public:
   Shell(const MeshnodeOptions& options, const NodeIdentity& identity, const NodeKeys& keys, Agent& agent,
-        StatusSocket& socket)
+        const StatusSocket* socket)
       : options_(options), identity_(identity), keys_(keys), agent_(agent), socket_(socket) {}
 
   Status run() {
     MESH_TRY(connect());
     while (g_stop == 0) {
-      std::vector<Watched> watched{{socket_.fd()}};
+      std::vector<Watched> watched;
+      if (socket_) watched.push_back({socket_->fd()});
       auto events = bus_->poll(kTickMs, watched);
       for (const auto& event : events) take(event);
       agent_.tick(now_ms());
       flush();
-      if (watched.front().readable) answer();
+      if (socket_ && watched.front().readable) answer();
       if (options_.once_synced && agent_.synced() && agent_.status().outcomes_waiting == 0) return {};
       if (agent_.take_reconnect()) {
         agent_.disconnected(now_ms());
@@ -94,6 +95,7 @@ class Shell {
       case ClientEvent::Kind::connected:
         spdlog::info("connected to {}", event.detail);
         trouble_.clear();
+        refused_ = false;
         agent_.connected(now_ms());
         break;
       case ClientEvent::Kind::disconnected:
@@ -104,6 +106,7 @@ class Shell {
       case ClientEvent::Kind::unreachable:
         if (trouble_ != event.detail) spdlog::warn("{}; routing goes on", event.detail);
         trouble_ = event.detail;
+        refused_ = event.kind == ClientEvent::Kind::refused;
         break;
       case ClientEvent::Kind::frame:
         agent_.receive(event.frame, now_ms());
@@ -122,16 +125,22 @@ class Shell {
 
   void answer() {
     auto status = agent_.status();
-    socket_.answer(status_json(status, trouble_, true));
+    // A revoked node hears no more of the log: that it is refused is all that it can know.
+    if (refused_ && status.problem.empty()) {
+      status.problem = trouble_ + ": was this node revoked?";
+      status.state = "degraded: " + status.problem;
+    }
+    socket_->answer(status_json(status, trouble_, true));
   }
 
   const MeshnodeOptions& options_;
   const NodeIdentity& identity_;
   const NodeKeys& keys_;
   Agent& agent_;
-  StatusSocket& socket_;
+  const StatusSocket* socket_;  // nullptr: there was no room for it
   std::unique_ptr<BusClient> bus_;
-  std::string trouble_;  // why there is no connection
+  std::string trouble_;   // why there is no connection
+  bool refused_ = false;  // it was the controller that did not want it
 };
 
 void catch_signals() {
@@ -172,18 +181,18 @@ Status run_node(const MeshnodeOptions& options) {
   PosixFiles files(options.data);
   ReplicaStore store(files);
   MESH_TRY(store.open());
-  auto socket = StatusSocket::listen(options.data);
-  if (!socket) return std::unexpected(socket.error());
-
   Agent agent(agent_options(*identity, *keys), store, **dataplane);
   agent.boot();
   log(agent.take_notes());
   // A replica that cannot be read is told by the status; what is applied goes on routing.
   if (auto loaded = agent.load(); !loaded) spdlog::error("the replica cannot be read: {}", loaded.error().message);
   log(agent.take_notes());
+  // Without it `meshnode status` has nobody to ask; a full disk is no reason not to route.
+  auto socket = StatusSocket::listen(options.data);
+  if (!socket) spdlog::error("{}", socket.error().message);
   fmt::print("ready node {}\n", identity->node.value());
   std::fflush(stdout);
-  return Shell(options, *identity, *keys, agent, *socket).run();
+  return Shell(options, *identity, *keys, agent, socket ? &*socket : nullptr).run();
 }
 
 }  // namespace mesh

@@ -3,6 +3,8 @@
 // Method: an Agent on a simulated disk and router reads logs that were decided and signed for real; time is a number.
 #include <gtest/gtest.h>
 
+#include <random>
+
 #include "eventstore/model/canonical.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/crypto.h"
@@ -218,6 +220,76 @@ TEST_F(AgentTest, AControllerBehindTheVerifiedHeadIsTold) {
   EXPECT_NE(status().problem.find("restored from an old backup"), std::string::npos) << status().problem;
   node.give(Head{Sequence(log.size()), log.note(log.size())});
   EXPECT_EQ(status().problem, "");
+}
+
+TEST_F(AgentTest, NewerRulesAreUpgradeRequiredAndRoutingGoesOn) {
+  node.follow();
+  const auto good = log.size();
+  const auto before = node.router().state();
+  log.append_newer({AddSite{"x"}});
+  node.follow();
+  EXPECT_EQ(status().state, "upgrade required");
+  EXPECT_NE(status().problem.find("rules"), std::string::npos) << status().problem;
+  EXPECT_EQ(status().sequence, Sequence(good));
+  node.pass(60'000);
+  EXPECT_EQ(node.router().state(), before);
+}
+
+TEST_F(AgentTest, ALongTailBecomesASnapshotAndReadsTheSame) {
+  node.follow();
+  const std::string long_text(900, 'x');
+  for (int i = 0; i < 24; ++i) {
+    std::vector<Command> commands;
+    for (int k = 0; k < 60; ++k) {
+      commands.push_back(SetAttribute{{}, "note_" + std::to_string(k), long_text + std::to_string(i)});
+    }
+    log.append(std::move(commands));
+    node.follow();
+  }
+  ASSERT_NE(node.disk().raw("replica/snapshot"), nullptr);
+  EXPECT_LT(node.disk().raw("replica/tail")->size(), ReplicaStore::kTailBytesMin);
+  EXPECT_EQ(status().root, log.root(log.size()));
+  node.start();
+  EXPECT_EQ(status().root, log.root(log.size()));
+  EXPECT_EQ(node.agent().state(), log.state());
+  EXPECT_TRUE(status().settled);
+}
+
+// Frames with random damage never crash an agent, never move it off the true history and never touch the router;
+// afterwards the true frames bring it to the head.
+TEST_F(AgentTest, DamagedFramesDoNoHarm) {
+  node.follow();
+  const auto before = node.router().state();
+  const auto good = log.size();
+  log.append({AddSite{"x"}});
+  log.append({AddSite{"y"}});
+  const auto config = config_text(compile(log.state(), NodeId(11)).value());
+  const auto snapshot = encode_snapshot(log.at(log.size()));
+  const std::vector<Bytes> frames{
+      encode_message({0, log.range(good + 1, log.size(), true)}),
+      encode_message({0, Head{Sequence(log.size()), log.note(log.size())}}),
+      encode_message({0, Ack{1}}),
+      encode_message({0, BlobChunk{{}, 0, config.size(), Bytes(config.begin(), config.end())}}),
+      encode_message({0, SnapshotChunk{Sequence(log.size()), 0, snapshot.size(), snapshot}}),
+      encode_message({0, ErrorReply{{Errc::io, "what", "how"}}}),
+  };
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  for (int i = 0; i < 2'000; ++i) {
+    auto frame = frames[random() % frames.size()];
+    for (auto flips = 1 + random() % 4; flips > 0; --flips) frame[random() % frame.size()] ^= 1 << random() % 8;
+    if (random() % 4 == 0) frame.resize(random() % frame.size());
+    node.agent().receive(frame, 2'000);
+    const auto now = status();
+    ASSERT_EQ(now.root, log.root(now.sequence.value()));
+    ASSERT_EQ(node.router().state(), before);
+  }
+  node.connect();
+  node.follow();
+  node.give(Head{Sequence(log.size()), log.note(log.size())});
+  EXPECT_EQ(status().root, log.root(log.size()));
+  EXPECT_FALSE(node.agent().history().refusal());
 }
 
 TEST_F(AgentTest, AForeignSignatureOrGarbageIsRefused) {

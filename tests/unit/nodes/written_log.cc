@@ -84,7 +84,8 @@ Request WrittenLog::request(const Principal& principal, std::vector<Command> com
   return out;
 }
 
-void WrittenLog::write(const Request& request, const Signer& signer, Context context, std::vector<Event> events) {
+void WrittenLog::write(const Request& request, const Signer& signer, Context context, std::vector<Event> events,
+                       uint32_t rules) {
   auto replica = replicas_.back();
   SignedRequest signed_request{encode_request(request), {}};
   signed_request.signature = signer.sign(kRequestDomain, signed_request.bytes);
@@ -97,7 +98,7 @@ void WrittenLog::write(const Request& request, const Signer& signer, Context con
   header.time = context.time;
   header.principal = request.principal;
   header.entry_class = classify(request).value();
-  header.rules = std::max(replica.state.rules, 1u);
+  header.rules = rules;
   auto encoded = encode_entry(header, {signed_request, request, context, std::move(events)});
   const auto entry = decode_entry(encoded).value();
   evolve(replica.state, entry.header, *entry.body);
@@ -120,6 +121,14 @@ void WrittenLog::append(std::vector<Command> commands, const Context& context) {
 
 void WrittenLog::forge(std::vector<Command> commands, std::vector<Event> events) {
   write(request(Principal::human("admin"), std::move(commands)), admin_, {}, std::move(events));
+}
+
+void WrittenLog::append_newer(std::vector<Command> commands) {
+  const auto signed_by_admin = request(Principal::human("admin"), std::move(commands));
+  Context context;
+  context.time = Timestamp(state().time.value() + 1);
+  auto events = decide(state(), signed_by_admin, context).value();
+  write(signed_by_admin, admin_, {}, std::move(events), kRulesNewest + 1);
 }
 
 void WrittenLog::admit(NodeId node, const Signer& signer, const WireGuardKey& wireguard) {

@@ -32,6 +32,8 @@ class WrittenLog {
   void append(std::vector<Command> commands, const Context& context = {});
   /// The same, but with events that do not follow from the request.
   void forge(std::vector<Command> commands, std::vector<Event> events);
+  /// One entry of a program with newer rules.
+  void append_newer(std::vector<Command> commands);
   /// A token for the node, and its admission with `keys`.
   void admit(NodeId node, const Signer& signer, const WireGuardKey& wireguard);
   /// Prepares and commits everything. `change` may lie about the candidates.
@@ -57,7 +59,8 @@ class WrittenLog {
 
  private:
   Request request(const Principal& principal, std::vector<Command> commands) const;
-  void write(const Request& request, const Signer& signer, Context context, std::vector<Event> events);
+  void write(const Request& request, const Signer& signer, Context context, std::vector<Event> events,
+             uint32_t rules = 1);
   void decided(const Request& request, const Signer& signer, Context context);
 
   Signer controller_{1}, admin_{2}, recovery_{3};
