@@ -49,7 +49,8 @@ uint32_t mask(uint32_t crc) { return (crc >> 15 | crc << 17) + 0xa282ead8; }
 bool checks(ByteView bytes) {
   if (bytes.size() < kHeaderBytes) return false;
   const Record record = record_at(bytes);
-  return record.type != 0 && record.covered.size() == 1 + record.length &&
+  return record.type >= kWholeWrite && record.type <= kLastFragment &&
+         record.covered.size() == 1 + record.length &&
          mask(crc32c(record.covered)) == record.checksum;
 }
 
