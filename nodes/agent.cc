@@ -290,8 +290,9 @@ std::string Agent::problem() const {
   if (!history_.disk_problem().empty()) return history_.disk_problem();
   if (!deployment_.problem().empty()) return deployment_.problem();
   if (heads_behind_ > 1) {
-    return fmt::format("the controller is at entry {}, behind this node's verified {}: was it restored from an old backup?",
-                       controller_head_.value(), history_.verified().value());
+    return fmt::format(
+        "the controller is at entry {}, behind this node's verified {}: was it restored from an old backup?",
+        controller_head_.value(), history_.verified().value());
   }
   return complaint_;
 }

@@ -152,7 +152,8 @@ void Deployment::activate(const Node& node) {
   }
   std::optional<Desired> previous;
   if (active_) previous = bind(*active_, overlay_);
-  const auto report = reconcile(dataplane_, bind(*config, overlay_), options_.own_keys, previous ? &*previous : nullptr);
+  const auto report =
+      reconcile(dataplane_, bind(*config, overlay_), options_.own_keys, previous ? &*previous : nullptr);
   steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
   steps_.insert(steps_.end(), report.back.begin(), report.back.end());
   dirty_ = report.outcome == Reconciled::failed;
@@ -210,7 +211,8 @@ Status Deployment::take_config(std::string_view text) {
   auto config = parse_config_text(text);
   if (!config) return fail_in(fmt::format("reading the fetched v{}", row.version.value()), config.error());
   if (config->node != options_.node) {
-    return fail(Errc::corrupt, fmt::format("the fetched v{} is for node {}", row.version.value(), config->node.value()));
+    return fail(Errc::corrupt,
+                fmt::format("the fetched v{} is for node {}", row.version.value(), config->node.value()));
   }
   MESH_TRY(store_.put_version(row.version, text, rendered_files(*config, overlay_)));
   wanted_.reset();

@@ -164,8 +164,9 @@ History::Taken History::check_roots(const std::vector<EncodedEntry>& entries, si
     const auto* known = known_root(frontier.size());
     if (!known || *known == frontier.root()) continue;
     if (verified_ < head()) return give_up_end();
-    return refuse(Errc::corrupt, fmt::format("equivocation: entries up to {} give root {}, the signed checkpoint says {}",
-                                             frontier.size(), to_hex(frontier.root().view()), to_hex(known->view())));
+    return refuse(Errc::corrupt,
+                  fmt::format("equivocation: entries up to {} give root {}, the signed checkpoint says {}",
+                              frontier.size(), to_hex(frontier.root().view()), to_hex(known->view())));
   }
   return Taken::nothing;
 }

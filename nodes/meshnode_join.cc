@@ -44,7 +44,7 @@ Result<std::string> read_token(const std::string& path) {
   const auto blank = " \t\r\n";
   text.erase(0, std::min(text.find_first_not_of(blank), text.size()));
   text.erase(text.find_last_not_of(blank) + 1);
-  if (text.empty()) return fail(Errc::invalid, fmt::format("{} has no token in it", path == "-" ? "standard input" : path));
+  if (text.empty()) return fail(Errc::invalid, fmt::format("{} has no token in it", path));
   return text;
 }
 
@@ -60,7 +60,8 @@ Status make_directories(const fs::path& data) {
   return {};
 }
 
-SignedJoin make_join(const TokenText& token, const NodeKeys& keys, const SignSecret& token_key, const std::string& node) {
+SignedJoin make_join(const TokenText& token, const NodeKeys& keys, const SignSecret& token_key,
+                     const std::string& node) {
   JoinStatement statement;
   statement.log = token.log;
   statement.node = node.empty() ? token.node : node;
@@ -100,7 +101,8 @@ class Asking {
                   "run the same command again: it goes on waiting with the same keys");
     }
     if (!unreachable_.empty()) {
-      return fail(Errc::unavailable, unreachable_, "is the controller running, the token still open, and the port reachable from here?");
+      return fail(Errc::unavailable, unreachable_,
+                  "is the controller running, the token still open, and the port reachable from here?");
     }
     return fail(Errc::timeout, "the controller did not answer");
   }
