@@ -19,7 +19,9 @@ TEST(Controller, OneFlushAppendsEverythingThatWaitedAsOneBatch) {
   Desk desk;
   int before = desk.appends;
   for (int i = 0; i < 20; ++i)
-    desk.give(desk.alice, Submit{Desk::sign(desk.request({AddSite{"s" + std::string(1, static_cast<char>('a' + i))}})), false});
+    desk.give(desk.alice, Submit{Desk::sign(desk.request(
+                                     {AddSite{"s" + std::string(1, static_cast<char>('a' + i))}})),
+                                 false});
   EXPECT_TRUE(desk.controller->take_output().frames.empty()) << "answered before it was durable";
   EXPECT_EQ(desk.answers().size(), 20u);
   EXPECT_EQ(desk.appends, before + 1);
@@ -58,7 +60,8 @@ TEST(Controller, ARetryAfterARestartIsRecognisedToo) {
 TEST(Controller, RefusesWhatIsNotItsSigners) {
   Desk desk;
   Request request = desk.request({AddSite{"ams"}});
-  EXPECT_EQ(desk.error_of(desk.ask(desk.alice, Submit{Desk::sign(request, "mallory"), false})).code, Errc::unauthenticated);
+  EXPECT_EQ(desk.error_of(desk.ask(desk.alice, Submit{Desk::sign(request, "mallory"), false})).code,
+            Errc::unauthenticated);
   SignedRequest altered = Desk::sign(request);
   altered.bytes.back() ^= 1;
   desk.error_of(desk.ask(desk.alice, Submit{altered, false}));
@@ -98,7 +101,9 @@ TEST(Controller, AnUnknownKeyGetsNothing) {
 
 TEST(Controller, ABannedOperatorIsMutedAndGetsNothingMore) {
   Desk desk;
-  auto keys = [](const std::string& name) { return std::pair(test::sign_secret(name).public_key(), test::box_secret(name).public_key()); };
+  auto keys = [](const std::string& name) {
+    return std::pair(test::sign_secret(name).public_key(), test::box_secret(name).public_key());
+  };
   auto [sign, box] = keys("otto");
   acknowledged(desk.submit({AddOperator{"otto", Role::operator_, {}, sign, box}}));
   SessionId otto{box, 5, false};

@@ -52,7 +52,9 @@ class Desk {
   }
 
   /// Gives a message to the controller without flushing.
-  void give(const SessionId& from, Body body) { controller->receive(from, encode_message({++correlation, std::move(body)}), now); }
+  void give(const SessionId& from, Body body) {
+    controller->receive(from, encode_message({++correlation, std::move(body)}), now);
+  }
   /// What comes back after a flush; jobs are run at once.
   std::vector<std::pair<SessionId, Message>> answers() {
     std::vector<std::pair<SessionId, Message>> out;
@@ -60,7 +62,8 @@ class Desk {
     for (;;) {
       Output output = controller->take_output();
       muted.insert(muted.end(), output.muted.begin(), output.muted.end());
-      for (const Outgoing& outgoing : output.frames) out.emplace_back(outgoing.to, std::move(*decode_message(*outgoing.frame)));
+      for (const Outgoing& outgoing : output.frames)
+        out.emplace_back(outgoing.to, std::move(*decode_message(*outgoing.frame)));
       if (output.jobs.empty()) return out;
       for (Job& job : output.jobs) job()();
     }

@@ -51,10 +51,17 @@ TEST_F(Enrolling, ATokensHolderIsAdmittedAndARepeatToo) {
 
 TEST_F(Enrolling, AWrongTokenANodeItIsNotForAndAnothersConnectionAreRefused) {
   SignSecret wrong = test::sign_secret("wrong");
-  EXPECT_EQ(desk.error_of(desk.ask(newcomer.session, newcomer.join(desk, "r1.ams", TokenId(1), &wrong))).code, Errc::unauthenticated);
-  EXPECT_EQ(desk.error_of(desk.ask(newcomer.session, newcomer.join(desk, "r2.ams", TokenId(1), &token))).code, Errc::not_permitted);
+  EXPECT_EQ(
+      desk.error_of(desk.ask(newcomer.session, newcomer.join(desk, "r1.ams", TokenId(1), &wrong)))
+          .code,
+      Errc::unauthenticated);
+  EXPECT_EQ(
+      desk.error_of(desk.ask(newcomer.session, newcomer.join(desk, "r2.ams", TokenId(1), &token)))
+          .code,
+      Errc::not_permitted);
   SessionId thief{test::box_secret("thief").public_key(), 79, true};
-  EXPECT_EQ(desk.error_of(desk.ask(thief, newcomer.join(desk, "r1.ams", TokenId(1), &token))).code, Errc::unauthenticated);
+  EXPECT_EQ(desk.error_of(desk.ask(thief, newcomer.join(desk, "r1.ams", TokenId(1), &token))).code,
+            Errc::unauthenticated);
   EXPECT_EQ(desk.error_of(desk.ask(newcomer.session, Query{"nodes", {}, {}})).code, Errc::not_permitted);
 }
 
@@ -63,7 +70,8 @@ TEST_F(Enrolling, ASitesTokenWaitsForApproval) {
   Body body = desk.ask(newcomer.session, join);
   ASSERT_TRUE(std::holds_alternative<Waiting>(body));
   EXPECT_EQ(std::get<Waiting>(body).fingerprint, fingerprint(newcomer.sign.public_key().view()));
-  EXPECT_NE(std::get<QueryResult>(desk.ask(desk.alice, Query{"pending", {}, {}})).json.find(std::get<Waiting>(body).fingerprint),
+  EXPECT_NE(std::get<QueryResult>(desk.ask(desk.alice, Query{"pending", {}, {}}))
+                .json.find(std::get<Waiting>(body).fingerprint),
             std::string::npos);
   desk.submit({ApproveNode{"r2.ams", join.join, *decode_join(join.join.statement)}});
   EXPECT_TRUE(std::holds_alternative<Admitted>(desk.ask(newcomer.session, join)));
@@ -84,7 +92,9 @@ TEST_F(Enrolling, ANodeThatLiesAboutItsIdIsRefused) {
   EXPECT_EQ(desk.error_of(desk.ask(node, OutcomeMessage{report})).code, Errc::unauthenticated);
   EXPECT_EQ(desk.error_of(desk.ask(node, Query{"nodes", {}, {}})).code, Errc::not_permitted);
   EXPECT_EQ(desk.error_of(desk.ask(node, Fetch{Digest{}})).code, Errc::not_permitted);
-  EXPECT_EQ(desk.error_of(desk.ask(node, Submit{Desk::sign(desk.request({AddSite{"x"}})), false})).code, Errc::unauthenticated);
+  EXPECT_EQ(
+      desk.error_of(desk.ask(node, Submit{Desk::sign(desk.request({AddSite{"x"}})), false})).code,
+      Errc::unauthenticated);
 }
 
 TEST_F(Enrolling, OutcomesAreReportedOnceAndAcknowledged) {

@@ -34,12 +34,26 @@ class Queries : public testing::Test {
 };
 
 TEST_F(Queries, EveryKindAnswers) {
-  const std::pair<std::string, std::string> kinds[] = {
-      {"sites", "SiteList"}, {"nodes", "NodeList"}, {"changed", "ChangedList"}, {"changes", "ChangeList"},
-      {"links", "LinkList"}, {"tokens", "TokenList"}, {"operators", "OperatorList"}, {"pending", "PendingList"},
-      {"show", "Attributes"}, {"show_all", "EffectiveAttributes"}, {"diff", "Diff"}, {"status", "Status"},
-      {"activation", "Activation"}, {"log", "Log"}, {"controller", "ControllerStatus"}, {"checkpoint", "Checkpoint"},
-      {"state", "StateDigest"}, {"enrolment", "Enrolment"}, {"whoami", "Principal"}, {"nodes_roots", "CosignatureList"}};
+  const std::pair<std::string, std::string> kinds[] = {{"sites", "SiteList"},
+                                                       {"nodes", "NodeList"},
+                                                       {"changed", "ChangedList"},
+                                                       {"changes", "ChangeList"},
+                                                       {"links", "LinkList"},
+                                                       {"tokens", "TokenList"},
+                                                       {"operators", "OperatorList"},
+                                                       {"pending", "PendingList"},
+                                                       {"show", "Attributes"},
+                                                       {"show_all", "EffectiveAttributes"},
+                                                       {"diff", "Diff"},
+                                                       {"status", "Status"},
+                                                       {"activation", "Activation"},
+                                                       {"log", "Log"},
+                                                       {"controller", "ControllerStatus"},
+                                                       {"checkpoint", "Checkpoint"},
+                                                       {"state", "StateDigest"},
+                                                       {"enrolment", "Enrolment"},
+                                                       {"whoami", "Principal"},
+                                                       {"nodes_roots", "CosignatureList"}};
   for (const auto& [kind, name] : kinds) EXPECT_EQ(ask(kind).value("kind", ""), name) << kind;
   EXPECT_EQ(ask("versions", {{"node", "11"}})["items"].size(), 1u);
   EXPECT_EQ(ask("versions", {{"node", "11"}})["items"][0]["message"], "first");
