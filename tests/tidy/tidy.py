@@ -212,7 +212,7 @@ def check_layout(tree):
     for name in sorted({f.parts[0] for f in tree.files}):
         if name not in TOP_LEVEL:
             found.append(f"{name}: the top level is fixed: put it into one of the folders")
-    folders = {"tests", "ops"}
+    folders = {"tests", "ops"} | {f.parent.as_posix() for f in tree.code() if layer_of(f)}
     for folder in sorted(folders):
         if not (tree.root / folder / "README.md").exists():
             found.append(f"{folder}: has no README.md (purpose, API, invariants, tests, why)")

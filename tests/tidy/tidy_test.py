@@ -169,8 +169,10 @@ class TidyTest(unittest.TestCase):
         self.expect("stuff: the top level is fixed")
 
     def test_every_folder_has_a_readme(self):
-        (self.root / "ops/README.md").unlink()
-        self.expect("ops: has no README.md")
+        for folder in ["ops", "nodes/dataplane"]:
+            (self.root / folder / "README.md").unlink()
+            self.expect(f"{folder}: has no README.md")
+            self.plant(f"{folder}/README.md", "x\n")
 
     def test_every_kind_of_test_is_explained(self):
         self.plant("tests/magic/x.cc", "\n")
