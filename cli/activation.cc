@@ -24,7 +24,8 @@ std::string counts_text(const Json& activation) {
 }
 
 /// Nodes in one of `states`, with what they said.
-std::vector<std::string> nodes_in_state(const Json& activation, std::initializer_list<std::string_view> states) {
+std::vector<std::string> nodes_in_state(const Json& activation,
+                                        std::initializer_list<std::string_view> states) {
   std::vector<std::string> out;
   for (const Json& item : value_at(activation, "items")) {
     const std::string state = text_at(item, "state");
@@ -67,22 +68,29 @@ class ActivationWait {
   Progress progress_;
 };
 
-void say_outcome(Session& session, ActivationId id, int exit, int64_t timeout_s, const Json& activation) {
-  const std::string resume = fmt::format("activation {} continues: see `meshcli status`", id.value());
-  for (const std::string& line : nodes_in_state(activation, {"failed", "refused"})) session.note("failed   " + printable(line));
-  for (const std::string& line : nodes_in_state(activation, {"reverted"})) session.note("reverted " + printable(line));
+void say_outcome(Session& session, ActivationId id, int exit, int64_t timeout_s,
+                 const Json& activation) {
+  const std::string resume =
+      fmt::format("activation {} continues: see `meshcli status`", id.value());
+  for (const std::string& line : nodes_in_state(activation, {"failed", "refused"}))
+    session.note("failed   " + printable(line));
+  for (const std::string& line : nodes_in_state(activation, {"reverted"}))
+    session.note("reverted " + printable(line));
   for (const std::string& line : nodes_in_state(activation, {"offline"}))
     session.note(fmt::format("offline  {}; it takes the version when it is back", printable(line)));
   if (exit == kTimedOut) {
-    for (const std::string& line : nodes_in_state(activation, {"waiting"})) session.note("waiting  " + printable(line));
-    session.note(fmt::format("no answer from everybody in {}; {}", duration_text(timeout_s), resume));
+    for (const std::string& line : nodes_in_state(activation, {"waiting"}))
+      session.note("waiting  " + printable(line));
+    session.note(
+        fmt::format("no answer from everybody in {}; {}", duration_text(timeout_s), resume));
   }
   if (exit == kInterrupted) session.note("detached; " + resume);
   if (!session.for_people()) return;
-  std::string line = fmt::format("activation {}: {} of {} applied", id.value(), number_at(activation, "applied"),
-                                 number_at(activation, "total"));
+  std::string line = fmt::format("activation {}: {} of {} applied", id.value(),
+                                 number_at(activation, "applied"), number_at(activation, "total"));
   for (const char* key : {"failed", "waiting", "offline"})
-    if (const int64_t count = number_at(activation, key); count > 0) line += fmt::format(", {} {}", count, key);
+    if (const int64_t count = number_at(activation, key); count > 0)
+      line += fmt::format(", {} {}", count, key);
   session.note(line);
 }
 
@@ -100,10 +108,12 @@ int activation_exit(const Json& activation) {
   return nodes_in_state(activation, {"failed", "refused"}).empty() ? kRolledBack : kPartlyFailed;
 }
 
-Result<int> run_activation(Session& session, const Target& target, Version version, Json& document) {
+Result<int> run_activation(Session& session, const Target& target, Version version,
+                           Json& document) {
   auto notes = session.notes();
   if (!notes) return std::unexpected(std::move(notes).error());
-  auto timeout_s = session.has("timeout") ? parse_duration_s(session.option("timeout")) : Result<int64_t>(kWaitDefaultS);
+  auto timeout_s = session.has("timeout") ? parse_duration_s(session.option("timeout"))
+                                          : Result<int64_t>(kWaitDefaultS);
   if (!timeout_s) return std::unexpected(std::move(timeout_s).error());
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
@@ -114,10 +124,12 @@ Result<int> run_activation(Session& session, const Target& target, Version versi
   const ActivationStarted* started = started_by(*reply);
   if (session.for_people()) {
     const std::string what = version == Version() ? "latest" : fmt::format("v{}", version.value());
-    const std::string nodes = started ? " on " + count_text(started->rows.size(), "node") : std::string();
-    const std::string suffix = !started || notes->dry_run ? reply_suffix(*reply, notes->dry_run, false)
-                                                          : fmt::format("(#{}, activation {})", reply->sequence.value(),
-                                                                        started->activation.value());
+    const std::string nodes =
+        started ? " on " + count_text(started->rows.size(), "node") : std::string();
+    const std::string suffix = !started || notes->dry_run
+                                   ? reply_suffix(*reply, notes->dry_run, false)
+                                   : fmt::format("(#{}, activation {})", reply->sequence.value(),
+                                                 started->activation.value());
     session.print(fmt::format("{}: {} activated{}  {}\n", fleet_text(target), what, nodes, suffix));
   }
   if (!started || notes->dry_run) return unchanged_exit(session, *reply);
@@ -127,7 +139,10 @@ Result<int> run_activation(Session& session, const Target& target, Version versi
   }
   Json activation;
   auto exit = ActivationWait(session, **client, started->activation).run(*timeout_s, activation);
-  if (!exit) return fail_in(fmt::format("waiting for activation {}, which continues", started->activation.value()), exit.error());
+  if (!exit)
+    return fail_in(
+        fmt::format("waiting for activation {}, which continues", started->activation.value()),
+        exit.error());
   say_outcome(session, started->activation, *exit, *timeout_s, activation);
   document["activation"] = std::move(activation);
   return exit;

@@ -7,9 +7,9 @@
 
 namespace mesh::cli {
 
-/// Submits Activate and, unless --no-wait, waits until every connected target has reported. Adds what happened
-/// to `document` ("activation"), prints lines for people. Exit codes: 0, kUnchanged (with --error-unchanged),
-/// kTimedOut, kPartlyFailed, kRolledBack, kInterrupted.
+/// Submits Activate and, unless --no-wait, waits until every connected target has reported. Adds
+/// what happened to `document` ("activation"), prints lines for people. Exit codes: 0, kUnchanged
+/// (with --error-unchanged), kTimedOut, kPartlyFailed, kRolledBack, kInterrupted.
 Result<int> run_activation(Session& session, const Target& target, Version version, Json& document);
 
 /// The exit code of an activation document in which nobody is waited for any more.

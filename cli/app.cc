@@ -12,12 +12,21 @@ namespace mesh::cli {
 
 namespace {
 
-/// "commit" of `commit site ams`, "add site" of `add site ams`.
-std::string action_of(const Verb& verb) {
-  static constexpr std::string_view kNameTheNoun[] = {"list", "add", "del", "rename", "token", "node", "operator",
-                                                      "controller", "wait"};
-  const bool both = !verb.noun.empty() && std::ranges::find(kNameTheNoun, verb.verb) != std::end(kNameTheNoun);
-  return both ? fmt::format("{} {}", verb.verb, verb.noun) : std::string(verb.verb);
+/// What could not be done: "cannot commit: " of `commit site ams`, "cannot add site: " of `add site
+/// ams`, "cannot revoke node: " of `node revoke r1`; nothing for words that are no verbs.
+std::string cannot(const Verb& verb) {
+  using Words = std::initializer_list<std::string_view>;
+  const auto among = [&](Words words) {
+    return std::ranges::find(words, verb.verb) != words.end();
+  };
+  if (among({"status", "log", "whoami", "doctor", "checkpoint", "controller", "completion",
+             "version", "help"}))
+    return {};
+  if (among({"token", "node", "operator"}))
+    return fmt::format("cannot {} {}: ", verb.noun, verb.verb);
+  if (among({"list", "add", "del", "rename"}))
+    return fmt::format("cannot {} {}: ", verb.verb, verb.noun);
+  return fmt::format("cannot {}: ", verb.verb);
 }
 
 /// The format can be wanted by a command line that is otherwise wrong.
@@ -33,13 +42,15 @@ int report(Environment& environment, const Invocation& invocation, const Error& 
     return exit;
   }
   const std::string action =
-      invocation.verb && error.code != Errc::usage ? fmt::format("cannot {}: ", action_of(*invocation.verb)) : "";
-  *environment.err << fmt::format("{}: {}{}\n", environment.program, action, printable(error.message));
+      invocation.verb && error.code != Errc::usage ? cannot(*invocation.verb) : std::string();
+  *environment.err << fmt::format("{}: {}{}\n", environment.program, action,
+                                  printable(error.message));
   if (!error.fix.empty()) *environment.err << fmt::format("fix: {}\n", printable(error.fix));
   return exit;
 }
 
-std::string help_for(const Grammar& grammar, std::string_view program, const Invocation& invocation) {
+std::string help_for(const Grammar& grammar, std::string_view program,
+                     const Invocation& invocation) {
   if (invocation.positional.empty() || grammar.rows(invocation.positional[0]).empty())
     return overview(grammar, program);
   const std::string noun = invocation.verb ? std::string(invocation.verb->noun) : std::string();
@@ -66,7 +77,8 @@ int run(Environment& environment, std::span<const std::string> arguments) {
   }
   if (!result) return report(environment, invocation, result.error());
   if (!environment.out->flush())
-    return report(environment, invocation, Error{Errc::io, "standard output does not take what was printed", {}});
+    return report(environment, invocation,
+                  Error{Errc::io, "standard output does not take what was printed", {}});
   return exit_code(*result, environment.program == "tlm");
 }
 

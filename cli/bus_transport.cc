@@ -16,16 +16,17 @@ using Clock = std::chrono::steady_clock;
 /// What the log calls a message; frames themselves are not shown.
 std::string_view body_name(const Body& body) {
   static constexpr std::string_view kNames[] = {
-      "Submit", "Reply", "ErrorReply", "Prepare", "Prepared", "Query", "QueryResult", "Subscribe", "SnapshotChunk",
-      "Entries", "Credit", "Head", "Fetch", "BlobChunk", "NodeStatus", "OutcomeMessage", "Ack", "Join", "Admitted",
-      "Waiting", "Refused"};
+      "Submit",     "Reply",          "ErrorReply", "Prepare", "Prepared", "Query",   "QueryResult",
+      "Subscribe",  "SnapshotChunk",  "Entries",    "Credit",  "Head",     "Fetch",   "BlobChunk",
+      "NodeStatus", "OutcomeMessage", "Ack",        "Join",    "Admitted", "Waiting", "Refused"};
   static_assert(std::size(kNames) == std::variant_size_v<Body>);
   return kNames[body.index()];
 }
 
 class BusTransport final : public Transport {
  public:
-  BusTransport(std::unique_ptr<BusClient> bus, Trace trace) : bus_(std::move(bus)), trace_(std::move(trace)) {}
+  BusTransport(std::unique_ptr<BusClient> bus, Trace trace)
+      : bus_(std::move(bus)), trace_(std::move(trace)) {}
 
   Result<Body> call(const Body& question, int timeout_ms) override {
     const auto deadline = Clock::now() + std::chrono::milliseconds(timeout_ms);
@@ -37,7 +38,8 @@ class BusTransport final : public Transport {
     while (Clock::now() < deadline) {
       for (ClientEvent& event : bus_->poll(left_ms(deadline))) {
         if (event.kind == ClientEvent::Kind::connected) {
-          // The connection broke while we waited: the same bytes again, the controller knows them by their id.
+          // The connection broke while we waited: the same bytes again, the controller knows them
+          // by their id.
           trace_(fmt::format("-> {} {} again", correlation, body_name(question)));
           MESH_TRY(bus_->send(frame));
           continue;
@@ -48,7 +50,8 @@ class BusTransport final : public Transport {
         if (it->correlation != correlation) continue;
         Body body = std::move(it->body);
         inbox_.erase(it);
-        if (auto* error = std::get_if<ErrorReply>(&body)) return std::unexpected(std::move(error->error));
+        if (auto* error = std::get_if<ErrorReply>(&body))
+          return std::unexpected(std::move(error->error));
         return body;
       }
     }
@@ -69,7 +72,8 @@ class BusTransport final : public Transport {
       if (!inbox_.empty()) {
         Body body = std::move(inbox_.front().body);
         inbox_.pop_front();
-        if (auto* error = std::get_if<ErrorReply>(&body)) return std::unexpected(std::move(error->error));
+        if (auto* error = std::get_if<ErrorReply>(&body))
+          return std::unexpected(std::move(error->error));
         return body;
       }
       if (broken_) {
@@ -86,7 +90,8 @@ class BusTransport final : public Transport {
   static constexpr int kConnectMs = 10'000;
 
   static int left_ms(Clock::time_point deadline) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
     return static_cast<int>(std::max<int64_t>(left, 0));
   }
 
@@ -98,15 +103,17 @@ class BusTransport final : public Transport {
       if (error.code == Errc::timeout) error.code = Errc::unavailable;
       if (error.fix.empty())
         error.fix = error.code == Errc::unauthenticated
-                        ? "is this operator known and not banned, and is controller_key in the context right?"
+                        ? "is this operator known and not banned, and is controller_key in the "
+                          "context right?"
                         : "is meshd running, and are the endpoints in the context right?";
       return std::unexpected(std::move(error));
     }
     // What led here is done with; an endpoint that refused before another took us is no failure.
     for (ClientEvent& event : bus_->poll(0))
       if (event.kind == ClientEvent::Kind::frame) MESH_TRY(take(event));
-    trace_(fmt::format("connected to {} in {} ms", bus_->endpoint().address,
-                       std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin).count()));
+    trace_(fmt::format(
+        "connected to {} in {} ms", bus_->endpoint().address,
+        std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin).count()));
     return {};
   }
 
@@ -115,7 +122,8 @@ class BusTransport final : public Transport {
       case ClientEvent::Kind::frame: {
         auto message = decode_message(event.frame);
         if (!message) return fail_in("a frame of the controller", message.error());
-        trace_(fmt::format("<- {} {}, {} bytes", message->correlation, body_name(message->body), event.frame.size()));
+        trace_(fmt::format("<- {} {}, {} bytes", message->correlation, body_name(message->body),
+                           event.frame.size()));
         inbox_.push_back(std::move(*message));
         return {};
       }

@@ -22,8 +22,8 @@ Result<int> change_one(Session& session, Command command, std::string line, std:
 }
 
 /// Names of the items of a list query, for a blast radius. An unreachable list says nothing.
-std::vector<std::string> names_of(Session& session, const std::string& kind, const QueryArguments& arguments,
-                                  std::string_view key) {
+std::vector<std::string> names_of(Session& session, const std::string& kind,
+                                  const QueryArguments& arguments, std::string_view key) {
   std::vector<std::string> out;
   auto client = session.client();
   if (!client) return out;
@@ -51,7 +51,8 @@ class SetCommands {
     if (text.starts_with('{')) {
       const Json object = Json::parse(text, nullptr, false);
       if (!object.is_object())
-        return fail(Errc::usage, fmt::format("the value of {} begins with {{ and is no JSON object", name));
+        return fail(Errc::usage,
+                    fmt::format("the value of {} begins with {{ and is no JSON object", name));
       if (object.empty()) return fail(Errc::usage, fmt::format("the object for {} is empty", name));
       return add_object(name, object);
     }
@@ -87,12 +88,14 @@ class SetCommands {
   }
 
   Status unset(const std::string& name) {
-    return push(UnsetAttribute{target_, name}, fmt::format("{}: {} removed", to_text(target_), name));
+    return push(UnsetAttribute{target_, name},
+                fmt::format("{}: {} removed", to_text(target_), name));
   }
 
   Status push(Command command, std::string line) {
     if (out_.changes.size() == kCommandsPerRequestMax)
-      return fail(Errc::exhausted, fmt::format("more than {} attributes in one request", kCommandsPerRequestMax));
+      return fail(Errc::exhausted,
+                  fmt::format("more than {} attributes in one request", kCommandsPerRequestMax));
     out_.changes.push_back({std::move(command), std::move(line)});
     return {};
   }
@@ -106,8 +109,8 @@ void warn_unknown(Session& session, const Mutation& mutation) {
     const auto* set = std::get_if<SetAttribute>(&change.command);
     if (!set || find_attribute(set->name)) continue;
     const auto near = suggest_attribute(set->name);
-    session.warn(fmt::format("unknown attribute {}{}; only templates can use it", set->name,
-                             near ? fmt::format(", did you mean {}?", *near) : ""));
+    session.warn(fmt::format("unknown attribute {}: only templates can use it{}", set->name,
+                             near ? fmt::format("; did you mean {}?", *near) : ""));
   }
 }
 
@@ -131,10 +134,12 @@ Result<int> delete_site(Session& session) {
   if (force && !session.has("dry-run")) {
     const auto nodes = names_of(session, "nodes", {{"site", site}}, "fullname");
     if (!nodes.empty())
-      MESH_TRY(session.confirm({fmt::format("site {} goes with {}: {}", site, count_text(nodes.size(), "node"),
-                                            some_of(nodes))}, site));
+      MESH_TRY(session.confirm({fmt::format("site {} goes with {}: {}", site,
+                                            count_text(nodes.size(), "node"), some_of(nodes))},
+                               site));
   }
-  return change_one(session, RemoveSite{site, force}, fmt::format("site {}: removed", site), kPlanNext);
+  return change_one(session, RemoveSite{site, force}, fmt::format("site {}: removed", site),
+                    kPlanNext);
 }
 
 Result<int> delete_node(Session& session) {
@@ -143,24 +148,29 @@ Result<int> delete_node(Session& session) {
   if (force && !session.has("dry-run")) {
     const auto links = names_of(session, "links", {{"node", node}}, "a_name");
     MESH_TRY(session.confirm({fmt::format("node {} goes, and with it its keys and {}", node,
-                                          count_text(links.size(), "link"))}, node));
+                                          count_text(links.size(), "link"))},
+                             node));
   }
-  return change_one(session, RemoveNode{node, force}, fmt::format("node {}: removed", node), kPlanNext);
+  return change_one(session, RemoveNode{node, force}, fmt::format("node {}: removed", node),
+                    kPlanNext);
 }
 
 Result<int> rename_site(Session& session) {
   const std::string from = session.argument("OLD"), to = session.argument("NEW");
-  return change_one(session, RenameSite{from, to}, fmt::format("site {}: renamed to {}", from, to), kPlanNext);
+  return change_one(session, RenameSite{from, to}, fmt::format("site {}: renamed to {}", from, to),
+                    kPlanNext);
 }
 
 Result<int> rename_node(Session& session) {
   const std::string from = session.argument("OLD"), to = session.argument("NEW");
-  return change_one(session, RenameNode{from, to}, fmt::format("node {}: renamed to {}", from, to), kPlanNext);
+  return change_one(session, RenameNode{from, to}, fmt::format("node {}: renamed to {}", from, to),
+                    kPlanNext);
 }
 
 Result<int> set_attribute(Session& session) {
   Mutation mutation{{}, true, std::string(kPlanNext)};
-  MESH_TRY(SetCommands(target_of(session), mutation).add(session.argument("ATTRIBUTE"), session.argument("VALUE")));
+  MESH_TRY(SetCommands(target_of(session), mutation)
+               .add(session.argument("ATTRIBUTE"), session.argument("VALUE")));
   warn_unknown(session, mutation);
   return mutate(session, std::move(mutation));
 }
@@ -168,7 +178,8 @@ Result<int> set_attribute(Session& session) {
 Result<int> discard(Session& session) {
   const Target target = target_of(session);
   Mutation mutation;
-  mutation.changes.push_back({Discard{target}, fmt::format("{}: uncommitted changes dropped", fleet_text(target))});
+  mutation.changes.push_back(
+      {Discard{target}, fmt::format("{}: uncommitted changes dropped", fleet_text(target))});
   return mutate(session, std::move(mutation));
 }
 

@@ -18,12 +18,14 @@ constexpr int kSubmitMs = 30'000;    // a busy disk: one synced write, queued be
 constexpr int kPrepareMs = 180'000;  // compiles a fleet of 10,000 nodes
 
 std::unexpected<Error> unexpected_answer(std::string_view question) {
-  return fail(Errc::corrupt, fmt::format("the controller answered {} with another kind of message", question),
+  return fail(Errc::corrupt,
+              fmt::format("the controller answered {} with another kind of message", question),
               "compare `meshcli version` with `meshcli controller status`");
 }
 
 template <class Answer>
-Result<Answer> ask(Transport& transport, const Body& question, int timeout_ms, std::string_view name) {
+Result<Answer> ask(Transport& transport, const Body& question, int timeout_ms,
+                   std::string_view name) {
   auto body = transport.call(question, timeout_ms);
   if (!body) return std::unexpected(std::move(body).error());
   if (Answer* answer = std::get_if<Answer>(&*body)) return std::move(*answer);
@@ -32,13 +34,16 @@ Result<Answer> ask(Transport& transport, const Body& question, int timeout_ms, s
 
 }  // namespace
 
-Result<Json> Client::query_page(const std::string& kind, QueryArguments arguments, std::string& cursor) {
+Result<Json> Client::query_page(const std::string& kind, QueryArguments arguments,
+                                std::string& cursor) {
   if (!cursor.empty()) arguments["cursor"] = cursor;
-  auto answer = ask<QueryResult>(transport_, Query{kind, std::move(arguments), Sequence()}, kQueryMs, "a query");
+  auto answer = ask<QueryResult>(transport_, Query{kind, std::move(arguments), Sequence()},
+                                 kQueryMs, "a query");
   if (!answer) return std::unexpected(std::move(answer).error());
   Json document = Json::parse(answer->json, nullptr, false);
   if (!document.is_object())
-    return fail(Errc::corrupt, fmt::format("the controller's answer to query {} is not a JSON document", kind));
+    return fail(Errc::corrupt,
+                fmt::format("the controller's answer to query {} is not a JSON document", kind));
   cursor = answer->more ? answer->cursor : std::string();
   return document;
 }
@@ -65,7 +70,8 @@ Result<Position> open_position(const Connection& connection, const std::string& 
       std::from_chars(origin.data() + prefix.size(), end, epoch).ptr != end)
     return fail(Errc::corrupt, fmt::format("a checkpoint of another log: {}", origin),
                 fmt::format("the context pins {}", prefix));
-  auto checkpoint = open_checkpoint(note, checkpoint_origin(connection.log, epoch), connection.log_key);
+  auto checkpoint =
+      open_checkpoint(note, checkpoint_origin(connection.log, epoch), connection.log_key);
   if (!checkpoint) return std::unexpected(std::move(checkpoint).error());
   return Position{Sequence(checkpoint->size), epoch, note, std::move(*checkpoint)};
 }
@@ -95,10 +101,13 @@ Result<Reply> Client::submit(std::vector<Command> commands, const RequestNotes& 
   SignedRequest signed_request;
   signed_request.bytes = encode_request(request);
   if (signed_request.bytes.size() > kRequestBytesMax)
-    return fail(Errc::exhausted, fmt::format("the request has {} bytes, at most {}", signed_request.bytes.size(),
-                                             kRequestBytesMax), "split it");
+    return fail(Errc::exhausted,
+                fmt::format("the request has {} bytes, at most {}", signed_request.bytes.size(),
+                            kRequestBytesMax),
+                "split it");
   signed_request.signature = context_.sign.sign(kRequestDomain, signed_request.bytes);
-  auto reply = ask<Reply>(transport_, Submit{std::move(signed_request), notes.dry_run}, kSubmitMs, "a request");
+  auto reply = ask<Reply>(transport_, Submit{std::move(signed_request), notes.dry_run}, kSubmitMs,
+                          "a request");
   if (!reply && reply.error().code == Errc::unavailable && reply.error().fix.empty())
     reply.error().fix = "it may have been made: see `meshcli log --limit 5` before you repeat it";
   return reply;

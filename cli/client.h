@@ -40,7 +40,8 @@ class Client {
   const OperatorContext& context() const { return context_; }
   Transport& transport() { return transport_; }
 
-  /// All pages joined into one document. Errors: those of the controller, corrupt (an answer that is no JSON).
+  /// All pages joined into one document. Errors: those of the controller, corrupt (an answer that
+  /// is no JSON).
   Result<Json> query(const std::string& kind, const QueryArguments& arguments = {});
   /// One page: an empty `cursor` is the first; on return it is the next page's, or empty.
   Result<Json> query_page(const std::string& kind, QueryArguments arguments, std::string& cursor);
@@ -48,8 +49,8 @@ class Client {
   /// Errors: corrupt (not signed by the log key that the context pins, or of another log).
   Result<Position> position();
 
-  /// Signs `commands` as one request, based on the newest sequence, and submits it. Repeats the same bytes
-  /// when an answer is lost, so that it happens once.
+  /// Signs `commands` as one request, based on the newest sequence, and submits it. Repeats the
+  /// same bytes when an answer is lost, so that it happens once.
   Result<Reply> submit(std::vector<Command> commands, const RequestNotes& notes);
   Result<Prepared> prepare(const Prepare& question);
 
@@ -59,7 +60,8 @@ class Client {
   Environment& environment_;
 };
 
-/// Whether `note` is a checkpoint of the log that `connection` pins, and what it says. Errors: corrupt.
+/// Whether `note` is a checkpoint of the log that `connection` pins, and what it says. Errors:
+/// corrupt.
 Result<Position> open_position(const Connection& connection, const std::string& note);
 
 }  // namespace mesh::cli

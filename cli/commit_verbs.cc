@@ -24,7 +24,8 @@ Result<Plan> prepare_plan(Client& client, const Prepare& question) {
   auto prepared = client.prepare(question);
   if (!prepared) return std::unexpected(std::move(prepared).error());
   Json document = Json::parse(prepared->plan, nullptr, false);
-  if (!document.is_object()) return fail(Errc::corrupt, "the controller's plan is not a JSON document");
+  if (!document.is_object())
+    return fail(Errc::corrupt, "the controller's plan is not a JSON document");
   return Plan{std::move(*prepared), std::move(document)};
 }
 
@@ -43,8 +44,11 @@ Tone effect_tone(const std::string& effect) {
 std::string change_lines(const Json& changes, bool colour) {
   std::string out;
   for (const Json& change : changes) {
-    const std::string line = printable(change.is_string() ? change.get<std::string>() : json_text(change));
-    const Tone tone = line.starts_with('+') ? Tone::good : line.starts_with('-') ? Tone::bad : Tone::plain;
+    const std::string line =
+        printable(change.is_string() ? change.get<std::string>() : json_text(change));
+    const Tone tone = line.starts_with('+')   ? Tone::good
+                      : line.starts_with('-') ? Tone::bad
+                                              : Tone::plain;
     out += "  " + paint(line, tone, colour) + "\n";
   }
   return out;
@@ -54,7 +58,8 @@ std::string plan_text(const Json& plan, bool colour) {
   std::string out;
   for (const Json& node : value_at(plan, "nodes")) {
     const std::string effect = text_at(node, "effect");
-    out += fmt::format("{} -> v{}  {}\n", printable(text_at(node, "fullname")), number_at(node, "version"),
+    out += fmt::format("{} -> v{}  {}\n", printable(text_at(node, "fullname")),
+                       number_at(node, "version"),
                        paint(effect_text(effect), effect_tone(effect), colour));
     out += change_lines(value_at(node, "changes"), colour);
   }
@@ -94,7 +99,8 @@ struct Committed {
   Reply reply;
 };
 
-/// Prepare, show, sign what was shown. Somebody else's change in between: again, and what is new is shown.
+/// Prepare, show, sign what was shown. Somebody else's change in between: again, and what is new is
+/// shown.
 Result<Committed> prepare_and_commit(Session& session, Client& client, const Target& target,
                                      const RequestNotes& notes) {
   const Prepare question{target, session.has("include-others"), session.has("with-neighbours")};
@@ -102,13 +108,14 @@ Result<Committed> prepare_and_commit(Session& session, Client& client, const Tar
     auto plan = prepare_plan(client, question);
     if (!plan) return std::unexpected(std::move(plan).error());
     warn_about(session, plan->document);
-    if (session.for_people()) session.note(plan_text(plan->document, session.colour_err()) + changed_text(plan->document));
-    const Commit commit{target, plan->prepared.sequence, plan->prepared.root, question.include_others,
-                        question.with_neighbours};
+    if (session.for_people())
+      session.note(plan_text(plan->document, session.colour_err()) + changed_text(plan->document));
+    const Commit commit{target, plan->prepared.sequence, plan->prepared.root,
+                        question.include_others, question.with_neighbours};
     auto reply = client.submit({commit}, notes);
     if (reply) return Committed{std::move(*plan), std::move(*reply)};
-    const bool again = reply.error().code == Errc::conflict && notes.expect_sequence == Sequence() &&
-                       attempt < kPrepareRetries;
+    const bool again = reply.error().code == Errc::conflict &&
+                       notes.expect_sequence == Sequence() && attempt < kPrepareRetries;
     if (!again) return std::unexpected(std::move(reply).error());
     session.note(fmt::format("{}; preparing again", reply.error().message));
   }
@@ -119,8 +126,10 @@ Result<Committed> prepare_and_commit(Session& session, Client& client, const Tar
 Result<int> plan_commit(Session& session) {
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
-  // Others' changes are part of what would change; whether they may be committed is the commit's question.
-  auto plan = prepare_plan(**client, Prepare{target_of(session), true, session.has("with-neighbours")});
+  // Others' changes are part of what would change; whether they may be committed is the commit's
+  // question.
+  auto plan =
+      prepare_plan(**client, Prepare{target_of(session), true, session.has("with-neighbours")});
   if (!plan) return std::unexpected(std::move(plan).error());
   const Json& nodes = value_at(plan->document, "nodes");
   warn_about(session, plan->document);
@@ -157,13 +166,16 @@ Result<int> show_diff(Session& session) {
     const bool colour = session.colour_out();
     for (const Json& item : items) {
       const std::string effect = text_at(item, "effect");
-      session.print(fmt::format("{}  {} -> {}  {}\n", paint(printable(text_at(item, "fullname")), Tone::bold, colour),
+      session.print(fmt::format("{}  {} -> {}  {}\n",
+                                paint(printable(text_at(item, "fullname")), Tone::bold, colour),
                                 cell_text(value_at(item, "a"), Cell::version, false),
                                 cell_text(value_at(item, "b"), Cell::version, false),
                                 paint(effect_text(effect), effect_tone(effect), colour)));
       session.print(change_lines(value_at(item, "changes"), colour));
       for (const std::string& line : split(text_at(item, "text"), '\n')) {
-        const Tone tone = line.starts_with('+') ? Tone::good : line.starts_with('-') ? Tone::bad : Tone::plain;
+        const Tone tone = line.starts_with('+')   ? Tone::good
+                          : line.starts_with('-') ? Tone::bad
+                                                  : Tone::plain;
         session.print(paint(printable(line), tone, colour) + "\n");
       }
     }
@@ -190,9 +202,11 @@ Result<int> commit(Session& session) {
   if (session.for_people()) {
     const std::string suffix = reply_suffix(done->reply, notes->dry_run, false);
     const size_t count = value_at(done->plan.document, "nodes").size();
-    session.print(fmt::format("{}: {} committed  {}\n", fleet_text(target), count_text(count, "version"), suffix));
+    session.print(fmt::format("{}: {} committed  {}\n", fleet_text(target),
+                              count_text(count, "version"), suffix));
   } else if (session.format() == Format::name) {
-    if (done->reply.sequence != Sequence()) session.print(fmt::format("{}\n", done->reply.sequence.value()));
+    if (done->reply.sequence != Sequence())
+      session.print(fmt::format("{}\n", done->reply.sequence.value()));
   }
   if (session.has("activate") && !notes->dry_run) {
     auto activated = run_activation(session, target, Version(), document);

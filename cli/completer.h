@@ -1,4 +1,5 @@
-// What a shell asks while a command line is being typed: `meshcli __complete WORDS...`, the last one unfinished.
+// What a shell asks while a command line is being typed: `meshcli __complete WORDS...`, the last
+// one unfinished.
 #pragma once
 
 #include <span>
@@ -12,7 +13,9 @@ namespace mesh::cli {
 
 inline constexpr std::string_view kCompleteWord = "__complete";
 
-/// One candidate a line. Names of sites and nodes come from the controller, when it answers at once.
-int print_candidates(Environment& environment, const Grammar& grammar, std::span<const std::string> words);
+/// One candidate a line. Names of sites and nodes come from the controller, when it answers at
+/// once.
+int print_candidates(Environment& environment, const Grammar& grammar,
+                     std::span<const std::string> words);
 
 }  // namespace mesh::cli

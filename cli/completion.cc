@@ -17,7 +17,8 @@ namespace {
 constexpr std::string_view kBash = R"sh(# {0} completion for bash: source <({0} completion bash)
 _{0}() {{
   local IFS=$'\n'
-  COMPREPLY=($(compgen -W "$({0} __complete "${{COMP_WORDS[@]:1:COMP_CWORD}}" 2>/dev/null)" -- "${{COMP_WORDS[COMP_CWORD]}}"))
+  local candidates="$({0} __complete "${{COMP_WORDS[@]:1:COMP_CWORD}}" 2>/dev/null)"
+  COMPREPLY=($(compgen -W "$candidates" -- "${{COMP_WORDS[COMP_CWORD]}}"))
 }}
 complete -o default -F _{0} {0}
 )sh";
@@ -54,9 +55,10 @@ Typed read_typed(const Grammar& grammar, std::span<const std::string> words) {
       out.positional.push_back(word);
       continue;
     }
-    const Option* option = word.starts_with("--") ? grammar.find_option(std::string_view(word).substr(2))
-                           : word.size() == 2     ? grammar.find_letter(word[1])
-                                                  : nullptr;
+    const Option* option = word.starts_with("--")
+                               ? grammar.find_option(std::string_view(word).substr(2))
+                           : word.size() == 2 ? grammar.find_letter(word[1])
+                                              : nullptr;
     if (!option || option->value.empty()) continue;
     if (++i == words.size()) out.open = option;
   }
@@ -68,7 +70,8 @@ void add_choices(std::string_view choices, std::vector<std::string>& out) {
 }
 
 /// Candidates for the argument that stands at `index` behind the words of `verb`.
-void add_argument(const Verb& verb, std::span<const std::string> given, std::vector<std::string>& out, Hint& hint) {
+void add_argument(const Verb& verb, std::span<const std::string> given,
+                  std::vector<std::string>& out, Hint& hint) {
   size_t place = 0;
   for (size_t i = 0; i < given.size(); ++i) {
     const auto keyword = std::ranges::find_if(verb.arguments, [&](const Argument& argument) {
@@ -94,7 +97,8 @@ void add_argument(const Verb& verb, std::span<const std::string> given, std::vec
 void add_options(const Grammar& grammar, const Verb* verb, std::vector<std::string>& out) {
   for (const Option& option : grammar.options)
     if (verb ? grammar.allows(*verb, option.name)
-             : std::ranges::find(grammar.global_options, option.name) != grammar.global_options.end())
+             : std::ranges::find(grammar.global_options, option.name) !=
+                   grammar.global_options.end())
       out.push_back(fmt::format("--{}", option.name));
 }
 
@@ -108,11 +112,14 @@ std::vector<std::string> ask_names(Environment& environment, Hint hint) {
   auto transport = environment.connect(*context, [](const std::string&) {});
   if (!transport) return out;
   constexpr int kPatienceMs = 1000;
-  auto body = (*transport)->call(Query{hint == Hint::site ? "sites" : "nodes", {}, Sequence()}, kPatienceMs);
+  auto body =
+      (*transport)
+          ->call(Query{hint == Hint::site ? "sites" : "nodes", {}, Sequence()}, kPatienceMs);
   const auto* result = body ? std::get_if<QueryResult>(&*body) : nullptr;
   if (!result) return out;
   const Json document = Json::parse(result->json, nullptr, false);
-  for (const Json& item : value_at(document, "items")) out.push_back(text_at(item, hint == Hint::site ? "name" : "fullname"));
+  for (const Json& item : value_at(document, "items"))
+    out.push_back(text_at(item, hint == Hint::site ? "name" : "fullname"));
   return out;
 }
 
@@ -124,14 +131,19 @@ std::string completion_script(std::string_view shell, std::string_view program) 
   return fmt::format(kBash, program);
 }
 
-std::vector<std::string> complete(const Grammar& grammar, const std::vector<std::string>& words, Hint& hint) {
+std::vector<std::string> complete(const Grammar& grammar, const std::vector<std::string>& words,
+                                  Hint& hint) {
   hint = Hint::none;
   std::vector<std::string> out;
   const std::string last = words.empty() ? std::string() : words.back();
-  const Typed typed = read_typed(grammar, std::span(words).first(words.empty() ? 0 : words.size() - 1));
-  const auto rows = typed.positional.empty() ? std::vector<const Verb*>() : grammar.rows(typed.positional[0]);
+  const Typed typed =
+      read_typed(grammar, std::span(words).first(words.empty() ? 0 : words.size() - 1));
+  const auto rows =
+      typed.positional.empty() ? std::vector<const Verb*>() : grammar.rows(typed.positional[0]);
   const Verb* verb = rows.empty() ? nullptr
-                     : typed.positional.size() > 1 ? grammar.find(typed.positional[0], typed.positional[1]) : nullptr;
+                     : typed.positional.size() > 1
+                         ? grammar.find(typed.positional[0], typed.positional[1])
+                         : nullptr;
   const bool by_noun = verb && !verb->noun.empty();
   if (!by_noun) verb = rows.empty() ? nullptr : grammar.find(typed.positional[0], "");
   if (typed.open) {
@@ -139,7 +151,8 @@ std::vector<std::string> complete(const Grammar& grammar, const std::vector<std:
     hint = typed.open->hint;
   } else if (last.starts_with('-')) {
     // Before the noun is known, what any row of the verb takes.
-    for (const Verb* row : verb ? std::vector<const Verb*>{verb} : rows) add_options(grammar, row, out);
+    for (const Verb* row : verb ? std::vector<const Verb*>{verb} : rows)
+      add_options(grammar, row, out);
     if (rows.empty()) add_options(grammar, nullptr, out);
   } else if (typed.positional.empty()) {
     for (const Verb& row : grammar.verbs) out.emplace_back(row.verb);
@@ -161,10 +174,12 @@ std::vector<std::string> complete(const Grammar& grammar, const std::vector<std:
   return out;
 }
 
-int print_candidates(Environment& environment, const Grammar& grammar, std::span<const std::string> words) {
+int print_candidates(Environment& environment, const Grammar& grammar,
+                     std::span<const std::string> words) {
   Hint hint = Hint::none;
   const std::vector<std::string> all(words.begin(), words.end());
-  for (const std::string& candidate : complete(grammar, all, hint)) *environment.out << candidate << "\n";
+  for (const std::string& candidate : complete(grammar, all, hint))
+    *environment.out << candidate << "\n";
   if (hint != Hint::site && hint != Hint::node) return 0;
   const std::string last = all.empty() ? std::string() : all.back();
   for (const std::string& name : ask_names(environment, hint))

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <sodium.h>
 #include <sys/stat.h>
-
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -18,7 +17,8 @@ namespace {
 constexpr size_t kContextBytesMax = 64 * 1024;
 constexpr std::string_view kPublicTag = "meshlog-operator";
 
-std::unexpected<Error> bad(const std::filesystem::path& path, std::string what, std::string fix = {}) {
+std::unexpected<Error> bad(const std::filesystem::path& path, std::string what,
+                           std::string fix = {}) {
   return fail(Errc::invalid, fmt::format("context {}: {}", path.string(), what), std::move(fix));
 }
 
@@ -39,7 +39,8 @@ class Reader {
     if (!value) return std::unexpected(value.error());
     auto out = hex ? array_from_hex<Array>(*value) : array_from_base64<Array>(*value);
     if (!out)
-      return bad(path_, fmt::format("{} is not {} bytes in {}", name, Array::kSize, hex ? "hex" : "base64"));
+      return bad(path_, fmt::format("{} is not {} bytes in {}", name, Array::kSize,
+                                    hex ? "hex" : "base64"));
     return *out;
   }
 
@@ -48,7 +49,8 @@ class Reader {
     if (!node) return missing(name);
     auto bytes = from_base64(node->get());
     sodium_memzero(node->get().data(), node->get().size());
-    if (!bytes || bytes->size() != 32) return bad(path_, fmt::format("{} is not 32 bytes in base64", name));
+    if (!bytes || bytes->size() != 32)
+      return bad(path_, fmt::format("{} is not 32 bytes in base64", name));
     SecretBytes out(bytes->size());
     std::ranges::copy(*bytes, out.writable().begin());
     sodium_memzero(bytes->data(), bytes->size());
@@ -70,8 +72,9 @@ class Reader {
   std::unexpected<Error> missing(std::string_view key) const {
     const bool connection = key == "endpoints" || key == "controller_key" || key.starts_with("log");
     return bad(path_, fmt::format("{} is missing", key),
-               connection ? "append what `meshcli controller connection` prints for an administrator"
-                          : "make a new one with `meshcli operator keygen NAME --out FILE`");
+               connection
+                   ? "append what `meshcli controller connection` prints for an administrator"
+                   : "make a new one with `meshcli operator keygen NAME --out FILE`");
   }
 
   toml::table& table_;
@@ -97,7 +100,8 @@ Result<std::filesystem::path> find_context(const std::string& option, const Vari
   places.emplace_back("/etc/meshlog/context.toml");
   for (const auto& place : places)
     if (is_there(place)) return place;
-  return fail(Errc::not_found, fmt::format("no context: {} does not exist", places.front().string()),
+  return fail(Errc::not_found,
+              fmt::format("no context: {} does not exist", places.front().string()),
               "name one with --context FILE or MESHCLI_CONTEXT; `meshd init` writes admin.context");
 }
 
@@ -105,11 +109,11 @@ Result<OperatorContext> load_context(const std::filesystem::path& path) {
   if (!is_there(path))
     return fail(Errc::not_found, fmt::format("context {} does not exist", path.string()),
                 "name one with --context FILE or MESHCLI_CONTEXT");
-  struct stat info{};
+  struct stat info {};
   if (::stat(path.c_str(), &info) == 0 && (info.st_mode & 077) != 0)
     return fail(Errc::not_permitted,
-                fmt::format("context {} holds secrets and others may read it (mode {:o})", path.string(),
-                            info.st_mode & 0777),
+                fmt::format("context {} holds secrets and others may read it (mode {:o})",
+                            path.string(), info.st_mode & 0777),
                 fmt::format("chmod 600 {}", path.string()));
   auto bytes = read_secret_file(path, kContextBytesMax);
   if (!bytes) return fail_in(fmt::format("context {}", path.string()), bytes.error());
@@ -149,18 +153,21 @@ Result<OperatorContext> parse_context(std::string_view text, const std::filesyst
 
 std::string connection_text(const Connection& connection) {
   std::vector<std::string> quoted;
-  for (const std::string& endpoint : connection.endpoints) quoted.push_back(fmt::format("\"{}\"", endpoint));
-  return fmt::format("endpoints = [{}]\ncontroller_key = \"{}\"\nlog_id = \"{}\"\nlog_key = \"{}\"\n",
-                     fmt::join(quoted, ", "), to_base64(connection.controller_key.view()),
-                     to_hex(connection.log.view()), to_base64(connection.log_key.view()));
+  for (const std::string& endpoint : connection.endpoints)
+    quoted.push_back(fmt::format("\"{}\"", endpoint));
+  return fmt::format(
+      "endpoints = [{}]\ncontroller_key = \"{}\"\nlog_id = \"{}\"\nlog_key = \"{}\"\n",
+      fmt::join(quoted, ", "), to_base64(connection.controller_key.view()),
+      to_hex(connection.log.view()), to_base64(connection.log_key.view()));
 }
 
-std::string context_text(const Connection* connection, std::string_view name, const SignSecret& sign,
-                         const BoxSecret& box) {
-  return fmt::format("# An operator's identity: keep it secret.\noperator = \"{}\"\nsign_seed = \"{}\"\n"
-                     "box_secret = \"{}\"\n{}",
-                     name, to_base64(sign.reveal_seed()), to_base64(box.reveal()),
-                     connection ? connection_text(*connection) : std::string());
+std::string context_text(const Connection* connection, std::string_view name,
+                         const SignSecret& sign, const BoxSecret& box) {
+  return fmt::format(
+      "# An operator's identity: keep it secret.\noperator = \"{}\"\nsign_seed = \"{}\"\n"
+      "box_secret = \"{}\"\n{}",
+      name, to_base64(sign.reveal_seed()), to_base64(box.reveal()),
+      connection ? connection_text(*connection) : std::string());
 }
 
 std::string public_keys_text(const PublicKeys& keys) {
@@ -175,14 +182,16 @@ Result<PublicKeys> parse_public_keys(std::string_view text) {
   if (tag != kPublicTag) {
     const bool secret = text.find("sign_seed") != std::string_view::npos;
     return fail(Errc::invalid,
-                secret ? "this is the secret half of an identity" : "this is not an operator's public key file",
-                secret ? "give the file that ends with .pub, and keep the other" :
-                         "the newcomer makes one with `meshcli operator keygen NAME --out FILE`");
+                secret ? "this is the secret half of an identity"
+                       : "this is not an operator's public key file",
+                secret ? "give the file that ends with .pub, and keep the other"
+                       : "the newcomer makes one with `meshcli operator keygen NAME --out FILE`");
   }
   const auto sign_key = array_from_base64<SignKey>(sign);
   const auto box_key = array_from_base64<BoxKey>(box);
   if (name.empty() || !sign_key || !box_key || (words >> rest))
-    return fail(Errc::invalid, "malformed public key file: expected a name and two keys of 32 bytes in base64");
+    return fail(Errc::invalid,
+                "malformed public key file: expected a name and two keys of 32 bytes in base64");
   return PublicKeys{name, *sign_key, *box_key};
 }
 

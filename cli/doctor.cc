@@ -37,8 +37,12 @@ class Doctor {
   }
 
  private:
-  void add(std::string_view check, std::string_view state, std::string detail, std::string fix = {}) {
-    items_.push_back({{"check", check}, {"state", state}, {"detail", std::move(detail)}, {"fix", std::move(fix)}});
+  void add(std::string_view check, std::string_view state, std::string detail,
+           std::string fix = {}) {
+    items_.push_back({{"check", check},
+                      {"state", state},
+                      {"detail", std::move(detail)},
+                      {"fix", std::move(fix)}});
   }
   void ok(std::string_view check, std::string detail) { add(check, "ok", std::move(detail)); }
   void warn(std::string_view check, std::string detail, std::string fix = {}) {
@@ -65,14 +69,16 @@ class Doctor {
     std::string path = session_.environment().variable("PATH").value_or("");
     path += ":/usr/sbin:/sbin";  // not in an ordinary user's PATH
     for (const std::string& folder : split(path, ':'))
-      if (!folder.empty() && ::access((folder + "/" + std::string(program)).c_str(), X_OK) == 0) return true;
+      if (!folder.empty() && ::access((folder + "/" + std::string(program)).c_str(), X_OK) == 0)
+        return true;
     return false;
   }
 
   bool check_context() {
     auto context = session_.context();
     if (!context) return broken("context", context.error());
-    ok("context", fmt::format("{}, readable by its owner alone, operator {}", (*context)->path.string(), (*context)->name));
+    ok("context", fmt::format("{}, readable by its owner alone, operator {}",
+                              (*context)->path.string(), (*context)->name));
     return true;
   }
 
@@ -83,7 +89,8 @@ class Doctor {
     client_ = *client;
     auto whoami = client_->query("whoami");
     if (!whoami) return broken("controller", whoami.error());
-    ok("controller", fmt::format("answers in {} ms, takes us for {} ({})", session_.environment().monotonic_ms() - begin,
+    ok("controller", fmt::format("answers in {} ms, takes us for {} ({})",
+                                 session_.environment().monotonic_ms() - begin,
                                  text_at(*whoami, "name"), text_at(*whoami, "role")));
     return true;
   }
@@ -94,7 +101,8 @@ class Doctor {
       broken("checkpoint", position.error());
       return;
     }
-    ok("checkpoint", fmt::format("signed by the log key at #{}, epoch {}", position->sequence.value(), position->epoch));
+    ok("checkpoint", fmt::format("signed by the log key at #{}, epoch {}",
+                                 position->sequence.value(), position->epoch));
   }
 
   void check_keys() {
@@ -110,8 +118,9 @@ class Doctor {
     if (same)
       ok("keys", "log and controller are those that the context pins");
     else
-      broken("keys", {Errc::corrupt, "the controller names another log or other keys than the context pins",
-                      "ask an administrator for `meshcli controller connection`"});
+      broken("keys",
+             {Errc::corrupt, "the controller names another log or other keys than the context pins",
+              "ask an administrator for `meshcli controller connection`"});
   }
 
   void check_controller() {
@@ -121,23 +130,30 @@ class Doctor {
       return;
     }
     if (flag_at(*document, "read_only"))
-      broken("log", {Errc::unavailable, "the controller is read-only", "see its own log: a full disk, or a restored backup"});
+      broken("log", {Errc::unavailable, "the controller is read-only",
+                     "see its own log: a full disk, or a restored backup"});
     else
       ok("log", fmt::format("#{} entries, {}, takes writes", number_at(*document, "sequence"),
                             bytes_text(static_cast<uint64_t>(number_at(*document, "log_bytes")))));
     if (const std::string version = text_at(*document, "version"); version != kProgramVersion)
-      warn("version", fmt::format("controller {}, meshcli {}", version, kProgramVersion), "install the same version");
+      warn("version", fmt::format("controller {}, meshcli {}", version, kProgramVersion),
+           "install the same version");
   }
 
   /// The newest entry's time is a lower bound of the controller's clock.
   void check_clock() {
-    auto document = client_->query("log", {{"limit", "1"}, {"reverse", "true"}});
-    const Json& items = document ? value_at(*document, "items") : Json();
+    auto position = client_->position();
+    if (!position || position->sequence == Sequence()) return;
+    auto document =
+        client_->query("log", {{"after", std::to_string(position->sequence.value() - 1)}});
+    if (!document) return;
+    const Json& items = value_at(*document, "items");
     if (!items.is_array() || items.empty()) return;
     const std::string newest = text_at(items[0], "time");
     const Timestamp latest(session_.environment().now().value() + kClockSlackUs);
     if (newest > time_text(latest))
-      warn("clock", fmt::format("this machine's clock is behind the newest entry ({})", newest), "set the clock, for example with NTP");
+      warn("clock", fmt::format("this machine's clock is behind the newest entry ({})", newest),
+           "set the clock, for example with NTP");
     else
       ok("clock", "not behind the newest entry");
   }
@@ -148,13 +164,15 @@ class Doctor {
       broken("nodes", document.error());
       return;
     }
-    uint64_t well = 0, named = 0, total = 0;
+    uint64_t well = 0, named = 0, absent = 0, total = 0;
     for (const Json& node : value_at(*document, "items")) {
       const std::string state = text_at(node, "state"), problem = text_at(node, "problem");
       const int64_t lag = number_at(node, "lag");
       ++total;
       if (state == "ok" && problem.empty() && lag < kLagWarn) {
         ++well;
+      } else if (state == "not enrolled" || state == "revoked") {
+        ++absent;
       } else if (named++ < kNodesNamed) {
         std::string detail = state;
         if (lag > 0) detail += fmt::format(", {} {} behind", lag, lag == 1 ? "entry" : "entries");
@@ -162,8 +180,10 @@ class Doctor {
         warn(fmt::format("node {}", text_at(node, "fullname")), detail);
       }
     }
-    if (named > kNodesNamed) warn("nodes", fmt::format("and {} more", named - kNodesNamed), "see `meshcli status`");
-    add("nodes", well == total ? "ok" : "note", fmt::format("{} of {} well", well, total));
+    if (named > kNodesNamed)
+      warn("nodes", fmt::format("and {} more", named - kNodesNamed), "see `meshcli status`");
+    add("nodes", named == 0 ? "ok" : "note",
+        fmt::format("{} of {} well, {} not enrolled or revoked", well, total, absent));
   }
 
   Session& session_;

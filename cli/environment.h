@@ -22,17 +22,23 @@ struct Environment {
   std::ostream* out = nullptr;
   std::ostream* err = nullptr;
   bool in_terminal = false, out_terminal = false, err_terminal = false;
-  Variable variable;                                  // getenv
+  Variable variable;  // getenv
   std::function<Timestamp()> now;
   std::function<int64_t()> monotonic_ms;
-  std::function<void(int ms)> sleep;                  // returns early when interrupted
-  std::function<bool()> interrupted;                  // Ctrl-C was pressed since catch_interrupts
-  std::function<void()> catch_interrupts;             // from now on Ctrl-C sets interrupted()
+  std::function<void(int ms)> sleep;       // returns early when interrupted
+  std::function<bool()> interrupted;       // Ctrl-C was pressed since catch_interrupts
+  std::function<void()> catch_interrupts;  // from now on Ctrl-C sets interrupted()
   std::function<void(std::span<uint8_t>)> random;
   std::function<Result<std::unique_ptr<Transport>>(const OperatorContext&, Trace)> connect;
-  /// Runs a program that stands beside this one, with its output to us. Its standard output and exit status.
-  struct Finished { int status = 0; std::string output; };
-  std::function<Result<Finished>(const std::string& program, const std::vector<std::string>& arguments)> run_beside;
+  /// Runs a program that stands beside this one, with its output to us. Its standard output and
+  /// exit status.
+  struct Finished {
+    int status = 0;
+    std::string output;
+  };
+  std::function<Result<Finished>(const std::string& program,
+                                 const std::vector<std::string>& arguments)>
+      run_beside;
 };
 
 /// The whole program: parses, runs, prints. The exit code (cli/README.md).

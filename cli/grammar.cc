@@ -15,7 +15,8 @@ bool is_number(std::string_view text) {
   return !text.empty() && text.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
-/// Options and positional words, told apart without knowing the verb: an option's name has one meaning.
+/// Options and positional words, told apart without knowing the verb: an option's name has one
+/// meaning.
 class Scanner {
  public:
   Scanner(const Grammar& grammar, std::span<const std::string> words, Invocation& out)
@@ -56,7 +57,8 @@ class Scanner {
   Status letters(std::string_view text) {
     for (size_t i = 0; i < text.size(); ++i) {
       const Option* option = grammar_.find_letter(text[i]);
-      if (!option) return fail(Errc::usage, fmt::format("unknown option -{}", text[i]), help_hint());
+      if (!option)
+        return fail(Errc::usage, fmt::format("unknown option -{}", text[i]), help_hint());
       if (option->value.empty()) {
         MESH_TRY(add(*option, ""));
         continue;
@@ -84,7 +86,8 @@ class Scanner {
     if (!option.choices.empty()) {
       const auto choices = split(option.choices, '|');
       if (std::ranges::find(choices, value) == choices.end())
-        return fail(Errc::usage, fmt::format("option --{} does not take \"{}\"", option.name, value),
+        return fail(Errc::usage,
+                    fmt::format("option --{} does not take \"{}\"", option.name, value),
                     fmt::format("one of {}", fmt::join(choices, ", ")));
     }
     out_.options[option.name].push_back(std::move(value));
@@ -196,7 +199,8 @@ std::vector<std::string> split(std::string_view text, char separator) {
   return out;
 }
 
-std::optional<std::string> nearest(std::string_view word, std::span<const std::string_view> candidates) {
+std::optional<std::string> nearest(std::string_view word,
+                                   std::span<const std::string_view> candidates) {
   // One slip in three letters, two in longer words: more would suggest words that nobody meant.
   const size_t limit = word.size() <= 3 ? 1 : 2;
   std::optional<std::string> best;

@@ -1,5 +1,5 @@
-// The grammar of meshcli: VERB NOUN NAME..., options before or after. Data (verbs.h) and one parser;
-// help, completion and the tests read the same data.
+// The grammar of meshcli: VERB NOUN NAME..., options before or after. Data (verbs.h) and one
+// parser; help, completion and the tests read the same data.
 #pragma once
 
 #include <cstdint>
@@ -22,19 +22,20 @@ using Handler = Result<int> (*)(Session& session);
 enum class Hint : uint8_t { none, word, file, site, node, attribute, value, topic };
 
 struct Option {
-  std::string_view name;     // without the dashes
-  char letter = 0;           // 0 = only the long form
-  std::string_view value;    // "FORMAT"; empty = a flag
-  std::string_view help;     // one line
+  std::string_view name;       // without the dashes
+  char letter = 0;             // 0 = only the long form
+  std::string_view value;      // "FORMAT"; empty = a flag
+  std::string_view help;       // one line
   std::string_view choices{};  // "table|wide|json"; empty = free text
   Hint hint = Hint::none;
 };
 
 struct Argument {
-  std::string_view name;     // "SITE", unique within the verb
+  std::string_view name;  // "SITE", unique within the verb
   Hint hint = Hint::none;
   bool optional = false;
-  std::string_view keyword{};  // when not empty, this word stands before the value: `diff A B node N`
+  std::string_view
+      keyword{};  // when not empty, this word stands before the value: `diff A B node N`
   std::string_view choices{};  // words that complete; others are accepted too
 };
 
@@ -43,9 +44,10 @@ struct Verb {
   std::string_view verb;
   std::string_view noun;  // empty: the verb stands alone
   std::vector<Argument> arguments;
-  std::vector<std::string_view> options;  // names in the option table; the global ones are not repeated
-  std::string_view summary;               // one line
-  std::string_view details;               // examples and what is not obvious; may be empty
+  std::vector<std::string_view>
+      options;               // names in the option table; the global ones are not repeated
+  std::string_view summary;  // one line
+  std::string_view details;  // examples and what is not obvious; may be empty
   Handler handler = nullptr;
   bool offline = false;  // never talks to a controller
 };
@@ -77,8 +79,8 @@ struct Invocation {
   const Verb* verb = nullptr;
   std::map<std::string_view, std::string> arguments;             // by Argument::name
   std::map<std::string_view, std::vector<std::string>> options;  // by Option::name; a flag has ""
-  bool help = false;                   // -h, -?, --help
-  std::vector<std::string> positional;  // all of them, as typed
+  bool help = false;                                             // -h, -?, --help
+  std::vector<std::string> positional;                           // all of them, as typed
 
   bool has(std::string_view option) const { return options.contains(option); }
   /// The last one wins; empty when it was not given.
@@ -86,15 +88,17 @@ struct Invocation {
   std::string argument(std::string_view name) const;
 };
 
-/// Errors: usage, with the nearest word as the fix. `positional`, `help` and the options read so far are kept
-/// in `partial` when it is given, so that an error can be printed in the format that was asked for.
+/// Errors: usage, with the nearest word as the fix. `positional`, `help` and the options read so
+/// far are kept in `partial` when it is given, so that an error can be printed in the format that
+/// was asked for.
 Result<Invocation> parse(const Grammar& grammar, std::span<const std::string> words,
                          Invocation* partial = nullptr);
 
 /// "list nodes [all|SITE]"
 std::string usage_line(const Verb& verb);
 /// The candidate nearest to `word`, when it is near enough to be a typing mistake.
-std::optional<std::string> nearest(std::string_view word, std::span<const std::string_view> candidates);
+std::optional<std::string> nearest(std::string_view word,
+                                   std::span<const std::string_view> candidates);
 /// `text` at every `separator`; nothing for an empty text.
 std::vector<std::string> split(std::string_view text, char separator);
 

@@ -18,13 +18,17 @@ struct Topic {
 
 constexpr Topic kTopics[] = {
     {"output", "formats, colours, what goes where",
-     "Data goes to standard output; progress, hints and warnings go to standard error and vanish with -q.\n"
+     "Data goes to standard output; progress, hints and warnings go to standard error and vanish "
+     "with -q.\n"
      "  -o table|wide   for people\n"
-     "  -o json|yaml    one document; lists are {\"kind\", \"sequence\", \"items\"}; keys are never removed\n"
+     "  -o json|yaml    one document; lists are {\"kind\", \"sequence\", \"items\"}; keys are "
+     "never removed\n"
      "  -o jsonl        one item a line\n"
      "  -o name         names only\n"
-     "--output json, --output=json, -o json and -ojson are the same. An empty list is [] and exit 0.\n"
-     "With -o json an error is {\"error\": {\"code\", \"exit\", \"message\", \"fix\"}} on standard error.\n"
+     "--output json, --output=json, -o json and -ojson are the same. An empty list is [] and exit "
+     "0.\n"
+     "With -o json an error is {\"error\": {\"code\", \"exit\", \"message\", \"fix\"}} on standard "
+     "error.\n"
      "Times are RFC 3339 in UTC. Colour: --color auto|always|never; NO_COLOR.\n"},
     {"exit-codes", "what the exit code says",
      "   0  success, also nothing to do\n"
@@ -44,8 +48,10 @@ constexpr Topic kTopics[] = {
      " 130  interrupted\n"
      "A program named tlm exits with 2 on usage errors and with 1 on all others.\n"},
     {"contexts", "where the controller is and who you are",
-     "--context FILE, MESHCLI_CONTEXT, ~/.config/meshlog/context.toml, /etc/meshlog/context.toml: the first one.\n"
-     "The file holds endpoints, the controller's and the log's keys, and your identity; its mode must be 600.\n"
+     "--context FILE, MESHCLI_CONTEXT, ~/.config/meshlog/context.toml, /etc/meshlog/context.toml: "
+     "the first one.\n"
+     "The file holds endpoints, the controller's and the log's keys, and your identity; its mode "
+     "must be 600.\n"
      "`meshd init` writes the first as admin.context. A new operator:\n"
      "  bob$    meshcli operator keygen bob --out bob.toml\n"
      "  admin$  meshcli operator add bob --key bob.toml.pub --role operator\n"
@@ -71,7 +77,8 @@ std::string option_line(const Option& option) {
   return fmt::format("  {:<27} {}\n", names, help);
 }
 
-void add_options(const Grammar& grammar, std::span<const std::string_view> names, std::string& out) {
+void add_options(const Grammar& grammar, std::span<const std::string_view> names,
+                 std::string& out) {
   for (const std::string_view name : names)
     if (const Option* option = grammar.find_option(name)) out += option_line(*option);
 }
@@ -79,12 +86,14 @@ void add_options(const Grammar& grammar, std::span<const std::string_view> names
 std::string synonyms_of(const Grammar& grammar, std::string_view verb) {
   std::string out;
   for (const Synonym& synonym : grammar.verb_synonyms)
-    if (synonym.canonical == verb) out += fmt::format("{}{}", out.empty() ? "" : ", ", synonym.word);
+    if (synonym.canonical == verb)
+      out += fmt::format("{}{}", out.empty() ? "" : ", ", synonym.word);
   return out;
 }
 
 std::string attribute_topic() {
-  static constexpr std::string_view kTypes[] = {"integer", "list", "prefix", "prefixes", "host", "host:port"};
+  static constexpr std::string_view kTypes[] = {"integer",  "list", "prefix",
+                                                "prefixes", "host", "host:port"};
   std::string out;
   for (const AttributeSpec& spec : attribute_table()) {
     out += fmt::format("{:<28} {}", spec.name, kTypes[static_cast<size_t>(spec.type)]);
@@ -109,10 +118,13 @@ std::vector<std::string_view> help_topics() {
 }
 
 std::string overview(const Grammar& grammar, std::string_view program) {
-  std::string out = fmt::format("{0}: changes and shows a Meshlog network.\n\nusage: {0} [options] COMMAND ...\n\n", program);
+  std::string out = fmt::format(
+      "{0}: changes and shows a Meshlog network.\n\nusage: {0} [options] COMMAND ...\n\n", program);
   std::string_view last;
   for (const Verb& verb : grammar.verbs) {
-    if (!last.empty() && last != verb.verb && (grammar.rows(verb.verb).size() > 1 || grammar.rows(last).size() > 1)) out += "\n";
+    if (!last.empty() && last != verb.verb &&
+        (grammar.rows(verb.verb).size() > 1 || grammar.rows(last).size() > 1))
+      out += "\n";
     last = verb.verb;
     out += fmt::format("  {:<44} {}\n", usage_line(verb), verb.summary);
   }
@@ -123,18 +135,25 @@ std::string overview(const Grammar& grammar, std::string_view program) {
   return out;
 }
 
-std::string verb_help(const Grammar& grammar, std::string_view program, std::string_view verb, std::string_view noun) {
+std::string verb_help(const Grammar& grammar, std::string_view program, std::string_view verb,
+                      std::string_view noun) {
   std::vector<const Verb*> rows;
-  if (const Verb* one = grammar.find(verb, noun); one && !noun.empty()) rows = {one};
-  else rows = grammar.rows(verb);
+  if (const Verb* one = grammar.find(verb, noun); one && !noun.empty())
+    rows = {one};
+  else
+    rows = grammar.rows(verb);
   std::string out;
   std::vector<std::string_view> options;
+  size_t width = 0;
+  for (const Verb* row : rows) width = std::max(width, usage_line(*row).size());
+  std::string details;
   for (const Verb* row : rows) {
-    out += fmt::format("{} {}\n    {}\n", program, usage_line(*row), row->summary);
-    if (!row->details.empty()) out += fmt::format("{}\n", row->details);
+    out += fmt::format("{} {:<{}}  {}\n", program, usage_line(*row), width, row->summary);
+    if (!row->details.empty()) details += fmt::format("{}\n", row->details);
     for (const std::string_view option : row->options)
       if (std::ranges::find(options, option) == options.end()) options.push_back(option);
   }
+  if (!details.empty()) out += "\n" + details;
   if (const std::string synonyms = synonyms_of(grammar, rows.front()->verb); !synonyms.empty())
     out += fmt::format("\nAlso: {}\n", synonyms);
   if (!options.empty()) out += "\nOptions:\n";
@@ -144,8 +163,8 @@ std::string verb_help(const Grammar& grammar, std::string_view program, std::str
   return out;
 }
 
-Result<std::string> topic_help(const Grammar& grammar, std::string_view program, const std::string& topic,
-                               const std::string& noun) {
+Result<std::string> topic_help(const Grammar& grammar, std::string_view program,
+                               const std::string& topic, const std::string& noun) {
   if (topic.empty()) return overview(grammar, program);
   if (!grammar.rows(topic).empty()) {
     if (!noun.empty() && !grammar.find(topic, noun))
@@ -158,17 +177,20 @@ Result<std::string> topic_help(const Grammar& grammar, std::string_view program,
   std::vector<std::string_view> names = help_topics();
   for (const Verb& verb : grammar.verbs) names.push_back(verb.verb);
   const auto near = nearest(topic, names);
-  return fail(Errc::not_found, fmt::format("there is no help about \"{}\"", topic),
-              near ? fmt::format("did you mean \"{}\"?", *near) : fmt::format("see `{} help`", program));
+  return fail(
+      Errc::not_found, fmt::format("there is no help about \"{}\"", topic),
+      near ? fmt::format("did you mean \"{}\"?", *near) : fmt::format("see `{} help`", program));
 }
 
 Result<int> show_help(Session& session) {
-  auto text = topic_help(session.grammar(), session.environment().program, session.argument("TOPIC"), session.argument("NOUN"));
+  auto text = topic_help(session.grammar(), session.environment().program,
+                         session.argument("TOPIC"), session.argument("NOUN"));
   if (!text) return std::unexpected(std::move(text).error());
   if (session.for_people() || session.format() == Format::name)
     session.print(*text);
   else
-    session.print_document({{"kind", "Help"}, {"topic", session.argument("TOPIC")}, {"text", *text}});
+    session.print_document(
+        {{"kind", "Help"}, {"topic", session.argument("TOPIC")}, {"text", *text}});
   return int{kSuccess};
 }
 

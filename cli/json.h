@@ -1,6 +1,6 @@
 // JSON documents as the queries answer them: keys keep the controller's order.
-// The readers are lenient: a field that is missing or of another type is empty, 0 or null, so that an older
-// or newer controller's document is still shown.
+// The readers are lenient: a field that is missing or of another type is empty, 0 or null, so that
+// an older or newer controller's document is still shown.
 #pragma once
 
 #include <cstdint>

@@ -1,9 +1,10 @@
 // log: who did what, when and why.
 #include <fmt/format.h>
 
-#include <iostream>
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "cli/event_text.h"
 #include "cli/handlers.h"
 #include "schemas/json.h"
 
@@ -15,38 +16,19 @@ constexpr size_t kEventsShown = 4;
 constexpr int kListenMs = 500;
 constexpr int kReconnectMs = 1000;
 
-/// "-2h" is a time before now; everything else is the controller's to read.
-Result<std::string> time_argument(Session& session, std::string_view option) {
-  std::string text = session.option(option);
-  if (!text.starts_with('-')) return text;
-  auto ago_s = parse_duration_s(std::string_view(text).substr(1));
-  if (!ago_s) return std::unexpected(std::move(ago_s).error());
-  return time_text(Timestamp(session.environment().now().value() - *ago_s * 1'000'000));
-}
-
-/// The fields of an event in their order, without names: "AttributeSet site ams wg_keepalive 20".
-std::string event_text(const Json& event) {
-  std::string out = text_at(event, "type");
-  for (const auto& [key, value] : event.items()) {
-    if (key == "type" || value.is_null()) continue;
-    std::string text = value.is_string() ? value.get<std::string>() : json_text(value);
-    // Keys, digests and rows are for -o json.
-    const bool hex = text.size() >= 32 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
-    if (hex || value.is_object() || (value.is_array() && !value.empty() && value[0].is_object())) continue;
-    if (key == "before") continue;
-    out += (key == "node" ? " node " : " ") + text;
-  }
-  return out;
-}
-
-std::string entry_text(const Json& entry, bool wide, bool colour) {
-  std::string out = fmt::format("{}  {}  {:<12}  ", paint(fmt::format("#{:<5}", number_at(entry, "sequence")), Tone::bold, colour),
-                                cell_text(value_at(entry, "time"), Cell::time, wide), printable(text_at(entry, "principal")));
+std::string entry_text(const Json& entry, const NodeNames& names, bool wide, bool colour) {
+  std::string out = fmt::format(
+      "{}  {}  {:<12}  ",
+      paint(fmt::format("#{:<5}", number_at(entry, "sequence")), Tone::bold, colour),
+      cell_text(value_at(entry, "time"), Cell::time, wide), printable(text_at(entry, "principal")));
   const Json& events = value_at(entry, "events");
   const size_t shown = wide ? events.size() : std::min(events.size(), kEventsShown);
-  for (size_t i = 0; i < shown; ++i) out += (i ? "; " : "") + printable(event_text(events[i]));
+  for (size_t i = 0; i < shown; ++i)
+    out += (i ? "; " : "") + printable(event_text(events[i], names));
   if (events.size() > shown) out += fmt::format("; and {} more", events.size() - shown);
   if (events.empty()) out += printable(text_at(entry, "command"));
+  if (const std::string damaged = text_at(entry, "damaged"); !damaged.empty())
+    out += paint(fmt::format("damaged: {}", printable(damaged)), Tone::bad, colour);
   if (const std::string message = text_at(entry, "message"); !message.empty())
     out += "  " + paint(fmt::format("\"{}\"", printable(message)), Tone::dim, colour);
   if (const std::string reference = text_at(entry, "reference"); !reference.empty())
@@ -57,16 +39,18 @@ std::string entry_text(const Json& entry, bool wide, bool colour) {
 /// Prints entries as they come, whatever the format: a log can be longer than memory.
 class LogPrinter {
  public:
-  explicit LogPrinter(Session& session) : session_(session) {}
+  LogPrinter(Session& session, NodeNames names) : session_(session), names_(std::move(names)) {}
 
   void print(const Json& items) {
     for (const Json& item : items) {
+      learn_names(item);
       last_ = std::max<int64_t>(last_, number_at(item, "sequence"));
       any_ = true;
       switch (session_.format()) {
         case Format::table:
         case Format::wide:
-          session_.print(entry_text(item, session_.format() == Format::wide, session_.colour_out()));
+          session_.print(
+              entry_text(item, names_, session_.format() == Format::wide, session_.colour_out()));
           break;
         case Format::jsonl:
           session_.print(json_text(item) + "\n");
@@ -95,7 +79,16 @@ class LogPrinter {
   int64_t last() const { return last_; }
 
  private:
+  /// Nodes that are gone since: their names stand where they were added.
+  void learn_names(const Json& item) {
+    for (const Json& event : value_at(item, "events"))
+      if (text_at(event, "type") == "NodeAdded")
+        names_.try_emplace(number_at(event, "node"),
+                           text_at(event, "name") + "." + text_at(event, "site"));
+  }
+
   Session& session_;
+  NodeNames names_;
   int64_t last_ = 0;
   bool any_ = false;
   Json kept_ = Json::array();
@@ -107,9 +100,9 @@ Result<QueryArguments> filters(Session& session) {
     if (session.has(name)) out[name] = session.option(name);
   for (const char* name : {"since", "until"}) {
     if (!session.has(name)) continue;
-    auto time = time_argument(session, name);
+    auto time = parse_time(session.option(name), session.environment().now());
     if (!time) return std::unexpected(std::move(time).error());
-    out[name] = std::move(*time);
+    out[name] = time_text(*time);
   }
   return out;
 }
@@ -126,41 +119,64 @@ Result<Json> print_pages(Client& client, const QueryArguments& arguments, LogPri
   }
 }
 
-/// The newest N, in the order that was asked for.
-Result<Json> print_newest(Client& client, QueryArguments arguments, uint64_t limit, bool reverse, LogPrinter& printer) {
-  arguments["reverse"] = "true";
-  arguments["limit"] = std::to_string(limit);
-  std::string cursor;
-  std::vector<Json> newest;
-  Json document;
-  do {
-    auto page = client.query_page("log", arguments, cursor);
-    if (!page) return page;
-    document = std::move(*page);
-    for (Json& item : document["items"])
-      if (newest.size() < limit) newest.push_back(std::move(item));
-    document["items"] = Json::array();
-  } while (!cursor.empty() && newest.size() < limit);
-  if (!reverse) std::ranges::reverse(newest);
-  printer.print(Json(std::move(newest)));
+/// Every item that `arguments` select behind `after`.
+Result<Json> read_behind(Client& client, QueryArguments arguments, uint64_t after) {
+  arguments["after"] = std::to_string(after);
+  return client.query("log", arguments);
+}
+
+/// The newest `limit`. Looks at the end of the log first, and goes back further while that is too
+/// little.
+Result<Json> read_newest(Client& client, const QueryArguments& arguments, uint64_t limit) {
+  auto position = client.position();
+  if (!position) return std::unexpected(std::move(position).error());
+  const uint64_t head = position->sequence.value();
+  for (uint64_t reach = std::max<uint64_t>(limit, 16);; reach *= 8) {
+    const uint64_t after = head > reach ? head - reach : 0;
+    auto document = read_behind(client, arguments, after);
+    if (!document) return document;
+    Json& items = (*document)["items"];
+    if (items.size() < limit && after > 0) continue;
+    const size_t surplus = items.size() > limit ? items.size() - limit : 0;
+    items.erase(items.begin(), items.begin() + static_cast<Json::difference_type>(surplus));
+    return document;
+  }
+}
+
+/// In one piece: for --limit and --reverse.
+Result<Json> print_piece(Session& session, Client& client, const QueryArguments& arguments,
+                         uint64_t limit, LogPrinter& printer) {
+  auto document = session.has("limit") ? read_newest(client, arguments, limit)
+                                       : read_behind(client, arguments, 0);
+  if (!document) return document;
+  Json& items = (*document)["items"];
+  if (session.has("reverse")) std::reverse(items.begin(), items.end());
+  printer.print(items);
+  items = Json::array();
   return document;
 }
 
 /// A subscription only says that there is something new; the query, with its filters, says what.
-Result<int> follow(Session& session, Client& client, QueryArguments arguments, int64_t from, LogPrinter& printer) {
+Result<int> follow(Session& session, Client& client, QueryArguments arguments, int64_t from,
+                   LogPrinter& printer) {
   Environment& environment = session.environment();
   environment.catch_interrupts();
   int64_t head = from;
   arguments.erase("until");
   bool subscribed = false;
   while (!environment.interrupted()) {
-    if (!subscribed) subscribed = client.transport().send(Subscribe{Sequence(static_cast<uint64_t>(head)), 1 << 20, false}).has_value();
+    if (!subscribed)
+      subscribed = client.transport()
+                       .send(Subscribe{Sequence(static_cast<uint64_t>(head)), 1 << 20, false})
+                       .has_value();
     arguments["after"] = std::to_string(head);
     auto page = print_pages(client, arguments, printer);
     if (page) head = std::max({head, number_at(*page, "sequence"), printer.last()});
-    if (!page && page.error().code != Errc::unavailable) return std::unexpected(std::move(page).error());
+    if (!page && page.error().code != Errc::unavailable)
+      return std::unexpected(std::move(page).error());
     for (bool news = false; !news && !environment.interrupted();) {
-      auto body = subscribed && page ? client.transport().receive(kListenMs) : Result<std::optional<Body>>(fail(Errc::unavailable, ""));
+      auto body = subscribed && page ? client.transport().receive(kListenMs)
+                                     : Result<std::optional<Body>>(fail(Errc::unavailable, ""));
       if (!body) {
         if (body.error().code != Errc::unavailable) return std::unexpected(std::move(body).error());
         subscribed = false;
@@ -185,26 +201,29 @@ Result<int> follow(Session& session, Client& client, QueryArguments arguments, i
 
 Result<int> show_log(Session& session) {
   const bool following = session.has("follow");
-  if (following && session.has("reverse")) return fail(Errc::usage, "--follow and --reverse contradict each other");
+  if (following && session.has("reverse"))
+    return fail(Errc::usage, "--follow and --reverse contradict each other");
   if (following && (session.format() == Format::json || session.format() == Format::yaml))
-    return fail(Errc::usage, "a log that goes on is no single document", "use -o jsonl with --follow");
+    return fail(Errc::usage, "a log that goes on is no single document",
+                "use -o jsonl with --follow");
   auto arguments = filters(session);
   if (!arguments) return std::unexpected(std::move(arguments).error());
-  auto limit = session.has("limit") ? parse_number("--limit", session.option("limit")) : Result<uint64_t>(0);
+  auto limit =
+      session.has("limit") ? parse_number("--limit", session.option("limit")) : Result<uint64_t>(0);
   if (!limit) return std::unexpected(std::move(limit).error());
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
-  LogPrinter printer(session);
-  QueryArguments whole = *arguments;
-  if (session.has("reverse")) whole["reverse"] = "true";
-  auto document = session.has("limit") ? print_newest(**client, *arguments, *limit, session.has("reverse"), printer)
-                                       : print_pages(**client, whole, printer);
+  LogPrinter printer(session, session.for_people() ? node_names(**client) : NodeNames());
+  const bool in_one_piece = session.has("limit") || session.has("reverse");
+  auto document = in_one_piece ? print_piece(session, **client, *arguments, *limit, printer)
+                               : print_pages(**client, *arguments, printer);
   if (!document) return std::unexpected(std::move(document).error());
   if (!following) {
     printer.finish(*document);
     return int{kSuccess};
   }
-  return follow(session, **client, *arguments, std::max(number_at(*document, "sequence"), printer.last()), printer);
+  return follow(session, **client, *arguments,
+                std::max(number_at(*document, "sequence"), printer.last()), printer);
 }
 
 }  // namespace mesh::cli

@@ -10,7 +10,8 @@ namespace mesh::cli {
 
 Json reply_json(const Reply& reply, bool dry_run) {
   Json events = Json::array();
-  for (const Event& event : reply.events) events.push_back(Json::parse(event_json(event), nullptr, false));
+  for (const Event& event : reply.events)
+    events.push_back(Json::parse(event_json(event), nullptr, false));
   return {{"kind", "Reply"},
           {"sequence", reply.sequence.value()},
           {"changed", !reply.events.empty()},

@@ -20,7 +20,8 @@ struct Mutation {
   std::string next;          // hint: the next step; may be empty
 };
 
-/// Submits all of them as one request. Without -o json: a line each, with the sequence. Exit kUnchanged with
+/// Submits all of them as one request. Without -o json: a line each, with the sequence. Exit
+/// kUnchanged with
 /// --error-unchanged when everything was so already. `reply`, when given, receives the answer.
 Result<int> mutate(Session& session, Mutation mutation, Reply* reply = nullptr);
 

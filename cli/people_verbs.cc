@@ -21,7 +21,8 @@ namespace {
 
 constexpr int64_t kTokenDefaultS = 24 * 3600;
 
-Result<int> change_at_once(Session& session, Command command, std::string line, std::string next = {}) {
+Result<int> change_at_once(Session& session, Command command, std::string line,
+                           std::string next = {}) {
   Mutation mutation{{}, false, std::move(next)};
   mutation.changes.push_back({std::move(command), std::move(line)});
   return mutate(session, std::move(mutation));
@@ -29,7 +30,8 @@ Result<int> change_at_once(Session& session, Command command, std::string line, 
 
 Result<Target> token_target(const Session& session) {
   if (session.has("node") == session.has("site"))
-    return fail(Errc::usage, "a token admits a node, or nodes of a site", "give one of --node and --site");
+    return fail(Errc::usage, "a token admits a node, or nodes of a site",
+                "give one of --node and --site");
   return session.has("node") ? Target{Level::node, session.option("node")}
                              : Target{Level::site, session.option("site")};
 }
@@ -48,14 +50,15 @@ Result<CreateToken> token_command(Session& session, const SignKey& key) {
     out.uses = static_cast<uint32_t>(std::min<uint64_t>(*uses, UINT32_MAX));
   }
   if (session.option("expires") == "never") return out;
-  auto expires_s = session.has("expires") ? parse_duration_s(session.option("expires")) : Result<int64_t>(kTokenDefaultS);
+  auto expires_s = session.has("expires") ? parse_duration_s(session.option("expires"))
+                                          : Result<int64_t>(kTokenDefaultS);
   if (!expires_s) return std::unexpected(std::move(expires_s).error());
   out.expires = Timestamp(session.environment().now().value() + *expires_s * 1'000'000);
   return out;
 }
 
-/// What a newcomer needs, beside the seed. Errors: corrupt, when the controller names another log or other keys
-/// than the context pins: a newcomer would believe it.
+/// What a newcomer needs, beside the seed. Errors: corrupt, when the controller names another log
+/// or other keys than the context pins: a newcomer would believe it.
 Result<TokenText> token_text(Client& client) {
   auto document = client.query("enrolment");
   if (!document) return std::unexpected(std::move(document).error());
@@ -63,7 +66,8 @@ Result<TokenText> token_text(Client& client) {
   if (text_at(*document, "log") != to_hex(pinned.log.view()) ||
       text_at(*document, "log_key") != to_hex(pinned.log_key.view()) ||
       text_at(*document, "controller_key") != to_hex(pinned.controller_key.view()))
-    return fail(Errc::corrupt, "the controller names another log or other keys than the context pins");
+    return fail(Errc::corrupt,
+                "the controller names another log or other keys than the context pins");
   TokenText out;
   out.log = pinned.log;
   out.log_key = pinned.log_key;
@@ -77,8 +81,8 @@ Result<TokenText> token_text(Client& client) {
     const auto digest = array_from_hex<Digest>(text_at(anchor, "state_digest"));
     const auto root = array_from_hex<Digest>(text_at(anchor, "root"));
     if (digest && root)
-      out.anchor = Anchor{Sequence(static_cast<uint64_t>(number_at(anchor, "sequence"))), *digest, *root,
-                          text_at(anchor, "by")};
+      out.anchor = Anchor{Sequence(static_cast<uint64_t>(number_at(anchor, "sequence"))), *digest,
+                          *root, text_at(anchor, "by")};
   }
   return out;
 }
@@ -95,11 +99,14 @@ Result<Json> find_pending(Client& client, const std::string& text) {
   if (!document) return document;
   std::vector<Json> found;
   for (const Json& item : value_at(*document, "items"))
-    if (text_at(item, "fingerprint").starts_with(text) || text_at(item, "node") == text) found.push_back(item);
+    if (text_at(item, "fingerprint").starts_with(text) || text_at(item, "node") == text)
+      found.push_back(item);
   if (found.empty())
-    return fail(Errc::not_found, fmt::format("nobody waits with fingerprint \"{}\"", text), "see `meshcli node pending`");
+    return fail(Errc::not_found, fmt::format("nobody waits with fingerprint \"{}\"", text),
+                "see `meshcli node pending`");
   if (found.size() > 1)
-    return fail(Errc::usage, fmt::format("{} who wait fit \"{}\"", found.size(), text), "give more of the fingerprint");
+    return fail(Errc::usage, fmt::format("{} who wait fit \"{}\"", found.size(), text),
+                "give more of the fingerprint");
   return std::move(found[0]);
 }
 
@@ -108,8 +115,8 @@ struct PendingJoin {
   JoinStatement statement;
 };
 
-/// Takes a waiting join apart and checks that it is the one whose fingerprint was compared: the controller
-/// passed it on, and need not be believed.
+/// Takes a waiting join apart and checks that it is the one whose fingerprint was compared: the
+/// controller passed it on, and need not be believed.
 Result<PendingJoin> open_join(const Json& item) {
   const auto bad = [](std::string_view what) {
     return fail(Errc::corrupt, fmt::format("the waiting join is wrong: {}", what));
@@ -119,7 +126,8 @@ Result<PendingJoin> open_join(const Json& item) {
   auto bytes = from_base64(parts[0]);
   auto node_signature = array_from_base64<Signature>(parts[1]);
   std::optional<Signature> token_signature = Signature{};
-  if (parts.size() > 2 && !parts[2].empty()) token_signature = array_from_base64<Signature>(parts[2]);
+  if (parts.size() > 2 && !parts[2].empty())
+    token_signature = array_from_base64<Signature>(parts[2]);
   if (!bytes || !node_signature || !token_signature) return bad("it is not base64");
   auto statement = decode_join(*bytes);
   if (!statement) return fail_in("the waiting join", statement.error());
@@ -127,7 +135,8 @@ Result<PendingJoin> open_join(const Json& item) {
     return bad("its key has another fingerprint");
   if (!verify_signature(statement->sign_key, kJoinDomain, *bytes, *node_signature))
     return bad("its signature is not by its key");
-  return PendingJoin{SignedJoin{std::move(*bytes), *node_signature, *token_signature}, std::move(*statement)};
+  return PendingJoin{SignedJoin{std::move(*bytes), *node_signature, *token_signature},
+                     std::move(*statement)};
 }
 
 Result<Role> parse_role(const std::string& text) {
@@ -167,8 +176,10 @@ Result<int> token_create(Session& session) {
   if (!created) return fail(Errc::corrupt, "the controller answered without a token");
   const std::string admits = to_text(command->target);
   if (notes->dry_run) {
-    if (session.for_people()) session.print(fmt::format("token for {}: created  (dry run)\n", admits));
-    else session.print_document(reply_json(*reply, true));
+    if (session.for_people())
+      session.print(fmt::format("token for {}: created  (dry run)\n", admits));
+    else
+      session.print_document(reply_json(*reply, true));
     return int{kSuccess};
   }
   text->token = created->token;
@@ -179,13 +190,19 @@ Result<int> token_create(Session& session) {
   const Json expires = created->expires == Timestamp() ? Json() : Json(time_text(created->expires));
   if (session.for_people() || session.format() == Format::name) {
     session.print(token + "\n");
-    session.hint(fmt::format("token {} admits {}, {}, {}; shown only now. On the router: meshnode join --token-file -",
-                             created->token.value(), admits, count_text(created->uses, "use"),
-                             expires.is_null() ? "without expiry" : "until " + cell_text(expires, Cell::time, false)));
+    session.hint(fmt::format(
+        "token {} admits {}, {}, {}; shown only now. On the router: meshnode join --token-file -",
+        created->token.value(), admits, count_text(created->uses, "use"),
+        expires.is_null() ? "without expiry" : "until " + cell_text(expires, Cell::time, false)));
   } else {
-    session.print_document({{"kind", "Token"}, {"sequence", reply->sequence.value()}, {"token", token},
-                            {"id", std::to_string(created->token.value())}, {"expires", expires},
-                            {"scope", admits}, {"uses", created->uses}, {"approve", created->approve}});
+    session.print_document({{"kind", "Token"},
+                            {"sequence", reply->sequence.value()},
+                            {"token", token},
+                            {"id", std::to_string(created->token.value())},
+                            {"expires", expires},
+                            {"scope", admits},
+                            {"uses", created->uses},
+                            {"approve", created->approve}});
   }
   sodium_memzero(token.data(), token.size());
   return int{kSuccess};
@@ -204,7 +221,9 @@ Result<int> node_pending(Session& session) {
   if (!document) return std::unexpected(std::move(document).error());
   session.print_list(*document, kPendingView);
   if (!value_at(*document, "items").empty())
-    session.hint("Compare the fingerprint with what the router shows, then: meshcli node approve FINGERPRINT");
+    session.hint(
+        "Compare the fingerprint with what the router shows, then: meshcli node approve "
+        "FINGERPRINT");
   return int{kSuccess};
 }
 
@@ -217,11 +236,13 @@ Result<int> node_approve(Session& session) {
   if (!pending) return std::unexpected(std::move(pending).error());
   const std::string node = session.has("node") ? session.option("node") : pending->statement.node;
   if (node.empty())
-    return fail(Errc::usage, "the newcomer did not say which node it is", "say it with --node NODE.SITE");
-  const std::string line = fmt::format("node {}: admitted {} ({})", node, text_at(*item, "fingerprint"),
-                                       pending->statement.hostname);
-  return change_at_once(session, ApproveNode{node, std::move(pending->join), std::move(pending->statement)}, line,
-                        "next: meshcli commit all, then meshcli activate all");
+    return fail(Errc::usage, "the newcomer did not say which node it is",
+                "say it with --node NODE.SITE");
+  const std::string line = fmt::format("node {}: admitted {} ({})", node,
+                                       text_at(*item, "fingerprint"), pending->statement.hostname);
+  return change_at_once(session,
+                        ApproveNode{node, std::move(pending->join), std::move(pending->statement)},
+                        line, "next: meshcli commit all, then meshcli activate all");
 }
 
 Result<int> node_reject(Session& session) {
@@ -240,8 +261,10 @@ Result<int> node_revoke(Session& session) {
     if (!client) return std::unexpected(std::move(client).error());
     auto links = (*client)->query("links", {{"node", node}});
     if (!links) return std::unexpected(std::move(links).error());
-    MESH_TRY(session.confirm({fmt::format("node {}: all its keys become worthless at once; {} go down", node,
-                                          count_text(value_at(*links, "items").size(), "link"))}, node));
+    MESH_TRY(
+        session.confirm({fmt::format("node {}: all its keys become worthless at once, with {}",
+                                     node, count_text(value_at(*links, "items").size(), "link"))},
+                        node));
   }
   return change_at_once(session, RevokeNode{node}, fmt::format("node {}: revoked", node),
                         "it can join again with a new token");
@@ -259,17 +282,24 @@ Result<int> operator_keygen(Session& session) {
   MESH_TRY(written);
   const std::string public_path = out + ".pub";
   std::ofstream file(public_path, std::ios::binary | std::ios::trunc);
-  if (!(file << public_keys_text(keys) << std::flush)) return fail(Errc::io, fmt::format("cannot write {}", public_path));
+  if (!(file << public_keys_text(keys) << std::flush))
+    return fail(Errc::io, fmt::format("cannot write {}", public_path));
   const std::string print = fingerprint(keys.sign_key.view());
   if (session.format() == Format::name) {
     session.print(public_path + "\n");
   } else if (!session.for_people()) {
-    session.print_document({{"kind", "OperatorKeys"}, {"name", name}, {"context", out}, {"public", public_path},
+    session.print_document({{"kind", "OperatorKeys"},
+                            {"name", name},
+                            {"context", out},
+                            {"public", public_path},
                             {"fingerprint", print}});
   } else {
-    session.print(fmt::format("operator {}: keys in {} (secret) and {}, fingerprint {}\n", name, out, public_path, print));
-    session.hint(fmt::format("next: give {} to an administrator, and append to {} what `meshcli controller connection`"
-                             " prints there", public_path, out));
+    session.print(fmt::format("operator {}: keys in {} (secret) and {}, fingerprint {}\n", name,
+                              out, public_path, print));
+    session.hint(fmt::format(
+        "next: give {} to an administrator, and append to {} what `meshcli controller connection`"
+        " prints there",
+        public_path, out));
   }
   return int{kSuccess};
 }
@@ -284,14 +314,16 @@ Result<int> operator_add(Session& session) {
   auto keys = parse_public_keys(*text);
   if (!keys) return fail_in(session.option("key"), keys.error());
   if (keys->name != name)
-    return fail(Errc::usage, fmt::format("the keys in {} are those of \"{}\", not of \"{}\"", session.option("key"), keys->name, name));
+    return fail(Errc::usage, fmt::format("the keys in {} are those of \"{}\", not of \"{}\"",
+                                         session.option("key"), keys->name, name));
   auto role = parse_role(session.option("role"));
   if (!role) return std::unexpected(std::move(role).error());
   const auto sites = split(session.option("sites"), ',');
-  return change_at_once(session, AddOperator{name, *role, sites, keys->sign_key, keys->box_key},
-                        fmt::format("operator {}: added as {} of {}, key {}", name, role_name(*role), sites_text(sites),
-                                    fingerprint(keys->sign_key.view())),
-                        fmt::format("next: send {} what `meshcli controller connection` prints", name));
+  return change_at_once(
+      session, AddOperator{name, *role, sites, keys->sign_key, keys->box_key},
+      fmt::format("operator {}: added as {} of {}, key {}", name, role_name(*role),
+                  sites_text(sites), fingerprint(keys->sign_key.view())),
+      fmt::format("next: send {} what `meshcli controller connection` prints", name));
 }
 
 Result<int> operator_role(Session& session) {
@@ -299,14 +331,17 @@ Result<int> operator_role(Session& session) {
   auto role = parse_role(session.argument("ROLE"));
   if (!role) return std::unexpected(std::move(role).error());
   const auto sites = split(session.option("sites"), ',');
-  return change_at_once(session, SetRole{name, *role, sites},
-                        fmt::format("operator {}: {} of {}", name, role_name(*role), sites_text(sites)));
+  return change_at_once(
+      session, SetRole{name, *role, sites},
+      fmt::format("operator {}: {} of {}", name, role_name(*role), sites_text(sites)));
 }
 
 Result<int> operator_ban(Session& session) {
   const std::string name = session.argument("NAME");
   if (!session.has("dry-run"))
-    MESH_TRY(session.confirm({fmt::format("operator {}: may do nothing any more, at once; a ban is for ever", name)}, name));
+    MESH_TRY(session.confirm(
+        {fmt::format("operator {}: may do nothing any more, at once; a ban is for ever", name)},
+        name));
   return change_at_once(session, BanOperator{name}, fmt::format("operator {}: banned", name));
 }
 

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -8,8 +9,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
-
-#include <fmt/format.h>
 
 #include "broker/bus/keys.h"
 #include "cli/environment.h"
@@ -40,14 +39,17 @@ Result<std::string> read_all(int descriptor) {
   }
 }
 
-Result<Environment::Finished> run_beside(const std::string& program, const std::vector<std::string>& arguments) {
+Result<Environment::Finished> run_beside(const std::string& program,
+                                         const std::vector<std::string>& arguments) {
   const std::string path = (own_folder() / program).string();
   if (::access(path.c_str(), X_OK) != 0)
-    return fail(Errc::not_found, fmt::format("{} is not there", path), fmt::format("install {} beside meshcli", program));
+    return fail(Errc::not_found, fmt::format("{} is not there", path),
+                fmt::format("install {} beside meshcli", program));
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return fail(Errc::io, "cannot make a pipe");
   std::vector<char*> words{const_cast<char*>(path.c_str())};
-  for (const std::string& argument : arguments) words.push_back(const_cast<char*>(argument.c_str()));
+  for (const std::string& argument : arguments)
+    words.push_back(const_cast<char*>(argument.c_str()));
   words.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -56,14 +58,16 @@ Result<Environment::Finished> run_beside(const std::string& program, const std::
   const int error = ::posix_spawn(&child, path.c_str(), &actions, nullptr, words.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   ::close(ends[1]);
-  auto output = error == 0 ? read_all(ends[0]) : Result<std::string>(fail(Errc::io, "cannot start " + path));
+  auto output =
+      error == 0 ? read_all(ends[0]) : Result<std::string>(fail(Errc::io, "cannot start " + path));
   ::close(ends[0]);
   if (error != 0) return std::unexpected(std::move(output).error());
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (!output) return std::unexpected(std::move(output).error());
-  return Environment::Finished{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), std::move(*output)};
+  return Environment::Finished{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
+                               std::move(*output)};
 }
 
 }  // namespace
@@ -95,7 +99,7 @@ Environment process_environment(const char* program) {
   };
   out.interrupted = [] { return interrupted_flag != 0; };
   out.catch_interrupts = [] {
-    struct sigaction action{};
+    struct sigaction action {};
     action.sa_handler = on_interrupt;  // without SA_RESTART: waiting ends at once
     ::sigaction(SIGINT, &action, nullptr);
     ::sigaction(SIGTERM, &action, nullptr);

@@ -32,8 +32,12 @@ struct Verification {
 
   bool ok() const { return !first_bad && problems.empty(); }
   Json document() const {
-    Json out{{"kind", "Verification"}, {"ok", ok()}, {"entries", entries}, {"root", root},
-             {"first_bad", first_bad ? Json(*first_bad) : Json()}, {"problems", problems}};
+    Json out{{"kind", "Verification"},
+             {"ok", ok()},
+             {"entries", entries},
+             {"root", root},
+             {"first_bad", first_bad ? Json(*first_bad) : Json()},
+             {"problems", problems}};
     if (nodes_agree) out["nodes_agree"] = *nodes_agree;
     return out;
   }
@@ -48,16 +52,24 @@ int print_verification(Session& session, const Json& document) {
   }
   const auto entries = static_cast<uint64_t>(number_at(document, "entries"));
   if (ok) {
-    session.print(fmt::format("ok  {} entries, root {}{}\n", entries, text_at(document, "root"),
-                              document.contains("nodes_agree")
-                                  ? fmt::format(", {} agree", count_text(static_cast<uint64_t>(number_at(document, "nodes_agree")), "node"))
-                                  : ""));
+    session.print(fmt::format(
+        "ok  {} entries, root {}{}\n", entries, text_at(document, "root"),
+        document.contains("nodes_agree")
+            ? fmt::format(
+                  ", {} agree",
+                  count_text(static_cast<uint64_t>(number_at(document, "nodes_agree")), "node"))
+            : ""));
     return kSuccess;
   }
-  session.print(fmt::format("NOT OK  {} good entries{}\n", entries,
-                            value_at(document, "first_bad").is_null() ? "" : fmt::format(", #{} is the first bad one", number_at(document, "first_bad"))));
+  session.print(fmt::format(
+      "NOT OK  {} good entries{}\n", entries,
+      value_at(document, "first_bad").is_null()
+          ? ""
+          : fmt::format(", #{} is the first bad one", number_at(document, "first_bad"))));
   for (const Json& problem : value_at(document, "problems"))
-    session.print("  " + printable(problem.is_string() ? problem.get<std::string>() : json_text(problem)) + "\n");
+    session.print("  " +
+                  printable(problem.is_string() ? problem.get<std::string>() : json_text(problem)) +
+                  "\n");
   return kIntegrity;
 }
 
@@ -65,7 +77,8 @@ int print_verification(Session& session, const Json& document) {
 Result<int> verify_directory(Session& session) {
   if (session.has("against") || session.has("nodes"))
     return fail(Errc::usage, "--from reads a directory, without --against and --nodes");
-  auto finished = session.environment().run_beside("meshd", {"verify", "--data", session.option("from"), "-o", "json"});
+  auto finished = session.environment().run_beside(
+      "meshd", {"verify", "--data", session.option("from"), "-o", "json"});
   if (!finished) return std::unexpected(std::move(finished).error());
   const Json document = Json::parse(finished->output, nullptr, false);
   if (!document.is_object() || !document.contains("ok"))
@@ -84,7 +97,8 @@ Result<std::optional<Position>> kept_checkpoint(Session& session, const Connecti
   return *position;
 }
 
-Result<std::vector<Cosigned>> cosigned_by_nodes(Session& session, Client& client, Verification& out) {
+Result<std::vector<Cosigned>> cosigned_by_nodes(Session& session, Client& client,
+                                                Verification& out) {
   std::vector<Cosigned> notes;
   if (!session.has("nodes")) return notes;
   auto document = client.query("nodes_roots");
@@ -100,19 +114,22 @@ Result<std::vector<Cosigned>> cosigned_by_nodes(Session& session, Client& client
       out.problems.push_back(fmt::format("{}: {}", name, checkpoint.error().message));
       continue;
     }
-    notes.push_back({name, NodeId(static_cast<uint32_t>(number_at(item, "node"))), note, std::move(*checkpoint)});
+    notes.push_back({name, NodeId(static_cast<uint32_t>(number_at(item, "node"))), note,
+                     std::move(*checkpoint)});
   }
   return notes;
 }
 
-/// Names of the keys that signed a note: what stands after the dash of each line below the blank one.
+/// Names of the keys that signed a note: what stands after the dash of each line below the blank
+/// one.
 std::vector<std::string> signer_names(const std::string& note) {
   std::vector<std::string> out;
   const size_t blank = note.rfind("\n\n");
   if (blank == std::string::npos) return out;
   constexpr std::string_view kDash = "\u2014 ";
   for (const std::string& line : split(std::string_view(note).substr(blank + 2), '\n'))
-    if (line.starts_with(kDash)) out.push_back(line.substr(kDash.size(), line.find(' ', kDash.size()) - kDash.size()));
+    if (line.starts_with(kDash))
+      out.push_back(line.substr(kDash.size(), line.find(' ', kDash.size()) - kDash.size()));
   return out;
 }
 
@@ -130,31 +147,36 @@ void compare_node(const Cosigned& cosigned, const ReplayedLog& log, Verification
   }
   const auto root = log.roots.find(cosigned.checkpoint.size);
   if (root == log.roots.end())
-    out.warnings.push_back(fmt::format("{} is ahead of us at #{}", cosigned.fullname, cosigned.checkpoint.size));
+    out.warnings.push_back(
+        fmt::format("{} is ahead of us at #{}", cosigned.fullname, cosigned.checkpoint.size));
   else if (root->second != cosigned.checkpoint.root)
-    out.problems.push_back(fmt::format("{} saw another history: at #{} it signed root {}, we replayed {}", cosigned.fullname,
-                                       cosigned.checkpoint.size, to_hex(cosigned.checkpoint.root.view()), to_hex(root->second.view())));
+    out.problems.push_back(
+        fmt::format("{} saw another history: at #{} it signed root {}, we replayed {}",
+                    cosigned.fullname, cosigned.checkpoint.size,
+                    to_hex(cosigned.checkpoint.root.view()), to_hex(root->second.view())));
   else
     ++*out.nodes_agree;
 }
 
 void compare_kept(const Position& kept, const ReplayedLog& log, Verification& out) {
   if (kept.checkpoint.size > log.replica.frontier.size()) {
-    out.problems.push_back(fmt::format("the kept checkpoint is at #{}, the log ends at #{}: entries are gone",
-                                       kept.checkpoint.size, log.replica.frontier.size()));
+    out.problems.push_back(
+        fmt::format("the kept checkpoint is at #{}, the log ends at #{}: entries are gone",
+                    kept.checkpoint.size, log.replica.frontier.size()));
     return;
   }
   const Digest& root = log.roots.at(kept.checkpoint.size);
   if (root != kept.checkpoint.root)
-    out.problems.push_back(fmt::format("at #{} the kept checkpoint has root {}, the log gives {}: history was rewritten",
-                                       kept.checkpoint.size, to_hex(kept.checkpoint.root.view()), to_hex(root.view())));
+    out.problems.push_back(fmt::format(
+        "at #{} the kept checkpoint has root {}, the log gives {}: history was rewritten",
+        kept.checkpoint.size, to_hex(kept.checkpoint.root.view()), to_hex(root.view())));
 }
 
-Result<ReplayedLog> replay_to(Session& session, Client& client, uint64_t size, const std::vector<uint64_t>& roots_at) {
+Result<ReplayedLog> replay_to(Session& session, Client& client, uint64_t size,
+                              const std::vector<uint64_t>& roots_at) {
   Progress progress(session);
-  return replay_log(client, size, roots_at, [&](uint64_t done) {
-    progress.show("verify", done, size, "entries");
-  });
+  return replay_log(client, size, roots_at,
+                    [&](uint64_t done) { progress.show("verify", done, size, "entries"); });
 }
 
 std::optional<Digest> digest_at(const Json& document, std::string_view key) {
@@ -163,7 +185,9 @@ std::optional<Digest> digest_at(const Json& document, std::string_view key) {
 
 /// Whether the proof document shows entry `sequence` under a checkpoint of the pinned log.
 Status check_proof(const Connection& connection, const Json& document, uint64_t sequence) {
-  const auto corrupt = [](std::string_view what) { return fail(Errc::corrupt, fmt::format("the proof does not hold: {}", what)); };
+  const auto corrupt = [](std::string_view what) {
+    return fail(Errc::corrupt, fmt::format("the proof does not hold: {}", what));
+  };
   auto position = open_position(connection, text_at(document, "checkpoint"));
   if (!position) return fail_in("the proof's checkpoint", position.error());
   const auto header = from_base64(text_at(document, "header"));
@@ -172,12 +196,14 @@ Status check_proof(const Connection& connection, const Json& document, uint64_t 
   if (!header || !root || !leaf) return corrupt("header, leaf or root is malformed");
   std::vector<Digest> path;
   for (const Json& hash : value_at(document, "proof")) {
-    const auto digest = hash.is_string() ? array_from_hex<Digest>(hash.get<std::string>()) : std::nullopt;
+    const auto digest =
+        hash.is_string() ? array_from_hex<Digest>(hash.get<std::string>()) : std::nullopt;
     if (!digest) return corrupt("a hash is malformed");
     path.push_back(*digest);
   }
   const auto size = static_cast<uint64_t>(number_at(document, "size"));
-  if (position->checkpoint.size != size || position->checkpoint.root != *root) return corrupt("it is not under its checkpoint");
+  if (position->checkpoint.size != size || position->checkpoint.root != *root)
+    return corrupt("it is not under its checkpoint");
   if (leaf_hash(*header) != *leaf) return corrupt("the leaf is not the header's hash");
   return verify_inclusion(*leaf, sequence - 1, size, path, *root);
 }
@@ -208,7 +234,8 @@ Result<int> verify(Session& session) {
     out.first_bad = log->first_bad->value();
     out.problems.push_back(log->problem);
   } else {
-    if (auto status = matches(log->replica, position->checkpoint); !status) out.problems.push_back(status.error().message);
+    if (auto status = matches(log->replica, position->checkpoint); !status)
+      out.problems.push_back(status.error().message);
     if (*kept) compare_kept(**kept, *log, out);
     for (const Cosigned& one : *cosigned) compare_node(one, *log, out);
   }
@@ -228,9 +255,10 @@ Result<int> prove(Session& session) {
   MESH_TRY(check_proof((*client)->context().connection, *document, *sequence));
   (*document)["verified"] = true;
   if (session.for_people())
-    session.print(fmt::format("entry #{} is in the log: leaf {}, {} up to root {} of size {}, signed by the log key\n",
-                              *sequence, text_at(*document, "leaf"), count_text(value_at(*document, "proof").size(), "hash"),
-                              text_at(*document, "root"), number_at(*document, "size")));
+    session.print(fmt::format(
+        "entry #{} is in the log: leaf {} under root {} of size {}, signed by the log key\n",
+        *sequence, text_at(*document, "leaf"), text_at(*document, "root"),
+        number_at(*document, "size")));
   else
     session.print(session.format() == Format::name ? text_at(*document, "leaf") + "\n"
                                                    : document_text(*document, session.format()));
@@ -245,8 +273,11 @@ Result<int> show_checkpoint(Session& session) {
   if (session.for_people() || session.format() == Format::name) {
     session.print(position->note);
   } else {
-    session.print_document({{"kind", "Checkpoint"}, {"sequence", position->checkpoint.size}, {"note", position->note},
-                            {"size", position->checkpoint.size}, {"root", to_hex(position->checkpoint.root.view())},
+    session.print_document({{"kind", "Checkpoint"},
+                            {"sequence", position->checkpoint.size},
+                            {"note", position->note},
+                            {"size", position->checkpoint.size},
+                            {"root", to_hex(position->checkpoint.root.view())},
                             {"origin", position->checkpoint.origin},
                             {"log_key", to_hex((*client)->context().connection.log_key.view())}});
   }
@@ -258,16 +289,21 @@ Result<int> sign_checkpoint(Session& session) {
   if (!client) return std::unexpected(std::move(client).error());
   auto position = (*client)->position();
   if (!position) return std::unexpected(std::move(position).error());
-  // An anchor vouches for a state: only what was replayed here is signed, never what the controller claims.
+  // An anchor vouches for a state: only what was replayed here is signed, never what the controller
+  // claims.
   auto log = replay_to(session, **client, position->checkpoint.size, {});
   if (!log) return std::unexpected(std::move(log).error());
   if (log->first_bad)
-    return fail(Errc::corrupt, fmt::format("entry {} does not hold: {}", log->first_bad->value(), log->problem), "see `meshcli verify`");
+    return fail(Errc::corrupt,
+                fmt::format("entry {} does not hold: {}", log->first_bad->value(), log->problem),
+                "see `meshcli verify`");
   MESH_TRY(matches(log->replica, position->checkpoint));
-  const SignAnchor anchor{log->replica.head(), state_digest(log->replica.state), position->checkpoint.root};
+  const SignAnchor anchor{log->replica.head(), state_digest(log->replica.state),
+                          position->checkpoint.root};
   Mutation mutation;
-  mutation.changes.push_back({anchor, fmt::format("checkpoint at #{}: state {} signed", anchor.sequence.value(),
-                                                  to_hex(anchor.state_digest.view()))});
+  mutation.changes.push_back(
+      {anchor, fmt::format("checkpoint at #{}: state {} signed", anchor.sequence.value(),
+                           to_hex(anchor.state_digest.view()))});
   return mutate(session, std::move(mutation));
 }
 

@@ -37,9 +37,20 @@ Json attribute_rows(const Json& attributes) {
     rows.push_back({{"name", name},
                     {"value", value.is_string() ? value : Json(value.dump())},
                     {"scope", scope.empty() ? "default" : scope},
-                    {"sequence", number_at(attribute, "sequence") ? value_at(attribute, "sequence") : Json()}});
+                    {"sequence",
+                     number_at(attribute, "sequence") ? value_at(attribute, "sequence") : Json()}});
   }
   return rows;
+}
+
+/// Without what only programs read, and what is empty.
+Json entry_for_people(const Json& item, bool wide) {
+  Json out = item;
+  for (const char* key : {"header", "leaf"})
+    if (!wide) out.erase(key);
+  for (const char* key : {"message", "reference"})
+    if (text_at(out, key).empty()) out.erase(key);
+  return out;
 }
 
 Result<int> show_attributes(Session& session, const std::string& kind, const ListView& view) {
@@ -62,16 +73,34 @@ Result<int> show_attributes(Session& session, const std::string& kind, const Lis
 }  // namespace
 
 Result<int> list_sites(Session& session) { return show_list(session, "sites", kSitesView); }
-Result<int> list_changed(Session& session) { return show_list(session, "changed", kChangedView); }
 Result<int> list_changes(Session& session) { return show_list(session, "changes", kChangesView); }
 Result<int> list_tokens(Session& session) { return show_list(session, "tokens", kTokensView); }
-Result<int> list_operators(Session& session) { return show_list(session, "operators", kOperatorsView); }
+Result<int> list_operators(Session& session) {
+  return show_list(session, "operators", kOperatorsView);
+}
 
 Result<int> list_nodes(Session& session) {
   const std::string site = session.argument("all|SITE");
   QueryArguments arguments;
   if (!site.empty() && site != "all") arguments["site"] = site;
   return show_list(session, "nodes", kNodesView, arguments);
+}
+
+Result<int> list_changed(Session& session) {
+  auto document = ask(session, "changed");
+  if (!document) return std::unexpected(std::move(document).error());
+  const bool some = !value_at(*document, "items").empty();
+  // A first version changes everything: the whole list is for -o wide, or `plan`.
+  constexpr size_t kShown = 2;
+  if (session.format() == Format::table)
+    for (Json& item : (*document)["items"]) {
+      Json& changes = item["changes"];
+      const size_t more = changes.size() > kShown + 1 ? changes.size() - kShown : 0;
+      for (size_t i = 0; i < more; ++i) changes.erase(changes.size() - 1);
+      if (more > 0) changes.push_back(fmt::format("and {} more", more));
+    }
+  session.print_list(*document, kChangedView);
+  return int{session.has("detailed-exitcode") && some ? kChanges : kSuccess};
 }
 
 Result<int> list_links(Session& session) {
@@ -82,7 +111,8 @@ Result<int> list_links(Session& session) {
   if (session.for_people())
     for (Json& item : (*document)["items"])
       for (const char* key : {"bgp_up", "bfd_up"})
-        if (item.contains(key) && item[key].is_boolean()) item[key] = item[key].get<bool>() ? "up" : "down";
+        if (item.contains(key) && item[key].is_boolean())
+          item[key] = item[key].get<bool>() ? "up" : "down";
   if (session.format() == Format::name) {
     for (const Json& item : value_at(*document, "items"))
       session.print(text_at(item, "a_name") + " " + text_at(item, "b_name") + "\n");
@@ -96,8 +126,12 @@ Result<int> list_versions(Session& session) {
   return show_list(session, "versions", kVersionsView, {{"node", session.argument("NODE")}});
 }
 
-Result<int> show_level(Session& session) { return show_attributes(session, "show", kAttributesView); }
-Result<int> show_effective(Session& session) { return show_attributes(session, "show_all", kEffectiveView); }
+Result<int> show_level(Session& session) {
+  return show_attributes(session, "show", kAttributesView);
+}
+Result<int> show_effective(Session& session) {
+  return show_attributes(session, "show_all", kEffectiveView);
+}
 
 Result<int> show_entry(Session& session) {
   std::string text = session.argument("SEQUENCE");
@@ -108,8 +142,11 @@ Result<int> show_entry(Session& session) {
   if (!document) return std::unexpected(std::move(document).error());
   if (session.format() == Format::name)
     session.print(fmt::format("{}\n", *number));
+  else if (!session.for_people())
+    session.print_document(*document);
   else
-    session.print(session.for_people() ? yaml_text(*document) : document_text(*document, session.format()));
+    session.print(
+        yaml_text(entry_for_people(value_at(*document, "item"), session.format() == Format::wide)));
   return int{kSuccess};
 }
 
@@ -165,7 +202,8 @@ Result<int> controller_connection(Session& session) {
   const Connection& connection = (*context)->connection;
   if (session.for_people()) {
     session.print(connection_text(connection));
-    session.hint("These lines complete the draft that `meshcli operator keygen` writes for a new operator.");
+    session.hint(
+        "These lines complete the draft that `meshcli operator keygen` writes for a new operator.");
     return int{kSuccess};
   }
   if (session.format() == Format::name) {
@@ -184,7 +222,9 @@ Result<int> show_version(Session& session) {
   if (session.for_people() || session.format() == Format::name)
     session.print(fmt::format("meshcli {}\n", kProgramVersion));
   else
-    session.print_document({{"kind", "Version"}, {"program", "meshcli"}, {"version", kProgramVersion},
+    session.print_document({{"kind", "Version"},
+                            {"program", "meshcli"},
+                            {"version", kProgramVersion},
                             {"protocol", kProtocol}});
   return int{kSuccess};
 }

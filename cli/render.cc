@@ -14,7 +14,8 @@ constexpr size_t kKeyCut = 16;
 
 /// Columns a text takes: UTF-8 continuation bytes take none.
 size_t width(std::string_view text) {
-  return std::ranges::count_if(text, [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; });
+  return std::ranges::count_if(text,
+                               [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; });
 }
 
 std::string scalar_text(const Json& value) {
@@ -38,19 +39,23 @@ std::string time_cell(std::string text) {
 
 bool plain_yaml(std::string_view text) {
   if (text.empty() || text.front() == ' ' || text.back() == ' ') return false;
-  static constexpr std::array<std::string_view, 8> kWords{"true", "false", "null", "yes", "no", "on", "off", "~"};
+  static constexpr std::array<std::string_view, 8> kWords{"true", "false", "null", "yes",
+                                                          "no",   "on",    "off",  "~"};
   std::string lower(text);
   std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
   if (std::ranges::find(kWords, lower) != kWords.end()) return false;
-  const bool starts_like_number = text.find_first_not_of("0123456789.+-eExXoO_:") == std::string_view::npos;
+  const bool like_number =
+      std::isdigit(static_cast<unsigned char>(text.front())) &&
+      text.find_first_not_of("0123456789.+-abcdefABCDEFxXoO_:") == std::string_view::npos;
   const bool safe = std::ranges::all_of(text, [](unsigned char c) {
     return std::isalnum(c) || c == '.' || c == '_' || c == '/' || c == '-' || c == ' ' || c >= 0x80;
   });
-  return safe && !starts_like_number && std::isalnum(static_cast<unsigned char>(text.front()));
+  return safe && !like_number && std::isalnum(static_cast<unsigned char>(text.front()));
 }
 
 std::string yaml_scalar(const Json& value) {
-  if (value.is_string() && plain_yaml(value.get_ref<const std::string&>())) return value.get<std::string>();
+  if (value.is_string() && plain_yaml(value.get_ref<const std::string&>()))
+    return value.get<std::string>();
   return value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -87,7 +92,8 @@ std::string dump(const Json& value, int indent) {
 }  // namespace
 
 std::optional<Format> format_from(std::string_view name) {
-  static constexpr std::array<std::string_view, 6> kNames{"table", "wide", "json", "yaml", "jsonl", "name"};
+  static constexpr std::array<std::string_view, 6> kNames{"table", "wide",  "json",
+                                                          "yaml",  "jsonl", "name"};
   const auto found = std::ranges::find(kNames, name);
   if (found == kNames.end()) return std::nullopt;
   return static_cast<Format>(found - kNames.begin());
@@ -119,13 +125,14 @@ std::string printable(std::string_view text) {
 
 Tone state_tone(std::string_view state) {
   const std::string_view word = state.substr(0, state.find_first_of(": ("));
-  for (const std::string_view good : {"ok", "enrolled", "applied", "connected", "open", "up", "yes", "in-sync"})
+  for (const std::string_view good :
+       {"ok", "enrolled", "applied", "connected", "open", "up", "yes", "in-sync"})
     if (word == good) return Tone::good;
-  for (const std::string_view bad : {"failed", "refused", "revoked", "banned", "unreachable", "diverged", "down",
-                                     "fail", "reverted", "upgrade"})
+  for (const std::string_view bad : {"failed", "refused", "revoked", "banned", "unreachable",
+                                     "diverged", "down", "fail", "reverted", "upgrade", "problem"})
     if (word == bad) return Tone::bad;
-  for (const std::string_view warn : {"degraded", "applying", "waiting", "pending", "offline", "behind", "warn",
-                                      "expired", "lagging"})
+  for (const std::string_view warn : {"degraded", "applying", "waiting", "pending", "offline",
+                                      "behind", "warn", "expired", "unknown"})
     if (word == warn) return Tone::warn;
   return Tone::plain;
 }
@@ -139,7 +146,8 @@ std::string cell_text(const Json& value, Cell cell, bool wide) {
       if (value.is_number()) return duration_text(value.get<int64_t>());
       break;
     case Cell::time:
-      return value.is_string() ? printable(time_cell(value.get<std::string>())) : scalar_text(value);
+      return value.is_string() ? printable(time_cell(value.get<std::string>()))
+                               : scalar_text(value);
     case Cell::key: {
       const std::string text = printable(scalar_text(value));
       return wide || text.size() <= kKeyCut ? text : text.substr(0, kKeyCut);
@@ -194,7 +202,8 @@ std::string list_text(const Json& document, const ListView& view, Format format,
       for (const Json& item : items) out += dump(item, -1);
       return out;
     case Format::name:
-      for (const Json& item : items) out += printable(scalar_text(value_at(item, view.name))) + "\n";
+      for (const Json& item : items)
+        out += printable(scalar_text(value_at(item, view.name))) + "\n";
       return out;
     case Format::json:
     case Format::yaml:
@@ -216,13 +225,17 @@ std::string yaml_text(const Json& value) {
 
 std::string duration_text(int64_t seconds) {
   if (seconds < 0) return "-";
-  struct Unit { int64_t size; char letter; };
+  struct Unit {
+    int64_t size;
+    char letter;
+  };
   static constexpr std::array<Unit, 4> kUnits{{{86400, 'd'}, {3600, 'h'}, {60, 'm'}, {1, 's'}}};
   for (size_t i = 0; i < kUnits.size(); ++i) {
     if (seconds < kUnits[i].size) continue;
     std::string out = fmt::format("{}{}", seconds / kUnits[i].size, kUnits[i].letter);
     // Two units are as exact as anybody reads.
-    if (const int64_t rest = seconds % kUnits[i].size; i + 1 < kUnits.size() && rest >= kUnits[i + 1].size)
+    if (const int64_t rest = seconds % kUnits[i].size;
+        i + 1 < kUnits.size() && rest >= kUnits[i + 1].size)
       out += fmt::format("{}{}", rest / kUnits[i + 1].size, kUnits[i + 1].letter);
     return out;
   }
@@ -240,7 +253,8 @@ std::string bytes_text(uint64_t bytes) {
 
 std::string progress_bar(uint64_t done, uint64_t total, unsigned columns) {
   const uint64_t filled = total == 0 ? columns : columns * std::min(done, total) / total;
-  return fmt::format("[{}{}] {}/{}", std::string(filled, '#'), std::string(columns - filled, '.'), done, total);
+  return fmt::format("[{}{}] {}/{}", std::string(filled, '#'), std::string(columns - filled, '.'),
+                     done, total);
 }
 
 std::string count_text(uint64_t count, std::string_view noun) {

@@ -25,15 +25,15 @@ enum class Cell : uint8_t {
   state,    // coloured by its first word
   seconds,  // 75 -> 1m15s
   yes_no,
-  time,     // RFC 3339 UTC -> date and time to the second
-  key,      // long hex, cut in table and whole in wide
+  time,  // RFC 3339 UTC -> date and time to the second
+  key,   // long hex, cut in table and whole in wide
 };
 
 struct Column {
   std::string_view title;
   std::string_view key;  // in the item
   Cell cell = Cell::text;
-  bool wide = false;     // only with -o wide
+  bool wide = false;  // only with -o wide
 };
 
 /// How a list document is shown to people.

@@ -9,7 +9,8 @@ namespace mesh::cli {
 
 namespace {
 
-constexpr int kSilenceMs = 20'000;  // three of the controller's heartbeats, and more than a busy disk takes
+constexpr int kSilenceMs =
+    20'000;  // three of the controller's heartbeats, and more than a busy disk takes
 constexpr int kReconnects = 5;
 
 class Replayer {
@@ -26,7 +27,8 @@ class Replayer {
     while (!done()) {
       auto status = listen(progress);
       if (status) break;
-      if (status.error().code != Errc::unavailable || ++breaks > kReconnects) return std::unexpected(status.error());
+      if (status.error().code != Errc::unavailable || ++breaks > kReconnects)
+        return std::unexpected(status.error());
     }
     return std::move(out_);
   }
@@ -40,7 +42,9 @@ class Replayer {
     while (!done()) {
       auto body = transport.receive(kSilenceMs);
       if (!body) return std::unexpected(std::move(body).error());
-      if (!*body) return fail(Errc::unavailable, fmt::format("the controller sent nothing for {} s", kSilenceMs / 1000));
+      if (!*body)
+        return fail(Errc::unavailable,
+                    fmt::format("the controller sent nothing for {} s", kSilenceMs / 1000));
       const auto* entries = std::get_if<Entries>(&**body);
       if (!entries) continue;
       uint64_t bytes = 0;

@@ -11,13 +11,18 @@ Target target_of(const Session& session) {
 
 std::string to_text(const Target& target) {
   switch (target.level) {
-    case Level::site: return "site " + target.name;
-    case Level::node: return "node " + target.name;
-    case Level::global: break;
+    case Level::site:
+      return "site " + target.name;
+    case Level::node:
+      return "node " + target.name;
+    case Level::global:
+      break;
   }
   return "global";
 }
 
-std::string fleet_text(const Target& target) { return target.level == Level::global ? "all" : to_text(target); }
+std::string fleet_text(const Target& target) {
+  return target.level == Level::global ? "all" : to_text(target);
+}
 
 }  // namespace mesh::cli

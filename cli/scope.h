@@ -8,7 +8,8 @@
 
 namespace mesh::cli {
 
-/// What the row's noun and its SITE or NODE argument name; a verb alone, `all` and `global` are everything.
+/// What the row's noun and its SITE or NODE argument name; a verb alone, `all` and `global` are
+/// everything.
 Target target_of(const Session& session);
 /// "global", "site ams", "node r1.ams": as queries take it.
 std::string to_text(const Target& target);

@@ -43,7 +43,7 @@ void Session::print_list(const Json& document, const ListView& view) {
 void Session::print_document(const Json& document) { print(document_text(document, format_)); }
 
 void Session::note(std::string_view text) {
-  if (!quiet() && !text.empty()) *environment_.err << text << "\n" << std::flush;
+  if (talks() && !text.empty()) *environment_.err << text << "\n" << std::flush;
 }
 
 void Session::hint(std::string_view text) {
@@ -51,7 +51,10 @@ void Session::hint(std::string_view text) {
 }
 
 void Session::warn(std::string_view text) {
-  note(fmt::format("{} {}", paint("warning:", Tone::warn, colour_err_), printable(text)));
+  if (!quiet())
+    *environment_.err << paint("warning:", Tone::warn, colour_err_) << " " << printable(text)
+                      << "\n"
+                      << std::flush;
 }
 
 Result<const OperatorContext*> Session::context() {
@@ -91,7 +94,8 @@ Result<RequestNotes> Session::notes() const {
 
 Status Session::confirm(const std::vector<std::string>& blast, std::string_view name) {
   for (const std::string& line : blast) note(line);
-  if (has("yes") || has("no-input") || !environment_.in_terminal || !environment_.err_terminal) return {};
+  if (has("yes") || has("no-input") || !environment_.in_terminal || !environment_.err_terminal)
+    return {};
   *environment_.err << fmt::format("Type {} to go on: ", name) << std::flush;
   std::string typed;
   std::getline(*environment_.in, typed);
@@ -99,7 +103,8 @@ Status Session::confirm(const std::vector<std::string>& blast, std::string_view 
   return fail(Errc::usage, "not confirmed; nothing was changed", "--yes goes on without asking");
 }
 
-Progress::Progress(Session& session) : session_(session), since_(session.environment().monotonic_ms()) {}
+Progress::Progress(Session& session)
+    : session_(session), since_(session.environment().monotonic_ms()) {}
 
 Progress::~Progress() {
   if (open_) *session_.environment().err << "\n";
@@ -107,9 +112,10 @@ Progress::~Progress() {
 
 void Progress::show(std::string_view what, uint64_t done, uint64_t total, std::string_view counts) {
   Environment& environment = session_.environment();
-  if (session_.quiet() || environment.monotonic_ms() - since_ < kProgressAfterMs) return;
+  if (!session_.talks() || environment.monotonic_ms() - since_ < kProgressAfterMs) return;
   if (environment.err_terminal) {
-    *environment.err << fmt::format("\r\x1b[K{} {}  {}", what, progress_bar(done, total, kBarColumns), counts)
+    *environment.err << fmt::format("\r\x1b[K{} {}  {}", what,
+                                    progress_bar(done, total, kBarColumns), counts)
                      << std::flush;
     open_ = true;
     return;
@@ -118,34 +124,6 @@ void Progress::show(std::string_view what, uint64_t done, uint64_t total, std::s
   if (line == last_) return;
   *environment.err << line << "\n";
   last_ = std::move(line);
-}
-
-Result<int64_t> parse_duration_s(std::string_view text) {
-  const std::string_view whole = text;
-  const auto bad = [&] {
-    return fail(Errc::usage, fmt::format("\"{}\" is not a duration", whole), "for example 90s, 10m, 24h, 7d or 1h30m");
-  };
-  int64_t total = 0;
-  while (!text.empty()) {
-    int64_t number = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-    if (error != std::errc() || number < 0 || number > 1'000'000'000) return bad();
-    text.remove_prefix(end - text.data());
-    int64_t unit = 1;
-    if (!text.empty()) {
-      switch (text.front()) {
-        case 's': unit = 1; break;
-        case 'm': unit = 60; break;
-        case 'h': unit = 3600; break;
-        case 'd': unit = 86400; break;
-        default: return bad();
-      }
-      text.remove_prefix(1);
-    }
-    total += number * unit;
-  }
-  if (whole.empty()) return bad();
-  return total;
 }
 
 Result<uint64_t> parse_number(std::string_view what, std::string_view text) {
@@ -163,7 +141,8 @@ Result<Version> parse_version(std::string_view text) {
   uint32_t number = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
   if (error != std::errc() || end != digits.data() + digits.size() || number == 0)
-    return fail(Errc::usage, fmt::format("\"{}\" is not a version", text), "for example v5, or latest");
+    return fail(Errc::usage, fmt::format("\"{}\" is not a version", text),
+                "for example v5, or latest");
   return Version(number);
 }
 

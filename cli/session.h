@@ -12,6 +12,7 @@
 #include "cli/grammar.h"
 #include "cli/json.h"
 #include "cli/render.h"
+#include "cli/times.h"
 
 namespace mesh::cli {
 
@@ -36,16 +37,17 @@ class Session {
   bool for_people() const { return format_ == Format::table || format_ == Format::wide; }
   bool colour_out() const { return colour_out_; }
   bool colour_err() const { return colour_err_; }
-  bool quiet() const { return has("quiet"); }
+  bool quiet() const { return has("quiet") || option("loglevel") == "error"; }
 
   // stdout
   void print(std::string_view text);
   void print_list(const Json& document, const ListView& view);
   void print_document(const Json& document);
-  // stderr; all but errors vanish with -q
-  void hint(std::string_view text);
+  // stderr; all but errors vanish with -q, and all but warnings with --loglevel warning
+  bool talks() const { return !quiet() && option("loglevel") != "warning"; }
+  void hint(std::string_view text);  // the next step
+  void note(std::string_view text);  // what happened
   void warn(std::string_view text);
-  void note(std::string_view text);
 
   /// Loads the context on first use.
   Result<const OperatorContext*> context();
@@ -55,8 +57,8 @@ class Session {
   /// -m, --ref, --expect-sequence and --dry-run. Errors: usage.
   Result<RequestNotes> notes() const;
 
-  /// Shows `blast` and, on a terminal, waits for `name` to be typed. Nothing is asked with --yes or --no-input,
-  /// nor when nobody could answer. Errors: usage (something else was typed).
+  /// Shows `blast` and, on a terminal, waits for `name` to be typed. Nothing is asked with --yes or
+  /// --no-input, nor when nobody could answer. Errors: usage (something else was typed).
   Status confirm(const std::vector<std::string>& blast, std::string_view name);
 
  private:
@@ -70,7 +72,8 @@ class Session {
   std::unique_ptr<Client> client_;
 };
 
-/// A bar with counts on a terminal's stderr, one line for each change elsewhere; nothing in the first 100 ms.
+/// A bar with counts on a terminal's stderr, one line for each change elsewhere; nothing in the
+/// first 100 ms.
 class Progress {
  public:
   explicit Progress(Session& session);
@@ -87,8 +90,6 @@ class Progress {
   bool open_ = false;
 };
 
-/// "90s", "10m", "24h", "7d", "1h30m", a bare number = seconds. Errors: usage.
-Result<int64_t> parse_duration_s(std::string_view text);
 /// A decimal without sign. Errors: usage, naming `what`.
 Result<uint64_t> parse_number(std::string_view what, std::string_view text);
 /// "v5", "5", "latest", "current": 0 = latest. Errors: usage.

@@ -18,31 +18,38 @@ constexpr int kWaitPollMs = 200;
 
 std::string head_line(const Json& document, const Json& rows) {
   const Json& controller = value_at(document, "controller");
-  const auto ok = std::ranges::count_if(rows, [](const Json& row) { return text_at(row, "state") == "ok"; });
-  std::string out = fmt::format("controller {} at #{}{}, {} of {} ok", text_at(controller, "version"),
-                                number_at(document, "sequence"), flag_at(controller, "read_only") ? " READ-ONLY" : "",
-                                ok, count_text(rows.size(), "node"));
+  const auto ok =
+      std::ranges::count_if(rows, [](const Json& row) { return text_at(row, "state") == "ok"; });
+  std::string out = fmt::format("controller {} at #{}{}, {} of {} ok",
+                                text_at(controller, "version"), number_at(document, "sequence"),
+                                flag_at(controller, "read_only") ? " READ-ONLY" : "", ok,
+                                count_text(rows.size(), "node"));
   const Json& uncommitted = value_at(document, "uncommitted");
   const int64_t count = uncommitted.is_array() ? static_cast<int64_t>(uncommitted.size())
                                                : number_at(document, "uncommitted");
-  if (count > 0) out += fmt::format(", {} uncommitted", count_text(static_cast<uint64_t>(count), "change"));
+  if (count > 0)
+    out += fmt::format(", {} uncommitted", count_text(static_cast<uint64_t>(count), "change"));
   return out + "\n";
 }
 
 std::string activation_line(const Json& activation) {
   if (!activation.is_object() || activation.empty()) return {};
   return fmt::format("activation {}: {} of {} applied, {} waiting, {} failed, {} offline\n",
-                     number_at(activation, "id"), number_at(activation, "applied"), number_at(activation, "total"),
-                     number_at(activation, "waiting"), number_at(activation, "failed"),
-                     number_at(activation, "offline"));
+                     number_at(activation, "id"), number_at(activation, "applied"),
+                     number_at(activation, "total"), number_at(activation, "waiting"),
+                     number_at(activation, "failed"), number_at(activation, "offline"));
 }
 
 std::string status_text(const Json& document, bool wide, bool colour) {
   Json rows = value_at(document, "items");
   for (Json& row : rows) {
     row["links_text"] = fmt::format("{}/{}", number_at(row, "links_up"), number_at(row, "links"));
+    // Who was never heard of lags behind nothing.
+    if (number_at(row, "age_s") < 0 || value_at(row, "age_s").is_null()) row["lag"] = nullptr;
     const Json& outcome = value_at(row, "last_outcome");
-    if (outcome.is_object()) row["last_outcome"] = fmt::format("{} {}", text_at(outcome, "kind"), text_at(outcome, "message"));
+    if (outcome.is_object())
+      row["last_outcome"] =
+          fmt::format("{} {}", text_at(outcome, "kind"), text_at(outcome, "message"));
   }
   std::string out = head_line(document, rows) + activation_line(value_at(document, "activation"));
   if (!rows.empty()) out += "\n" + table_text(rows, kStatusView, wide, colour);
@@ -65,9 +72,12 @@ struct Condition {
 
   bool holds(const Json& item) const {
     switch (kind) {
-      case Kind::version: return number_at(item, "version_active") == static_cast<int64_t>(number);
-      case Kind::sequence: return number_at(item, "head") >= static_cast<int64_t>(number);
-      case Kind::health: return text_at(item, "state") == "ok" && flag_at(item, "connected");
+      case Kind::version:
+        return number_at(item, "version_active") == static_cast<int64_t>(number);
+      case Kind::sequence:
+        return number_at(item, "head") >= static_cast<int64_t>(number);
+      case Kind::health:
+        return text_at(item, "state") == "ok" && flag_at(item, "connected");
     }
     return false;
   }
@@ -75,7 +85,8 @@ struct Condition {
 
 Result<Condition> parse_condition(const std::string& text) {
   const auto bad = [&] {
-    return fail(Errc::usage, text.empty() ? "wait needs --for" : fmt::format("\"{}\" is not a condition", text),
+    return fail(Errc::usage,
+                text.empty() ? "wait needs --for" : fmt::format("\"{}\" is not a condition", text),
                 "--for version=v5, --for sequence=12 or --for health=ok");
   };
   const size_t equals = text.find('=');
@@ -102,7 +113,8 @@ Result<Json> node_status(Client& client, const std::string& node) {
   auto document = client.query("status", {{"node", node}});
   if (!document) return document;
   const Json& items = value_at(*document, "items");
-  if (!items.is_array() || items.empty()) return fail(Errc::not_found, fmt::format("node \"{}\" does not exist", node));
+  if (!items.is_array() || items.empty())
+    return fail(Errc::not_found, fmt::format("node \"{}\" does not exist", node));
   return Json(items[0]);
 }
 
@@ -150,9 +162,11 @@ Result<int> wait_node(Session& session) {
     const int64_t left = deadline - environment.monotonic_ms();
     if (there || left <= 0 || environment.interrupted()) {
       if (session.for_people())
-        session.print(fmt::format("node {}: {}  {}, head #{}, {}\n", printable(text_at(*item, "fullname")),
-                                  session.option("for"), cell_text(value_at(*item, "version_active"), Cell::version, false),
-                                  number_at(*item, "head"), printable(text_at(*item, "state"))));
+        session.print(
+            fmt::format("node {}: {}  {}, head #{}, {}\n", printable(text_at(*item, "fullname")),
+                        session.option("for"),
+                        cell_text(value_at(*item, "version_active"), Cell::version, false),
+                        number_at(*item, "head"), printable(text_at(*item, "state"))));
       else
         session.print(session.format() == Format::name ? text_at(*item, "fullname") + "\n"
                                                        : document_text(*item, session.format()));

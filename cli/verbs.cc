@@ -13,7 +13,8 @@ const Argument kSite{.name = "SITE", .hint = Hint::site};
 const Argument kNode{.name = "NODE", .hint = Hint::node};
 const Argument kAttribute{.name = "ATTRIBUTE", .hint = Hint::attribute};
 const Argument kValue{.name = "VALUE", .hint = Hint::value};
-const Argument kVersion{.name = "VERSION", .hint = Hint::word, .optional = true, .choices = "latest"};
+const Argument kVersion{
+    .name = "VERSION", .hint = Hint::word, .optional = true, .choices = "latest"};
 const Argument kOld{.name = "OLD", .hint = Hint::word};
 const Argument kNew{.name = "NEW", .hint = Hint::word};
 const Argument kName{.name = "NAME", .hint = Hint::word};
@@ -24,13 +25,15 @@ static_assert(kFormatChoices == kFormats);
 const std::vector<Option>& option_table() {
   static const std::vector<Option> table{
       // Everywhere.
-      {"context", 0, "FILE", "who and where: endpoints, keys, identity (MESHCLI_CONTEXT)", "", Hint::file},
+      {"context", 0, "FILE", "who and where: endpoints, keys, identity (MESHCLI_CONTEXT)", "",
+       Hint::file},
       {"output", 'o', "FORMAT", "how data is printed", kFormatChoices},
       {"quiet", 'q', "", "no progress, hints and warnings"},
       {"color", 0, "WHEN", "colour on a terminal", "auto|always|never"},
       {"no-input", 0, "", "never ask"},
       {"yes", 'y', "", "go on without asking"},
-      {"loglevel", 'l', "LEVEL", "debug shows what goes over the wire", "debug|info|warning|error"},
+      {"loglevel", 'l', "LEVEL", "debug shows the wire; warning and error say less",
+       "debug|info|warning|error"},
       {"help", 'h', "", "this text"},
       // Changes.
       {"message", 'm', "TEXT", "why; kept in the log"},
@@ -75,16 +78,16 @@ const std::vector<Option>& option_table() {
   return table;
 }
 
-constexpr std::string_view kGlobalOptions[] = {"context", "output", "quiet",    "color",
-                                               "no-input", "yes",   "loglevel", "help"};
+constexpr std::string_view kGlobalOptions[] = {"context",  "output", "quiet",    "color",
+                                               "no-input", "yes",    "loglevel", "help"};
 
-constexpr Synonym kVerbSynonyms[] = {
-    {"create", "add"},      {"delete", "del"},        {"remove", "del"},       {"rm", "del"},
-    {"ls", "list"},         {"query", "show"},        {"show-all", "show_all"}};
+constexpr Synonym kVerbSynonyms[] = {{"create", "add"},       {"delete", "del"}, {"remove", "del"},
+                                     {"rm", "del"},           {"ls", "list"},    {"query", "show"},
+                                     {"show-all", "show_all"}};
 constexpr Synonym kNounSynonyms[] = {
-    {"sites", "site"}, {"nodes", "node"}, {"site", "sites"}, {"node", "nodes"}, {"link", "links"},
-    {"version", "versions"}, {"token", "tokens"}, {"operator", "operators"}, {"change", "changes"},
-    {"globals", "global"}};
+    {"sites", "site"},     {"nodes", "node"},       {"site", "sites"},   {"node", "nodes"},
+    {"link", "links"},     {"version", "versions"}, {"token", "tokens"}, {"operator", "operators"},
+    {"change", "changes"}, {"globals", "global"}};
 
 Options change(Options more = {}) {
   Options out{"message", "ref", "dry-run", "expect-sequence", "error-unchanged"};
@@ -93,6 +96,8 @@ Options change(Options more = {}) {
 }
 
 using Rows = std::vector<Verb>;
+
+// clang-format off
 
 void add_reading(Rows& rows) {
   rows.insert(rows.end(), {
@@ -225,6 +230,8 @@ void add_running(Rows& rows) {
      {}, "this, or help about a command or topic", "", show_help, true},
   });
 }
+
+// clang-format on
 
 }  // namespace
 

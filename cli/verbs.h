@@ -1,4 +1,5 @@
-// The table of verbs. Parsing, help, completion and the tests come from it: a verb that is not here is nowhere.
+// The table of verbs. Parsing, help, completion and the tests come from it: a verb that is not here
+// is nowhere.
 #pragma once
 
 #include <string>
@@ -15,15 +16,16 @@ std::string overview(const Grammar& grammar, std::string_view program);
 std::string verb_help(const Grammar& grammar, std::string_view program, std::string_view verb,
                       std::string_view noun);
 /// Errors: not_found, with the nearest topic.
-Result<std::string> topic_help(const Grammar& grammar, std::string_view program, const std::string& topic,
-                               const std::string& noun);
+Result<std::string> topic_help(const Grammar& grammar, std::string_view program,
+                               const std::string& topic, const std::string& noun);
 /// Topics beside the verbs: "output", "exit-codes", ...
 std::vector<std::string_view> help_topics();
 
 /// The script that a shell sources.
 std::string completion_script(std::string_view shell, std::string_view program);
-/// Candidates for the last of `words`, without names that only the controller knows. `hint` says which of
-/// those could stand there too.
-std::vector<std::string> complete(const Grammar& grammar, const std::vector<std::string>& words, Hint& hint);
+/// Candidates for the last of `words`, without names that only the controller knows. `hint` says
+/// which of those could stand there too.
+std::vector<std::string> complete(const Grammar& grammar, const std::vector<std::string>& words,
+                                  Hint& hint);
 
 }  // namespace mesh::cli

@@ -94,7 +94,9 @@ const ListView kAttributesView{{{"ATTRIBUTE", "name"}, {"VALUE", "value"}, {"ENT
                                "Nothing is set here."};
 
 const ListView kEffectiveView{
-    {{"ATTRIBUTE", "name"}, {"VALUE", "value"}, {"FROM", "scope"}, {"ENTRY", "sequence"}}, "name", "Nothing is set."};
+    {{"ATTRIBUTE", "name"}, {"VALUE", "value"}, {"FROM", "scope"}, {"ENTRY", "sequence"}},
+    "name",
+    "Nothing is set."};
 
 const ListView kStatusView{{{"NODE", "fullname"},
                             {"STATE", "state", Cell::state},
@@ -112,7 +114,9 @@ const ListView kStatusView{{{"NODE", "fullname"},
                            "There are no nodes yet."};
 
 const ListView kDoctorView{
-    {{"CHECK", "check"}, {"STATE", "state", Cell::state}, {"DETAIL", "detail"}, {"FIX", "fix"}}, "check", ""};
+    {{"CHECK", "check"}, {"STATE", "state", Cell::state}, {"DETAIL", "detail"}, {"FIX", "fix"}},
+    "check",
+    ""};
 
 const ListView kActivationView{{{"NODE", "fullname"},
                                 {"FROM", "from", Cell::version},

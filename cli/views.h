@@ -5,7 +5,8 @@
 
 namespace mesh::cli {
 
-extern const ListView kSitesView, kNodesView, kChangedView, kChangesView, kLinksView, kVersionsView, kTokensView,
-    kOperatorsView, kPendingView, kAttributesView, kEffectiveView, kStatusView, kDoctorView, kActivationView;
+extern const ListView kSitesView, kNodesView, kChangedView, kChangesView, kLinksView, kVersionsView,
+    kTokensView, kOperatorsView, kPendingView, kAttributesView, kEffectiveView, kStatusView,
+    kDoctorView, kActivationView;
 
 }  // namespace mesh::cli

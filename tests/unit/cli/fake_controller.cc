@@ -1,0 +1,229 @@
+#include "tests/unit/cli/fake_controller.h"
+
+#include <fmt/format.h>
+
+#include "eventstore/model/checkpoint.h"
+#include "eventstore/model/compile.h"
+#include "eventstore/model/crypto.h"
+#include "eventstore/model/decide.h"
+#include "eventstore/model/evolve.h"
+#include "schemas/codec.h"
+#include "schemas/json.h"
+
+namespace mesh::cli::test {
+
+namespace {
+
+CreateLog genesis_of(const FakeController& controller) {
+  CreateLog out;
+  out.log_key = controller.log_secret.public_key();
+  out.controller_key = controller.controller_box.public_key();
+  out.recovery_key = sign_secret(9).public_key();
+  out.admin = "alice";
+  out.admin_sign_key = controller.admin_sign.public_key();
+  out.admin_box_key = controller.admin_box.public_key();
+  out.endpoints = {"tcp://192.0.2.1:7400"};
+  out.enrol_endpoints = {"tcp://192.0.2.1:7401"};
+  out.profile = "default";
+  out.loopbacknet_ipv4 = "100.64.0.0/16";
+  out.loopbacknet_ipv6 = "fd00:1:2::/48";
+  out.transfernet_ipv4 = "100.65.0.0/16";
+  out.transfernet_ipv6 = "fe80::/64";
+  out.bgp_as_base = 4200000000;
+  return out;
+}
+
+SignedRequest sign(const Request& request, const SignSecret& secret) {
+  SignedRequest out{encode_request(request), {}};
+  out.signature = secret.sign(kRequestDomain, out.bytes);
+  return out;
+}
+
+template <class T>
+T must(Result<T> result) {
+  if (!result) fmt::print(stderr, "fake controller: {}\n", result.error().message);
+  MESH_ASSERT(result.has_value());
+  return std::move(*result);
+}
+
+std::string quoted(const std::string& text) {
+  std::string out;
+  for (const char c : text) out += c == '\n' ? std::string("\\n") : std::string(1, c);
+  return "\"" + out + "\"";
+}
+
+Body json_body(std::string json) { return QueryResult{std::move(json), false, {}}; }
+
+}  // namespace
+
+SignSecret sign_secret(uint8_t seed) {
+  return must(SignSecret::from_seed(std::vector<uint8_t>(32, seed)));
+}
+BoxSecret box_secret(uint8_t seed) {
+  return must(BoxSecret::from_bytes(std::vector<uint8_t>(32, seed)));
+}
+
+FakeController::FakeController()
+    : log_secret(sign_secret(1)),
+      admin_sign(sign_secret(2)),
+      admin_box(box_secret(3)),
+      controller_box(box_secret(4)) {
+  const CreateLog genesis = genesis_of(*this);
+  Request request;
+  request.log = derive_log_id(genesis);
+  request.epoch = 1;
+  request.principal = Principal::controller();
+  request.id.bytes.fill(1);
+  request.commands = {genesis};
+  request.origin = "controller";
+  must(submit(sign(request, log_secret)));
+}
+
+OperatorContext FakeController::context() const {
+  const Connection connection{{"tcp://192.0.2.1:7400"},
+                              controller_box.public_key(),
+                              replica.state.log,
+                              log_secret.public_key()};
+  return OperatorContext{"admin.context", connection, "alice", sign_secret(2), box_secret(3)};
+}
+
+Result<Reply> FakeController::submit(const SignedRequest& signed_request, bool dry_run) {
+  auto request = decode_request(signed_request.bytes);
+  if (!request) return std::unexpected(request.error());
+  auto key = signer_key(replica.state, *request);
+  if (!key) return std::unexpected(key.error());
+  if (!verify_signature(*key, kRequestDomain, signed_request.bytes, signed_request.signature))
+    return fail(Errc::unauthenticated, "wrong signature");
+  Context context{Timestamp(time.value() + 1'000'000 * static_cast<int64_t>(entries.size())), {}};
+  if (const auto* commit = std::get_if<Commit>(&request->commands[0])) {
+    auto scope = resolve(replica.state, commit->target);
+    if (!scope) return std::unexpected(scope.error());
+    auto candidates = compile_candidates(replica.state, *scope, commit->with_neighbours);
+    if (!candidates) return std::unexpected(candidates.error());
+    context.candidates = candidates->rows;
+  }
+  auto events = decide(replica.state, *request, context);
+  if (!events) return std::unexpected(events.error());
+  Reply reply{Sequence(), context.time, *events, {}};
+  if (events->empty() || dry_run) return reply;
+  EntryHeader header;
+  header.log = request->log;
+  header.epoch = request->epoch;
+  header.term = 1;
+  header.sequence = reply.sequence = next(replica.state.sequence);
+  header.time = context.time;
+  header.principal = request->principal;
+  header.entry_class = *classify(*request);
+  header.rules = kRulesNewest;
+  append(header, EntryBody{signed_request, *request, context, *events});
+  return reply;
+}
+
+void FakeController::append(const EntryHeader& header, const EntryBody& body) {
+  entries.push_back(encode_entry(header, body));
+  const Entry entry = must(decode_entry(entries.back()));
+  evolve(replica.state, entry.header, *entry.body);
+  replica.frontier.append(entry.leaf);
+  roots_[replica.frontier.size()] = replica.frontier.root();
+}
+
+void FakeController::given(std::vector<Command> commands) {
+  Request request;
+  request.log = replica.state.log;
+  request.epoch = replica.state.epoch;
+  request.principal = Principal::human("alice");
+  request.id.bytes.fill(static_cast<uint8_t>(100 + entries.size()));
+  request.based_on = replica.state.sequence;
+  request.commands = std::move(commands);
+  request.origin = "cli";
+  must(submit(sign(request, admin_sign)));
+}
+
+std::string FakeController::checkpoint(uint64_t size) const {
+  const std::string origin = checkpoint_origin(replica.state.log, replica.state.epoch);
+  return sign_note(checkpoint_text(Checkpoint{origin, size, roots_.at(size), {}}), origin,
+                   log_secret.public_key(),
+                   [&](ByteView text) { return log_secret.sign("", text); });
+}
+
+std::vector<Request> FakeController::requests() const {
+  std::vector<Request> out;
+  for (const Submit& submitted : heard_of<Submit>())
+    out.push_back(must(decode_request(submitted.request.bytes)));
+  return out;
+}
+
+Result<Body> FakeController::answer(const Body& question) {
+  heard.push_back(question);
+  if (before_answer) before_answer(question);
+  if (const auto* query = std::get_if<Query>(&question)) return answer_query(*query);
+  if (const auto* submitted = std::get_if<Submit>(&question)) {
+    auto reply = submit(submitted->request, submitted->dry_run);
+    if (!reply) return std::unexpected(reply.error());
+    return Body(*reply);
+  }
+  const auto* prepare = std::get_if<Prepare>(&question);
+  if (!prepare) return fail(Errc::unsupported, "the fake does not know this message");
+  auto scope = resolve(replica.state, prepare->target);
+  if (!scope) return std::unexpected(scope.error());
+  auto candidates = compile_candidates(replica.state, *scope, prepare->with_neighbours);
+  if (!candidates) return std::unexpected(candidates.error());
+  std::string nodes;
+  for (const VersionRow& row : candidates->rows)
+    nodes += fmt::format(
+        R"({}{{"node":{},"fullname":"{}","version":{},"effect":"hot","changes":["~ something"]}})",
+        nodes.empty() ? "" : ",", row.node.value(), replica.state.find_node(row.node)->fullname(),
+        row.version.value());
+  return Body(Prepared{replica.state.sequence, version_rows_root(candidates->rows),
+                       candidates->rows,
+                       fmt::format(R"({{"nodes":[{}],"warnings":[],"others":[]}})", nodes)});
+}
+
+Result<Body> FakeController::answer_query(const Query& query) {
+  const MeshState& state = replica.state;
+  const auto hex = [](const auto& bytes) { return quoted(to_hex(bytes.view())); };
+  if (const auto canned = documents.find(query.kind); canned != documents.end())
+    return json_body(canned->second);
+  if (query.kind == "checkpoint")
+    return json_body(fmt::format(R"({{"kind":"Checkpoint","sequence":{},"note":{}}})",
+                                 entries.size(), quoted(checkpoint(entries.size()))));
+  if (query.kind == "enrolment")
+    return json_body(fmt::format(
+        R"({{"kind":"Enrolment","sequence":{},"log":{},"log_key":{},"controller_key":{},)"
+        R"("endpoints":["tcp://192.0.2.1:7400"],"enrol_endpoints":["tcp://192.0.2.1:7401"],"anchor":null}})",
+        entries.size(), hex(state.log), hex(log_secret.public_key()),
+        hex(controller_box.public_key())));
+  if (query.kind == "log") {
+    std::string items;
+    for (const EncodedEntry& entry : entries)
+      items += (items.empty() ? "" : ",") + entry_json(must(decode_entry(entry)));
+    return json_body(
+        fmt::format(R"({{"kind":"Log","sequence":{},"items":[{}]}})", entries.size(), items));
+  }
+  return fail(Errc::usage, fmt::format("unknown query \"{}\"", query.kind));
+}
+
+Result<Body> FakeTransport::call(const Body& question, int) { return controller_.answer(question); }
+
+Status FakeTransport::send(const Body& body) {
+  controller_.heard.push_back(body);
+  if (const auto* subscribe = std::get_if<Subscribe>(&body)) {
+    sent_ = subscribe->after;
+    credit_ = subscribe->credit;
+    subscribed_ = true;
+  }
+  if (const auto* credit = std::get_if<Credit>(&body)) credit_ += credit->bytes;
+  return {};
+}
+
+Result<std::optional<Body>> FakeTransport::receive(int) {
+  if (!subscribed_ || sent_.value() == controller_.entries.size()) return std::nullopt;
+  // One entry a frame: the smallest there are.
+  const EncodedEntry& entry = controller_.entries[sent_.value()];
+  if (entry.size() > credit_) return std::nullopt;
+  credit_ -= entry.size();
+  sent_ = next(sent_);
+  return Body(Entries{{entry}, {}});
+}
+
+}  // namespace mesh::cli::test

@@ -1,0 +1,78 @@
+// A controller in memory behind the CLI's Transport: the real core decides, what the core does not
+// know (lists, status) is canned. It records every message, and can be made to lie.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "broker/bus/keys.h"
+#include "cli/context.h"
+#include "cli/transport.h"
+#include "eventstore/model/encoded_entry.h"
+#include "eventstore/model/replay.h"
+
+namespace mesh::cli::test {
+
+/// Keys from fixed seeds, so that a log is the same in every run.
+SignSecret sign_secret(uint8_t seed);
+BoxSecret box_secret(uint8_t seed);
+
+class FakeController {
+ public:
+  FakeController();
+
+  /// What `alice`, the first administrator, uses.
+  OperatorContext context() const;
+  /// Decides and appends as the controller would. Errors: those of decide.
+  Result<Reply> submit(const SignedRequest& request, bool dry_run = false);
+  /// Appends by an administrator, for a test's "given".
+  void given(std::vector<Command> commands);
+  Result<Body> answer(const Body& question);
+  /// The checkpoint at `size`, signed by the log key.
+  std::string checkpoint(uint64_t size) const;
+  /// The requests that were submitted, decoded.
+  std::vector<Request> requests() const;
+  /// The heard bodies of one kind.
+  template <class T>
+  std::vector<T> heard_of() const {
+    std::vector<T> out;
+    for (const Body& body : heard)
+      if (const T* found = std::get_if<T>(&body)) out.push_back(*found);
+    return out;
+  }
+
+  SignSecret log_secret, admin_sign;
+  BoxSecret admin_box, controller_box;
+  Replica replica;
+  std::vector<EncodedEntry> entries;
+  std::map<std::string, std::string>
+      documents;            // query kind -> canned JSON, before what the fake knows
+  std::vector<Body> heard;  // everything, in order
+  std::function<void(const Body&)> before_answer;  // a test's hook: something happens in between
+  uint32_t random_calls = 0;                       // of the programs that talk to it
+  Timestamp time{1'767'225'600'000'000};           // 2026-01-01T00:00:00Z
+
+ private:
+  Result<Body> answer_query(const Query& query);
+  void append(const EntryHeader& header, const EntryBody& body);
+  std::map<uint64_t, Digest> roots_;
+};
+
+/// A connection to it; borrows it.
+class FakeTransport final : public Transport {
+ public:
+  explicit FakeTransport(FakeController& controller) : controller_(controller) {}
+  Result<Body> call(const Body& question, int timeout_ms) override;
+  Status send(const Body& body) override;
+  Result<std::optional<Body>> receive(int timeout_ms) override;
+
+ private:
+  FakeController& controller_;
+  Sequence sent_;
+  uint64_t credit_ = 0;
+  bool subscribed_ = false;
+};
+
+}  // namespace mesh::cli::test

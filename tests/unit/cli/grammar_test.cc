@@ -1,0 +1,173 @@
+// Claim: the one table of verbs parses every spelling that cli.md promises, refuses the rest with
+// the nearest word, and gives help and completion for every verb. Method: the table itself is
+// walked; spellings are parsed in pairs.
+#include "cli/grammar.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "cli/verbs.h"
+#include "tests/unit/cli/run_cli.h"
+
+namespace mesh::cli::test {
+namespace {
+
+Result<Invocation> parse_line(const std::string& line) {
+  const auto words = words_of(line);
+  return parse(meshcli_grammar(), words);
+}
+
+Error error_of(const std::string& line) {
+  const auto parsed = parse_line(line);
+  EXPECT_FALSE(parsed.has_value()) << line;
+  return parsed ? Error{} : parsed.error();
+}
+
+TEST(Grammar, EveryRowIsCompleteAndUnambiguous) {
+  std::set<std::string> seen;
+  for (const Verb& verb : meshcli_grammar().verbs) {
+    const std::string words = std::string(verb.verb) + " " + std::string(verb.noun);
+    EXPECT_TRUE(seen.insert(words).second) << words << " stands twice";
+    EXPECT_FALSE(verb.summary.empty()) << words;
+    EXPECT_NE(verb.handler, nullptr) << words;
+    std::set<std::string_view> names;
+    bool optional = false;
+    for (const Argument& argument : verb.arguments) {
+      EXPECT_TRUE(names.insert(argument.name).second)
+          << words << " has " << argument.name << " twice";
+      EXPECT_TRUE(argument.optional || !optional)
+          << words << ": a required argument behind an optional one";
+      optional = argument.optional;
+    }
+    for (const std::string_view option : verb.options)
+      EXPECT_NE(meshcli_grammar().find_option(option), nullptr) << words << " --" << option;
+  }
+}
+
+TEST(Grammar, EveryOptionHasAMeaningAndAnOwner) {
+  std::set<char> letters;
+  const Grammar& grammar = meshcli_grammar();
+  for (const Option& option : grammar.options) {
+    EXPECT_FALSE(option.help.empty()) << option.name;
+    EXPECT_TRUE(!option.letter || letters.insert(option.letter).second) << option.letter;
+    EXPECT_TRUE(std::ranges::any_of(
+        grammar.verbs, [&](const Verb& verb) { return grammar.allows(verb, option.name); }))
+        << "--" << option.name << " is taken by no verb";
+  }
+}
+
+TEST(Grammar, EveryVerbHasHelpThatNamesItsOptions) {
+  const Grammar& grammar = meshcli_grammar();
+  const std::string all = overview(grammar, "meshcli");
+  for (const Verb& verb : grammar.verbs) {
+    EXPECT_NE(all.find(usage_line(verb)), std::string::npos) << usage_line(verb);
+    const auto help =
+        topic_help(grammar, "meshcli", std::string(verb.verb), std::string(verb.noun));
+    ASSERT_TRUE(help.has_value()) << usage_line(verb);
+    EXPECT_NE(help->find(verb.summary), std::string::npos) << usage_line(verb);
+    for (const std::string_view option : verb.options)
+      EXPECT_NE(help->find("--" + std::string(option)), std::string::npos)
+          << usage_line(verb) << " --" << option;
+  }
+  for (const std::string_view topic : help_topics())
+    EXPECT_FALSE(topic_help(grammar, "meshcli", std::string(topic), "")->empty());
+  EXPECT_EQ(topic_help(grammar, "meshcli", "comit", "").error().fix, "did you mean \"commit\"?");
+}
+
+TEST(Grammar, EveryWordOfEveryVerbCompletes) {
+  const Grammar& grammar = meshcli_grammar();
+  const auto offers = [&](const std::vector<std::string>& words, std::string_view wanted) {
+    Hint hint{};
+    const auto candidates = complete(grammar, words, hint);
+    return std::ranges::find(candidates, wanted) != candidates.end();
+  };
+  for (const Verb& verb : grammar.verbs) {
+    const std::string word(verb.verb), noun(verb.noun);
+    EXPECT_TRUE(offers({word.substr(0, 1)}, word)) << word;
+    EXPECT_TRUE(noun.empty() || offers({word, noun.substr(0, 1)}, noun)) << word << " " << noun;
+    std::vector<std::string> words{word};
+    if (!noun.empty()) words.push_back(noun);
+    words.push_back("--");
+    for (const std::string_view option : verb.options)
+      EXPECT_TRUE(offers(words, "--" + std::string(option))) << word << " " << option;
+    EXPECT_TRUE(offers(words, "--output")) << word;
+  }
+  EXPECT_TRUE(offers({"set", "global", "wg_k"}, "wg_keepalive"));
+  EXPECT_TRUE(offers({"list", "nodes", "-o", "j"}, "jsonl"));
+  EXPECT_TRUE(offers({"-m", "why", "comm"}, "commit"))
+      << "an option's value is not taken for a verb";
+  EXPECT_TRUE(offers({"status", ""}, "node"));
+  Hint hint{};
+  complete(grammar, {"show", "node", ""}, hint);
+  EXPECT_EQ(hint, Hint::node);
+  complete(grammar, {"diff", "active", "working", "node", "r"}, hint);
+  EXPECT_EQ(hint, Hint::node);
+  for (const std::string_view shell : {"bash", "zsh", "fish"})
+    EXPECT_NE(completion_script(shell, "meshcli").find("meshcli __complete"), std::string::npos)
+        << shell;
+}
+
+TEST(Grammar, TheFourSpellingsOfAnOptionAreOne) {
+  for (const char* line : {"list nodes -o json", "list nodes -ojson", "list nodes --output json",
+                           "list nodes --output=json", "-o json list nodes", "list -ojson nodes",
+                           "list nodes -o=json", "list nodes -qojson"}) {
+    const auto parsed = parse_line(line);
+    ASSERT_TRUE(parsed.has_value()) << line;
+    EXPECT_EQ(parsed->option("output"), "json") << line;
+    EXPECT_EQ(parsed->verb->verb, "list") << line;
+  }
+}
+
+TEST(Grammar, SynonymsOfTowalinkMeanTheSame) {
+  const std::pair<const char*, const char*> same[] = {
+      {"create site a", "add site a"},          {"delete node a.b", "del node a.b"},
+      {"remove site a", "del site a"},          {"query node a.b", "show node a.b"},
+      {"show-all node 11", "show_all node 11"}, {"list site", "list sites"},
+      {"add nodes a.b", "add node a.b"},        {"list node all", "list nodes all"}};
+  for (const auto& [left, right] : same) {
+    const auto a = parse_line(left), b = parse_line(right);
+    ASSERT_TRUE(a && b) << left;
+    EXPECT_EQ(a->verb, b->verb) << left;
+    EXPECT_EQ(a->arguments, b->arguments) << left;
+  }
+}
+
+TEST(Grammar, ArgumentsAndKeywords) {
+  EXPECT_EQ(parse_line("diff v1 node r1.ams v2")->arguments,
+            (std::map<std::string_view, std::string>{{"A", "v1"}, {"B", "v2"}, {"N", "r1.ams"}}));
+  EXPECT_EQ(parse_line("set node r1.ams x -- -o")->argument("VALUE"), "-o")
+      << "-- ends the options";
+  EXPECT_EQ(parse_line("set node r1.ams x -5")->argument("VALUE"), "-5") << "a number is no option";
+  EXPECT_EQ(parse_line("activate node r1.ams v3")->argument("VERSION"), "v3");
+  EXPECT_EQ(parse_line("log --since -2h")->option("since"), "-2h")
+      << "a value may begin with a dash";
+  EXPECT_TRUE(parse_line("commit all --help")->help);
+  EXPECT_TRUE(parse_line("-?")->help);
+  EXPECT_TRUE(parse_line("")->help);
+}
+
+TEST(Grammar, MistakesNameTheNearestWord) {
+  const std::pair<const char*, const char*> fixes[] = {
+      {"comit all", "did you mean \"commit\"?"},
+      {"list nods", "did you mean \"list nodes\"?"},
+      {"list nodes --outptu json", "did you mean --output?"},
+      {"list nodes -o jsno", "one of table, wide, json, yaml, jsonl, name"},
+      {"list", "list sites|nodes|changed|changes|links|versions|tokens|operators"},
+      {"plan everything", "plan all|site|node"},
+      {"commit all -m", "-m TEXT"},
+      {"add site", "usage: add site SITE"},
+      {"add site a b", "usage: add site SITE"},
+      {"diff v1 v2 node", "usage: diff [A] [B] [node N]"},
+      {"list nodes --force", "see `meshcli help list nodes`"}};
+  for (const auto& [line, fix] : fixes) {
+    const Error error = error_of(line);
+    EXPECT_EQ(error.code, Errc::usage) << line;
+    EXPECT_EQ(error.fix, fix) << line;
+  }
+  EXPECT_EQ(error_of("list nodes --quiet=yes").message, "option --quiet takes no value");
+}
+
+}  // namespace
+}  // namespace mesh::cli::test

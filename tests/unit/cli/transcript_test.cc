@@ -1,0 +1,127 @@
+// Claim: what people and scripts see does not change unnoticed. Method: each transcript in
+// tests/golden/cli holds command lines with their output, errors and exit codes;
+// MESH_GOLDEN_UPDATE=1 writes them anew.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "tests/unit/cli/run_cli.h"
+
+namespace mesh::cli::test {
+namespace {
+
+std::string transcript(FakeController& controller, const std::vector<std::string>& lines,
+                       const std::string& program = "meshcli") {
+  std::string out;
+  for (const std::string& line : lines) {
+    const Ran ran = run_cli(controller, line, {.program = program});
+    out += "$ " + program + " " + line + "\n" + ran.out;
+    std::istringstream err(ran.err);
+    for (std::string text; std::getline(err, text);) out += "! " + text + "\n";
+    if (ran.exit != 0) out += "exit " + std::to_string(ran.exit) + "\n";
+    out += "\n";
+  }
+  return out;
+}
+
+std::string text_of(const std::filesystem::path& path) {
+  std::ostringstream out;
+  out << std::ifstream(path).rdbuf();
+  return out.str();
+}
+
+void expect_golden(const std::string& name, const std::string& text) {
+  const std::string path = std::string(MESH_SOURCE_DIR) + "/tests/golden/cli/" + name + ".txt";
+  if (std::getenv("MESH_GOLDEN_UPDATE")) {
+    std::ofstream(path) << text;
+    return;
+  }
+  EXPECT_EQ(text_of(path), text) << path;
+}
+
+TEST(Transcript, Changes) {
+  FakeController controller;
+  expect_golden(
+      "changes",
+      transcript(controller,
+                 {"add site ams",
+                  "add site ams",
+                  "add site ams --error-unchanged",
+                  "add site lab -q",
+                  "add node r1.ams -o json",
+                  "add node r1.lab -o name",
+                  "add node r1.lbb",
+                  "set site ams lans '[\"10.2.0.0/24\"]'",
+                  "set site lab endpoint 192.0.2.7",
+                  "set node r1.ams wg_keepalive 25",
+                  "set node r1.ams wg_keepalive empty",
+                  "set node r1.ams wg_keepaliv 25 --dry-run",
+                  "set node r1.ams wg_links '{\"13\":{\"wg_peer_keepalive\":20}}' -o yaml",
+                  "plan",
+                  "plan all -o name",
+                  "plan site ams -o json",
+                  "commit all -m 'first light'",
+                  "commit all",
+                  "activate all --no-wait",
+                  "rename site lab lab2",
+                  "discard all",
+                  "del site ams",
+                  "operator ban alice",
+                  "-o json del site ams",
+                  "log",
+                  "log -n 2 --reverse",
+                  "log -n 1 -o wide",
+                  "log -o name"}));
+}
+
+TEST(Transcript, Reading) {
+  FakeController controller;
+  const std::filesystem::path documents =
+      std::string(MESH_SOURCE_DIR) + "/tests/golden/cli/documents";
+  for (const auto& file : std::filesystem::directory_iterator(documents))
+    controller.documents[file.path().stem()] = text_of(file.path());
+  expect_golden("reading",
+                transcript(controller, {"list sites",
+                                        "list nodes all",
+                                        "list nodes ams -o wide",
+                                        "list nodes -o name",
+                                        "list changed",
+                                        "list changed -o json",
+                                        "list links",
+                                        "list links -o wide",
+                                        "list versions r1.ams",
+                                        "list tokens -o jsonl",
+                                        "node pending",
+                                        "show node r1.ams",
+                                        "show node r1.ams -o json",
+                                        "show_all node r1.ams",
+                                        "show_all node r1.ams -o wide",
+                                        "whoami",
+                                        "whoami -o yaml",
+                                        "diff",
+                                        "diff v1 working node r1.ams --detailed-exitcode -q",
+                                        "controller status",
+                                        "status",
+                                        "wait node r1.ams --for version=v1",
+                                        "wait node r1.ams --for sequence=9 --timeout 1s",
+                                        "wait node r1.ams --for nonsense",
+                                        "list nodes --color always"}));
+}
+
+TEST(Transcript, HelpAndMistakes) {
+  FakeController controller;
+  expect_golden("help", transcript(controller, {"", "help commit", "help set site", "wait --help",
+                                                "help output", "help exit-codes", "help contexts",
+                                                "help changes", "help nonsense", "lst nodes",
+                                                "version", "completion tcsh", "-o json whoam"}));
+  expect_golden("tlm", transcript(controller,
+                                  {"add site ams", "add site", "add node r1.nowhere",
+                                   "show-all nodes x", "commit all -m first"},
+                                  "tlm"));
+}
+
+}  // namespace
+}  // namespace mesh::cli::test
