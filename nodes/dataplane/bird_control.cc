@@ -166,11 +166,10 @@ Status BirdDaemon::launch(const std::string& program) const {
 }
 
 Status BirdDaemon::reconfigure(BirdControl& control, const std::string& text) {
-  const std::string before = final_text();
   MESH_TRY(make_room());
   MESH_TRY(write_file(candidate_file(), with_identity(text), 0644));
   auto reply =
-      control.command(fmt::format("configure soft \"{}\" timeout {}", candidate_file().string(),
+      control.command(fmt::format("configure \"{}\" timeout {}", candidate_file().string(),
                                   options_.confirm_timeout.count()));
   if (!reply || reply->failed()) {
     if (!unconfirmed_) ::unlink(candidate_file().c_str());
@@ -178,9 +177,7 @@ Status BirdDaemon::reconfigure(BirdControl& control, const std::string& text) {
                                  : reply.error());
   }
   unconfirmed_ = true;
-  MESH_TRY(wait_until_reconfigured(control));
-  reload(control, before, text);
-  return {};
+  return wait_until_reconfigured(control);
 }
 
 /// A reconfiguration that has to wait for sessions to close goes on after the reply.
@@ -194,23 +191,6 @@ Status BirdDaemon::wait_until_reconfigured(BirdControl& control) const {
       return fail(Errc::timeout, "BIRD is still reconfiguring");
     std::this_thread::sleep_for(kPoll);
   }
-}
-
-/// Best effort: a session that is down filters anew when it comes up, and one whose neighbour
-/// cannot refresh says so.
-void BirdDaemon::reload(BirdControl& control, const std::string& before,
-                        const std::string& after) const {
-  ReloadPlan todo = plan_reload(before, after);
-  if (todo.all) todo.protocols = {"all"};
-  for (const std::string& protocol : todo.protocols)
-    for (const char* direction : {"in", "out"})
-      if (!control.command(fmt::format("reload {} {}", direction, protocol))) return;
-}
-
-std::string BirdDaemon::final_text() const {
-  auto file = read_file(final_file());
-  auto known = file ? split_identity(*file) : fail(Errc::not_found, {});
-  return known ? known->text : std::string();
 }
 
 Status BirdDaemon::confirm() {

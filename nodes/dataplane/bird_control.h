@@ -87,8 +87,6 @@ class BirdDaemon {
   Status make_room() const;
   Status reconfigure(BirdControl& control, const std::string& text);
   Status wait_until_reconfigured(BirdControl& control) const;
-  void reload(BirdControl& control, const std::string& before, const std::string& after) const;
-  std::string final_text() const;
 
   Options options_;
   bool unconfirmed_ = false;  // bird.conf.new runs, and this process made it so

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <utility>
 
 #include "eventstore/model/crypto.h"
@@ -132,69 +131,6 @@ Result<IdentifiedText> split_identity(std::string_view file) {
   if (with_identity(text) != file)
     return fail(Errc::corrupt, "the configuration of BIRD was changed by hand");
   return IdentifiedText{std::string(text), std::string(identity.substr(0, identity.find('"')))};
-}
-
-namespace {
-
-/// The end of the string or comment that begins at `at`; `at` when neither does.
-size_t skip_from(std::string_view text, size_t at) {
-  auto after = [&](std::string_view until, size_t from) {
-    size_t end = text.find(until, from);
-    return end == std::string_view::npos ? text.size() : end + until.size();
-  };
-  if (text[at] == '"' || text[at] == '\'') return after(text.substr(at, 1), at + 1);
-  if (text[at] == '#') return after("\n", at + 1);
-  if (text.substr(at).starts_with("/*")) return after("*/", at + 2);
-  return at;
-}
-
-struct Blocks {
-  std::map<std::string, std::string, std::less<>> bgp;  // name -> whole statement
-  std::string rest;
-
-  void add(std::string_view statement) {
-    auto words = words_of(statement.substr(0, statement.find('{')));
-    if (words.size() >= 3 && words[0] == "protocol" && words[1] == "bgp")
-      bgp[std::string(words[2])] = statement;
-    else
-      rest.append(statement).append("\n");
-  }
-};
-
-/// Splits at the top level, where a statement ends with ';' or with the '}' that closes its block;
-/// without comments.
-Blocks split_blocks(std::string_view text) {
-  Blocks out;
-  std::string statement;
-  int depth = 0;
-  for (size_t at = 0; at < text.size();) {
-    if (size_t end = skip_from(text, at); end > at) {
-      bool comment = text[at] == '#' || text[at] == '/';
-      statement += comment ? " " : text.substr(at, end - at);
-      at = end;
-      continue;
-    }
-    char c = text[at++];
-    statement += c;
-    depth += c == '{' ? 1 : c == '}' ? -1 : 0;
-    if (depth > 0 || (c != ';' && c != '}')) continue;
-    out.add(trim(statement));
-    statement.clear();
-  }
-  out.rest += trim(statement);
-  return out;
-}
-
-}  // namespace
-
-ReloadPlan plan_reload(std::string_view before, std::string_view after) {
-  Blocks old_blocks = split_blocks(before), new_blocks = split_blocks(after);
-  if (old_blocks.rest != new_blocks.rest) return {true, {}};
-  ReloadPlan out;
-  for (const auto& [name, block] : new_blocks.bgp)
-    if (auto it = old_blocks.bgp.find(name); it != old_blocks.bgp.end() && it->second != block)
-      out.protocols.push_back(name);
-  return out;
 }
 
 }  // namespace mesh

@@ -73,13 +73,4 @@ struct IdentifiedText {
 Result<IdentifiedText> split_identity(std::string_view file);
 inline constexpr std::string_view kBirdIdentity = "meshlog_config";
 
-/// Whose routes have to be filtered anew after `configure soft`, which leaves them as the old
-/// filters took them.
-struct ReloadPlan {
-  bool all = false;                    // something beside the bgp protocols changed
-  std::vector<std::string> protocols;  // bgp protocols whose block changed; new ones need no reload
-  bool operator==(const ReloadPlan&) const = default;
-};
-ReloadPlan plan_reload(std::string_view before, std::string_view after);
-
 }  // namespace mesh

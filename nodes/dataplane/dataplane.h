@@ -73,8 +73,8 @@ class Dataplane {
 
   /// Tells tunnels that have been without a handshake for three minutes, or whose peer's name had
   /// no address yet, where the peer is now: names are looked up again, in turn through their
-  /// addresses. To be called every half minute or so; does not wait for the DNS. Errors: as
-  /// observe().
+  /// addresses. reconcile() calls it each time; does little more often than its interval, and never
+  /// waits for the DNS. Errors: as observe().
   virtual Status refresh_endpoints(const Desired& wanted) = 0;
 
   /// Removes everything that is ours: tunnels, loopbacks, the routing daemon, and sets sysctls back

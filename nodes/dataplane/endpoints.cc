@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <cstring>
+#include <deque>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -24,9 +25,16 @@ struct Resolver::Shared {
   std::mutex mutex;
   std::condition_variable changed;
   std::map<std::string, Name> names;
+  std::deque<std::string> waiting;
+  int workers = 0;
+
+  void work();
 };
 
 namespace {
+
+constexpr int kWorkersMax =
+    8;  // names that do not answer keep a thread for up to half a minute each
 
 std::vector<IpAddress> look_up(const std::string& host) {
   addrinfo hints{};
@@ -54,23 +62,34 @@ std::vector<IpAddress> look_up(const std::string& host) {
 
 }  // namespace
 
+/// Looks up what waits, and ends when nothing does.
+void Resolver::Shared::work() {
+  std::unique_lock lock(mutex);
+  while (!waiting.empty()) {
+    std::string host = std::move(waiting.front());
+    waiting.pop_front();
+    lock.unlock();
+    std::vector<IpAddress> found = look_up(host);
+    lock.lock();
+    Name& name = names[host];
+    name.running = false;
+    name.finished = true;
+    // An outage of the DNS does not take away what was known.
+    if (!found.empty()) name.addresses = std::move(found);
+    changed.notify_all();
+  }
+  --workers;
+}
+
 Resolver::Resolver() : shared_(std::make_shared<Shared>()) {}
 
 void Resolver::start(const std::string& host) {
-  {
-    std::lock_guard lock(shared_->mutex);
-    if (std::exchange(shared_->names[host].running, true)) return;
-  }
-  std::thread([shared = shared_, host] {
-    std::vector<IpAddress> found = look_up(host);
-    std::lock_guard lock(shared->mutex);
-    Shared::Name& name = shared->names[host];
-    name.running = false;
-    name.finished = true;
-    if (!found.empty())
-      name.addresses = std::move(found);  // an outage of the DNS does not take away what was known
-    shared->changed.notify_all();
-  }).detach();
+  std::lock_guard lock(shared_->mutex);
+  if (std::exchange(shared_->names[host].running, true)) return;
+  shared_->waiting.push_back(host);
+  if (shared_->workers == kWorkersMax) return;
+  ++shared_->workers;
+  std::thread([shared = shared_] { shared->work(); }).detach();
 }
 
 std::vector<IpAddress> Resolver::get(const std::string& host,

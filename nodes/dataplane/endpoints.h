@@ -15,8 +15,8 @@
 
 namespace mesh {
 
-/// Host names to addresses by getaddrinfo, which has no time limit of its own: each name is looked
-/// up on a thread beside, and whoever asks waits only as long as he says. Thread safe.
+/// Host names to addresses by getaddrinfo, which has no time limit of its own: names are looked up
+/// on a few threads beside, and whoever asks waits only as long as he says. Thread safe.
 class Resolver {
  public:
   Resolver();

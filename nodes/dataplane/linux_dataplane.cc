@@ -67,7 +67,8 @@ LinuxDataplane::LinuxDataplane(Options options, const TunnelKeys& keys, Rtnetlin
       userspace_(netlink_),
       bird_({options_.run_directory, options_.bird_user, options_.bird_confirm_timeout}),
       sysctls_(options_.run_directory / "sysctl.saved"),
-      endpoints_(options_.run_directory / "endpoints") {}
+      endpoints_(options_.run_directory / "endpoints"),
+      next_refresh_(Clock::now() + options_.refresh_interval) {}
 
 Result<std::unique_ptr<LinuxDataplane>> LinuxDataplane::open(Options options,
                                                              const TunnelKeys& keys) {
@@ -305,6 +306,8 @@ std::string LinuxDataplane::resolve(const Tunnel& tunnel) {
 }
 
 Status LinuxDataplane::refresh_endpoints(const Desired& wanted) {
+  if (Clock::now() < next_refresh_) return {};
+  next_refresh_ = Clock::now() + options_.refresh_interval;
   auto seen = look();
   if (!seen) return std::unexpected(seen.error());
   Status first;

@@ -32,6 +32,8 @@ class LinuxDataplane final : public Dataplane {
     // How long all names of one observe() together may hold up a plan. A tunnel whose peer's name
     // is not found by then is made without endpoint, and told by refresh_endpoints() later.
     std::chrono::milliseconds resolve_budget{1000};
+    std::chrono::milliseconds refresh_interval{
+        15'000};  // between two refresh_endpoints() that look
   };
 
   /// Borrows `keys` for its lifetime. Errors: unavailable (not root), io.
@@ -86,7 +88,7 @@ class LinuxDataplane final : public Dataplane {
   Sysctls sysctls_;
   Resolver resolver_;
   EndpointMemory endpoints_;
-  std::chrono::steady_clock::time_point resolve_deadline_{};
+  std::chrono::steady_clock::time_point resolve_deadline_{}, next_refresh_{};
 };
 
 }  // namespace mesh

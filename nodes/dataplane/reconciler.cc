@@ -45,6 +45,8 @@ Status drive(Dataplane& dataplane, const Desired& wanted,
   }
   if (!first && on_failure == OnFailure::stop) return first;
   Status confirmed = dataplane.confirm();
+  // A peer that cannot be told about is no reason to take the rest back; health() names it.
+  static_cast<void>(dataplane.refresh_endpoints(wanted));
   return first ? confirmed : first;
 }
 

@@ -156,7 +156,8 @@ Result<std::map<std::string, WireGuardDevice>> parse_dump(std::string_view text)
 
 SecretString uapi_request(const WireGuardDevice& current, const WireGuardSettings& wanted) {
   SecretString body;
-  if (!current.private_key || !current.private_key->equals(wanted.private_key))
+  // WireGuard clamps a private key, so the bytes may differ for the same key.
+  if (!current.private_key || current.private_key->public_key() != wanted.private_key.public_key())
     put(body, "private_key={}\n", view(wanted.private_key.hex()));
   if (current.listen_port != wanted.tunnel.listen_port)
     put(body, "listen_port={}\n", wanted.tunnel.listen_port);

@@ -81,6 +81,7 @@ class Router {
     options.node = config_.node;
     options.run_directory = run_directory_;
     options.bird_confirm_timeout = confirm_timeout;
+    options.refresh_interval = refresh_interval;
     auto opened = ns.run([&] { return LinuxDataplane::open(options, keys_); });
     ASSERT_TRUE(opened) << opened.error().message;
     dataplane = std::move(*opened);
@@ -125,6 +126,7 @@ class Router {
   Namespace ns, host;
   std::unique_ptr<LinuxDataplane> dataplane;
   std::chrono::seconds confirm_timeout{60};
+  std::chrono::milliseconds refresh_interval{15'000};
   NodeConfig config_;
   Overlay overlay_;
   const int i_;
@@ -206,6 +208,7 @@ class DataplaneLab : public testing::Test {
 
 TEST_F(DataplaneLab, RoutersRouteAndASecondApplyTouchesNothing) {
   bring_up();
+  EXPECT_EQ(one->ns.must("stat -c %U /proc/" + std::to_string(one->bird_pid())), "bird\n");
   TunnelHealth health = one->health_of("tlwg_12");
   EXPECT_EQ(health.peer, NodeId(12));
   EXPECT_TRUE(health.up);
@@ -361,7 +364,93 @@ TEST_F(DataplaneLab, BirdGoesBackByItselfWhenNobodyConfirms) {
   expect_routed();
 }
 
+TEST_F(DataplaneLab, BirdGoesBackWhenItIsTold) {
+  bring_up();
+  const Desired good = one->desired();
+  const std::string session = one->session_line("peer_12");
+  Desired without_lan = good;
+  without_lan.bird.replace(without_lan.bird.find("10.1.0.0/24"), 11, "10.9.0.0/24");
+  auto announced = [&] { return !two->ns.sh("ip route show 10.1.0.0/24").out.empty(); };
+  ASSERT_TRUE(one->ns.run([&] {
+    return one->dataplane->execute(ConfigureBird{without_lan.bird, false});
+  }));
+  EXPECT_TRUE(eventually([&] { return !announced(); }));
+  ASSERT_TRUE(one->ns.run([&] { return one->dataplane->cancel(); }));
+  EXPECT_TRUE(eventually(announced));
+  EXPECT_EQ(one->apply(good).outcome, Reconciled::unchanged);
+  EXPECT_EQ(one->session_line("peer_12"), session);
+}
+
+TEST_F(DataplaneLab, ChangedFiltersFilterAnewWithoutABounce) {
+  bring_up();
+  const std::string session = one->session_line("peer_12");
+  auto learned = [&] { return !one->ns.sh("ip route show 10.2.0.0/24").out.empty(); };
+  const auto accepted = one->config_.accepted;
+  std::erase(one->config_.accepted, prefix("10.2.0.0/24"));
+  EXPECT_EQ(one->apply().outcome, Reconciled::changed);
+  EXPECT_TRUE(eventually([&] { return !learned(); })) << "import filters of routes that are there";
+  one->config_.accepted = accepted;
+  EXPECT_EQ(one->apply().outcome, Reconciled::changed);
+  EXPECT_TRUE(eventually(learned));
+  EXPECT_EQ(one->session_line("peer_12"), session);
+}
+
+TEST_F(DataplaneLab, ANewLanDoesNotDisturbTheOthers) {
+  bring_up();
+  const std::string log = one->run_directory_ / "routes";
+  two->ns.must("setsid ip monitor route > " + log + " 2>&1 < /dev/null & sleep 0");
+  ASSERT_TRUE(eventually([&] { return two->ns.processes("ip monitor").size() == 1; }));
+  one->ns.must(
+      "ip link add lan3 type bridge; ip addr add 10.3.0.1/24 dev lan3; ip link set lan3 up");
+  two->config_.accepted.push_back(prefix("10.3.0.0/24"));
+  ASSERT_TRUE(two->apply().ok());
+  one->config_.lans.push_back(prefix("10.3.0.0/24"));
+  ASSERT_TRUE(one->apply().ok());
+  EXPECT_TRUE(eventually([&] { return !two->ns.sh("ip route show 10.3.0.0/24").out.empty(); }));
+  EXPECT_TRUE(eventually([&] { return two->ns.must("cat " + log).contains("10.3.0.0/24"); }));
+  EXPECT_FALSE(two->ns.must("cat " + log).contains("Deleted 10.1.0.0/24"));
+}
+
+// The kernel's module is driven by wg(8), which speaks to wireguard-go as well.
+TEST_F(DataplaneLab, WgConfiguresAsTheSocketDoes) {
+  one->link_to(13, SecretKey::random().public_key(), "198.51.100.3");
+  bring_up();
+  Tunnel tunnel = one->desired().tunnels[1];
+  tunnel.keepalive = 7;
+  tunnel.peer_key = SecretKey::random().public_key();
+  const SecretKey key = SecretKey::random(), psk = SecretKey::random();
+  const std::string endpoint = "198.51.100.4:7411";
+  auto expect_set = [&](WireGuardBackend& backend) {
+    auto devices = backend.read({"tlwg_12", "tlwg_13", "tlwg_99"});
+    ASSERT_TRUE(devices);
+    EXPECT_EQ(devices->size(), 2u);
+    const WireGuardDevice& device = devices->at("tlwg_13");
+    EXPECT_EQ(device.private_key->public_key(), key.public_key());
+    EXPECT_EQ(device.listen_port, tunnel.listen_port);
+    ASSERT_EQ(device.peers.size(), 1u);
+    EXPECT_EQ(device.peers[0].key, tunnel.peer_key);
+    EXPECT_TRUE(device.peers[0].psk->equals(psk));
+    EXPECT_EQ(device.peers[0].endpoint, endpoint);
+    EXPECT_EQ(device.peers[0].keepalive, 7);
+    EXPECT_TRUE(device.peers[0].allows_everything());
+  };
+  one->ns.run([&] {
+    auto netlink = Rtnetlink::open();
+    KernelWireGuard through_wg(*netlink);
+    Status done = through_wg.configure({tunnel, key, psk, endpoint});
+    ASSERT_TRUE(done) << done.error().message;
+    expect_set(through_wg);
+    if (!one->ns.processes("wireguard-go tlwg_13").empty()) {
+      UserspaceWireGuard through_socket(*netlink);
+      expect_set(through_socket);
+    }
+  });
+  EXPECT_TRUE(pings_now()) << "the other tunnel is not touched";
+}
+
 TEST_F(DataplaneLab, ANameThatDoesNotResolveDoesNotHoldUpTheOthers) {
+  one->refresh_interval = 0ms;
+  one->adopt();
   one->config_.links[0].endpoint_host = "r2.lab.invalid";
   two->config_.links[0]
       .endpoint_host.clear();  // it cannot dial, so nothing comes up before the name resolves
@@ -377,9 +466,8 @@ TEST_F(DataplaneLab, ANameThatDoesNotResolveDoesNotHoldUpTheOthers) {
       "cp /etc/hosts {0}; echo 198.51.100.2 r2.lab.invalid >> {0}; mount --bind {0} /etc/hosts",
       hosts));
   EXPECT_TRUE(eventually([&] {
-    return one->ns.run([&] {
-      return one->dataplane->refresh_endpoints(one->desired()).has_value();
-    }) && one->health().warnings.empty();
+    EXPECT_EQ(one->apply().outcome, Reconciled::unchanged);
+    return one->health().warnings.empty();
   }));
   expect_routed();
   EXPECT_EQ(one->apply().outcome, Reconciled::unchanged);

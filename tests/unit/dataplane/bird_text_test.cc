@@ -1,6 +1,6 @@
 // Claim: replies of BIRD are read however they are cut and whatever BIRD says in between; sessions
-// are found in them; a configuration is known again by its identity; and only what filters anew is
-// reloaded. Method: replies recorded from BIRD 2.0.12, cut at every byte.
+// are found in them; a configuration is known again by its identity.
+// Method: replies recorded from BIRD 2.0.12, cut at every byte.
 #include "nodes/dataplane/bird_text.h"
 
 #include <gtest/gtest.h>
@@ -112,42 +112,6 @@ TEST(BirdIdentity, IsReadBackAndGuardsTheText) {
     EXPECT_FALSE(split_identity("#" + file));
     EXPECT_FALSE(split_identity(file + "#"));
   }
-}
-
-constexpr std::string_view kBefore = R"(# one
-define MESH = [ 10.0.0.0/8{8,24}, 10.1.0.0/16 ];
-filter import4 { if net ~ MESH then accept; reject; }
-protocol device { scan time 10; }
-# to r1.ams; "quoted { in a comment"
-protocol bgp peer_12 from mesh { description "r1 } ams"; neighbor fe80::2 % 'tlwg_12' as 12; }
-/* protocol bgp gone { } */
-protocol bgp peer_13 from mesh { ipv4 { import filter import4; }; }
-)";
-
-std::string changed(std::string_view what, std::string_view to) {
-  std::string text(kBefore);
-  text.replace(text.find(what), what.size(), to);
-  return text;
-}
-
-TEST(BirdReload, OnlyWhatFiltersAnewIsReloaded) {
-  EXPECT_EQ(plan_reload(kBefore, kBefore), ReloadPlan());
-  EXPECT_EQ(plan_reload(kBefore, changed("10.1.0.0/16", "10.2.0.0/16")), (ReloadPlan{true, {}}));
-  EXPECT_EQ(plan_reload(kBefore, changed("r1 } ams", "r1 { ams")),
-            (ReloadPlan{false, {"peer_12"}}));
-  EXPECT_EQ(plan_reload(kBefore, changed("filter import4; };", "all; };")),
-            (ReloadPlan{false, {"peer_13"}}));
-  EXPECT_EQ(plan_reload(kBefore, changed("# to r1.ams", "# to r2.ams")), ReloadPlan())
-      << "a comment filters nothing";
-  EXPECT_EQ(plan_reload(kBefore, std::string(kBefore) + "protocol bgp peer_14 from mesh { }\n"),
-            ReloadPlan())
-      << "a new session has nothing to filter anew";
-  EXPECT_EQ(plan_reload("", kBefore), (ReloadPlan{true, {}}));
-}
-
-TEST(BirdReload, AnyTextIsSurvived) {
-  for (size_t cut = 0; cut < kBefore.size(); ++cut)
-    plan_reload(kBefore.substr(0, cut), kBefore.substr(cut));
 }
 
 }  // namespace
