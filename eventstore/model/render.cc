@@ -57,10 +57,6 @@ void render_family(Out out, const NodeConfig& config, bool v6) {
   fmt::format_to(out, "define OWN{} = {};\n", n, prefix_set(own_networks(config, v6)));
   fmt::format_to(out, "define MESH{} = {};\n\n", n, prefix_set(mesh_networks(config, v6)));
   fmt::format_to(out,
-                 "filter announce{0} {{\n"
-                 "  if net ~ OWN{0} then accept;\n"
-                 "  reject;\n"
-                 "}}\n"
                  "filter import{0} {{\n"
                  "  if net ~ OWN{0} then reject;\n"
                  "  if net ~ MESH{0} then accept;\n"
@@ -68,7 +64,7 @@ void render_family(Out out, const NodeConfig& config, bool v6) {
                  "}}\n"
                  "filter export{0} {{\n"
                  "  if source = RTS_BGP then accept;\n"
-                 "  if source = RTS_DEVICE then accept;\n"
+                 "  if source = RTS_DEVICE && net ~ OWN{0} then accept;\n"
                  "  reject;\n"
                  "}}\n"
                  "filter install{0} {{\n"
@@ -79,6 +75,8 @@ void render_family(Out out, const NodeConfig& config, bool v6) {
                  n, to_text(v6 ? config.loopback6 : config.loopback4));
 }
 
+// What is announced is decided on export: a filter on the import of a direct protocol would restart
+// it when the LANs change, and so withdraw all of them for a moment (seen).
 // Metric: routes of the machine itself win, also those of NetworkManager (100) and of static IPv6
 // (1024).
 constexpr std::string_view kRouting = R"(protocol device {
@@ -86,14 +84,14 @@ constexpr std::string_view kRouting = R"(protocol device {
 }
 protocol direct loopbacks {
   interface "tlwg_lo";
-  ipv4 { import filter announce4; };
-  ipv6 { import filter announce6; };
+  ipv4 { import all; };
+  ipv6 { import all; };
 }
 protocol direct lans {
   check link yes;
   interface "-tlwg_*", "*";
-  ipv4 { import filter announce4; };
-  ipv6 { import filter announce6; };
+  ipv4 { import all; };
+  ipv6 { import all; };
 }
 protocol kernel kernel4 {
   scan time 20;
