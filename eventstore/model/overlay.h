@@ -66,9 +66,9 @@ struct Desired {
 Desired bind(const NodeConfig& config, const Overlay& overlay);
 
 /// BIRD 2 text for a configuration with these tunnels (RFC 8950 extended next hop over IPv6 link-local).
-/// Protocols: one BGP `peer_<tunnel's name without tlwg_>` for each tunnel, with BFD, that announces
-/// exactly the own LANs that are up and the own loopbacks; `lans` and `loopbacks` see these; `kernel4` and `kernel6` install what was learned.
-/// Imports exactly the accepted LANs and host routes of the loopback networks, never an own network.
+/// Protocols: one BGP `peer_<tunnel's name without tlwg_>` for each tunnel, with BFD, which announces exactly the own
+/// LANs that are up and the own loopbacks (seen by `lans` and `loopbacks`); `kernel4` and `kernel6` install what was
+/// learned. Imports exactly the accepted LANs and host routes of the loopback networks, never an own network.
 std::string render_bird(const NodeConfig& config, const std::vector<Tunnel>& tunnels);
 /// wg-quick-like text of one tunnel with placeholders for the keys, for people and for `diff`.
 std::string render_wireguard(const Tunnel& tunnel);
