@@ -97,6 +97,7 @@ struct BusClient::Impl {
   Endpoint current;
   std::vector<ClientEvent> events;  // for the caller's next poll
   std::optional<Error> last_failure;
+  bool ended_handshake = false;  // the last failure; it looks alike for a wrong key and a controller that ends
 
   bool live() const { return state != State::waiting; }
   void begin();
@@ -168,6 +169,7 @@ void BusClient::Impl::pause() {
 void BusClient::Impl::failed(Kind kind, std::string detail, Errc code, std::string fix) {
   drop(0);
   state = State::waiting;
+  ended_handshake = false;
   ++failures;
   due = Clock::now();
   if (++walk >= options.endpoints.size()) {
@@ -249,6 +251,7 @@ void BusClient::Impl::on_report(const bus::MonitorEvent& report, std::vector<Cli
   } else if (state == State::handshaking) {
     failed(Kind::refused, fmt::format("{} ended the handshake", where), Errc::unauthenticated,
            "check the controller's key, or try again: the controller may be stopping");
+    ended_handshake = true;
   } else {
     failed(Kind::unreachable, fmt::format("cannot connect to {}", where), Errc::unavailable,
            "check that the controller runs and that its port is reachable");
@@ -314,12 +317,18 @@ std::vector<ClientEvent> BusClient::poll(int timeout_ms, std::span<Watched> watc
 Status BusClient::wait_connected(int timeout_ms) {
   Impl& self = *impl_;
   const auto deadline = Clock::now() + milliseconds(timeout_ms);
-  const uint64_t enough = self.failures + self.options.endpoints.size();
+  uint64_t enough = self.failures + self.options.endpoints.size();
+  bool second_walk = false;
   std::vector<ClientEvent> kept = std::exchange(self.events, {});
   while (self.state != Impl::State::connected && self.failures < enough &&
          Clock::now() < deadline) {
     self.poll_once(remaining_ms(deadline), {});
     std::ranges::move(std::exchange(self.events, {}), std::back_inserter(kept));
+    // A controller that was just ending is unreachable, or back, by the next time; a wrong key stays wrong.
+    if (self.failures >= enough && self.ended_handshake && !std::exchange(second_walk, true)) {
+      enough = self.failures + self.options.endpoints.size();
+      self.last_failure.reset();
+    }
   }
   self.events = std::move(kept);
   if (self.state == Impl::State::connected) return {};
