@@ -1,6 +1,6 @@
-// mesh_forge DIR TOKEN: adds to a stopped controller's log one entry that lies: the envelope, the hashes, the tree and the
-// checkpoint are valid, and so is the request (TOKEN has expired), but its events do not follow from it. What a thief of
-// the controller could write.
+// mesh_forge DIR TOKEN: adds to a stopped controller's log one entry that lies: the envelope, the hashes, the tree
+// and the checkpoint are valid, and so is the request (TOKEN has expired), but its events do not follow from it.
+// What a thief of the controller could write.
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>

@@ -41,7 +41,7 @@ class Mesh:
             shutil.rmtree(self.dir)
 
     def program(self, name, *args, stdin=None, check=True):
-        """Runs to its end. Returns the completed process; with `check`, a failure is an error that shows both outputs."""
+        """Runs to its end. Returns the completed process; with `check`, a failure is an error that shows all it said."""
         done = subprocess.run([BIN / name, *map(str, args)], capture_output=True, input=stdin, timeout=DEADLINE_S)
         if check and done.returncode != 0:
             raise AssertionError(f"{name} {args}: exit {done.returncode}\n{done.stdout.decode()}{done.stderr.decode()}")
@@ -57,7 +57,8 @@ class Mesh:
     def start_controller(self):
         self.controller = self.start("meshd", "run", "--data", self.controller_dir, log="meshd")
         ready = self.dir / "meshd.out"
-        wait_until(lambda: ready.read_text().startswith("ready") or self.controller.poll() is not None, "meshd is ready")
+        wait_until(lambda: ready.read_text().startswith("ready") or self.controller.poll() is not None,
+                   "meshd is ready")
         if self.controller.poll() is not None:
             raise AssertionError("meshd ended: " + (self.dir / "meshd.err").read_text())
 
