@@ -41,7 +41,7 @@ class Mesh:
             shutil.rmtree(self.dir)
 
     def program(self, name, *args, stdin=None, check=True):
-        """Runs to its end. Returns the completed process; with `check`, a failure is an error that shows all it said."""
+        """Runs to its end. Returns the completed process; with `check`, a failure is an error with all it said."""
         done = subprocess.run([BIN / name, *map(str, args)], capture_output=True, input=stdin, timeout=DEADLINE_S)
         if check and done.returncode != 0:
             raise AssertionError(f"{name} {args}: exit {done.returncode}\n{done.stdout.decode()}{done.stderr.decode()}")
