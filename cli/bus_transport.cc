@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <deque>
+#include <utility>
 
 #include "broker/bus/client.h"
 #include "cli/transport.h"
@@ -38,6 +39,7 @@ class BusTransport final : public Transport {
     while (Clock::now() < deadline) {
       for (ClientEvent& event : bus_->poll(left_ms(deadline))) {
         if (event.kind == ClientEvent::Kind::connected) {
+          refused_ = false;
           // The connection broke while we waited: the same bytes again, the controller knows them
           // by their id.
           trace_(fmt::format("-> {} {} again", correlation, body_name(question)));
@@ -98,16 +100,15 @@ class BusTransport final : public Transport {
   Status connect(int timeout_ms) {
     if (bus_->connected()) return {};
     const auto begin = Clock::now();
-    if (auto status = bus_->wait_connected(std::min(timeout_ms, kConnectMs)); !status) {
-      Error error = std::move(status).error();
-      if (error.code == Errc::timeout) error.code = Errc::unavailable;
-      if (error.fix.empty())
-        error.fix = error.code == Errc::unauthenticated
-                        ? "is this operator known and not banned, and is controller_key in the "
-                          "context right?"
-                        : "is meshd running, and are the endpoints in the context right?";
-      return std::unexpected(std::move(error));
+    const int patience = std::min(timeout_ms, kConnectMs);
+    auto status = bus_->wait_connected(patience);
+    // A controller that stops or dies within the handshake looks like one that refuses: asked
+    // again, it says which.
+    if (!status && status.error().code == Errc::unauthenticated) {
+      bus_->poll(0);
+      status = bus_->wait_connected(patience);
     }
+    if (!status) return std::unexpected(connect_error(std::move(status).error()));
     // What led here is done with; an endpoint that refused before another took us is no failure.
     for (ClientEvent& event : bus_->poll(0))
       if (event.kind == ClientEvent::Kind::frame) MESH_TRY(take(event));
@@ -115,6 +116,20 @@ class BusTransport final : public Transport {
         "connected to {} in {} ms", bus_->endpoint().address,
         std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin).count()));
     return {};
+  }
+
+  Error connect_error(Error error) {
+    const std::vector<ClientEvent> events = bus_->poll(0);
+    // The bus remembers a refusal longer than an endpoint that is down since.
+    const bool down = !events.empty() && events.back().kind == ClientEvent::Kind::unreachable;
+    if (down && error.code == Errc::unauthenticated)
+      error = Error{Errc::unavailable, events.back().detail, {}};
+    if (error.code == Errc::timeout) error.code = Errc::unavailable;
+    if (error.fix.empty())
+      error.fix = error.code == Errc::unauthenticated
+                      ? "is this operator known and not banned, and is controller_key right?"
+                      : "is meshd running, and are the endpoints in the context right?";
+    return error;
   }
 
   Status take(ClientEvent& event) {
@@ -128,15 +143,20 @@ class BusTransport final : public Transport {
         return {};
       }
       case ClientEvent::Kind::refused:
+        trace_(event.detail);
+        // Once is what a controller does that restarts under us; twice is an answer.
+        if (!std::exchange(refused_, true)) return {};
         return fail(Errc::unauthenticated, event.detail);
       case ClientEvent::Kind::disconnected:
         broken_ = true;
-        [[fallthrough]];
+        break;
       case ClientEvent::Kind::connected:
+        refused_ = false;
+        break;
       case ClientEvent::Kind::unreachable:
-        trace_(event.detail);
-        return {};
+        break;
     }
+    trace_(event.detail);
     return {};
   }
 
@@ -145,6 +165,7 @@ class BusTransport final : public Transport {
   uint64_t correlation_ = 0;
   std::deque<Message> inbox_;
   bool broken_ = false;
+  bool refused_ = false;  // since the last connection
 };
 
 }  // namespace

@@ -169,7 +169,7 @@ class Doctor {
       const std::string state = text_at(node, "state"), problem = text_at(node, "problem");
       const int64_t lag = number_at(node, "lag");
       ++total;
-      if (state == "ok" && problem.empty() && lag < kLagWarn) {
+      if ((state == "ok" || state == "behind") && problem.empty() && lag < kLagWarn) {
         ++well;
       } else if (state == "not enrolled" || state == "revoked") {
         ++absent;

@@ -32,8 +32,8 @@ constexpr std::array kPhrases{
     Phrase{"NodeRenamed", "node {node} renamed from {from} to {to}"},
     Phrase{"AttributeSet", "{@scope}: {name} = {value}"},
     Phrase{"AttributeUnset", "{@scope}: {name} removed"},
-    Phrase{"VersionsCommitted", "{@scope} committed: {@rows}"},
-    Phrase{"ChangesDiscarded", "{@scope}: {changes} changes dropped"},
+    Phrase{"VersionsCommitted", "{@fleet} committed: {@rows}"},
+    Phrase{"ChangesDiscarded", "{@fleet}: {@changes} dropped"},
     Phrase{"ActivationStarted", "activation {activation}: {@rows}"},
     Phrase{"TokenCreated", "token {token} for {@scope} created"},
     Phrase{"TokenUsed", "token {token} used by node {@node}"},
@@ -49,7 +49,7 @@ constexpr std::array kPhrases{
     Phrase{"OperatorBanned", "operator {name} banned"},
     Phrase{"RulesRaised", "rules raised to {rules}"},
     Phrase{"AnchorSigned", "state at #{sequence} signed by {by}"},
-    Phrase{"OutcomeReported", "node {@node}: {kind} v{version} {message}"},
+    Phrase{"OutcomeReported", "node {@node}: {outcome} v{version} {message}"},
 };
 
 std::string node_name(int64_t id, const NodeNames& names) {
@@ -83,6 +83,12 @@ std::string rows_text(const Json& rows, const NodeNames& names) {
 std::string field_text(const Json& event, std::string_view field, const NodeNames& names) {
   if (field == "@node") return node_name(number_at(event, "node"), names);
   if (field == "@scope") return scope_text(text_at(event, "scope"), names);
+  if (field == "@fleet") {
+    const std::string scope = scope_text(text_at(event, "scope"), names);
+    return scope == "global" ? "all" : scope;
+  }
+  if (field == "@changes")
+    return count_text(static_cast<uint64_t>(number_at(event, "changes")), "change");
   if (field == "@rows") return rows_text(value_at(event, "rows"), names);
   const Json& value = value_at(event, field);
   return value.is_string() ? value.get<std::string>() : json_text(value);
