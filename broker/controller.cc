@@ -200,24 +200,30 @@ void Controller::on_submit(const ReplyTo& to, const Peer& peer, const Submit& su
   if (submit.dry_run) {
     auto context = make_context(*request, now);
     auto events = context ? decide(state_, *request, *context) : std::unexpected(context.error());
-    if (!events) return fail_to(to, events.error());
-    return send(to, Reply{{}, context->time, std::move(*events), {}});
+    if (!events) return answer(to, ErrorReply{events.error()});
+    return answer(to, Reply{{}, context->time, std::move(*events), {}});
   }
   auto staged = stage(submit.request, *request, now);
-  if (!staged) return fail_to(to, staged.error());
-  if (*staged) {
+  if (!staged) return answer(to, ErrorReply{staged.error()});
+  if (*staged)
     (*staged)->to.push_back(to);
-    return;
-  }
-  // Already true. A retry gets the same answer while it is remembered, and a new decision after.
-  Reply reply{{}, state_.time, {}, {}};
-  unchanged_.emplace(request->id, reply);
-  unchanged_order_.push_back(request->id);
-  if (unchanged_order_.size() > kUnchangedMax) {
-    unchanged_.erase(unchanged_order_.front());
-    unchanged_order_.erase(unchanged_order_.begin());
-  }
-  send(to, std::move(reply));
+  else
+    answer(to, Reply{{}, state_.time, {}, {}}, request->id);  // already true
+}
+
+void Controller::answer(const ReplyTo& to, Body body, std::optional<RequestId> unchanged) {
+  if (!staged_.empty()) return held_.push_back({to, std::move(body), unchanged}), void();
+  if (unchanged) remember_unchanged(*unchanged, std::get<Reply>(body));
+  send(to, std::move(body));
+}
+
+/// A retry gets the same answer while it is remembered, and a new decision after.
+void Controller::remember_unchanged(const RequestId& request, const Reply& reply) {
+  if (!unchanged_.emplace(request, reply).second) return;
+  unchanged_order_.push_back(request);
+  if (unchanged_order_.size() <= kUnchangedMax) return;
+  unchanged_.erase(unchanged_order_.front());
+  unchanged_order_.erase(unchanged_order_.begin());
 }
 
 bool Controller::answer_retry(const ReplyTo& to, const RequestId& id) {
@@ -336,6 +342,10 @@ void Controller::flush(Now now) {
   }
   std::vector<Deferred> deferred = std::move(deferred_);
   deferred_.clear();
+  // Joins decide something, the others read: first those, then nobody reads what is not durable.
+  std::stable_partition(deferred.begin(), deferred.end(), [](const Deferred& item) {
+    return !std::holds_alternative<Join>(item.body);
+  });
   for (const Deferred& item : deferred) handle(item, now);
   // Joins and the like may have decided something: it becomes durable at once, not with the next
   // message.
@@ -363,6 +373,7 @@ void Controller::on_flushed(Now) {
   }
   staged_.clear();
   staged_bytes_ = 0;
+  for (Held& held : std::exchange(held_, {})) answer(held.to, std::move(held.body), held.unchanged);
   if (rights_changed) rebuild_peers();
   if (state_.sequence.value() - newest_snapshot_.value() >= options_.snapshot_every)
     save_snapshot();
@@ -370,12 +381,18 @@ void Controller::on_flushed(Now) {
 
 void Controller::fail_staged(const Error& error) {
   broken_ = error.message;
-  Error answer = error;
-  if (answer.fix.empty())
-    answer.fix =
+  Error unknown = error;
+  if (unknown.fix.empty())
+    unknown.fix =
         "the outcome is unknown until the log is open again; the same request may be sent again";
   for (const Staged& staged : staged_)
-    for (const ReplyTo& to : staged.to) fail_to(to, answer);
+    for (const ReplyTo& to : staged.to) fail_to(to, unknown);
+  for (const Held& held : std::exchange(held_, {})) {
+    if (held.to.session.enrolment)
+      send(held.to, Refused{{Errc::unavailable, unknown.message, "try again later"}});
+    else
+      fail_to(held.to, unknown);
+  }
   staged_.clear();
   staged_bytes_ = 0;
   // What was decided on top of what did not become durable is forgotten: back to what the log can

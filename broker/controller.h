@@ -102,6 +102,12 @@ class Controller {
     Reply reply;
     std::vector<ReplyTo> to;
   };
+  /// An answer that rests on what is staged: it is given when that is durable.
+  struct Held {
+    ReplyTo to;
+    Body body;
+    std::optional<RequestId> unchanged;  // the request that it tells was already true
+  };
   struct Deferred {
     SessionId session;
     uint64_t correlation = 0;
@@ -122,6 +128,9 @@ class Controller {
   // controller.cc
   void send(const ReplyTo& to, Body body);
   void fail_to(const ReplyTo& to, Error error) { send(to, ErrorReply{std::move(error)}); }
+  /// Sends, or holds back until what is staged is durable.
+  void answer(const ReplyTo& to, Body body, std::optional<RequestId> unchanged = {});
+  void remember_unchanged(const RequestId& request, const Reply& reply);
   void on_submit(const ReplyTo& to, const Peer& peer, const Submit& submit, Now now);
   bool answer_retry(const ReplyTo& to, const RequestId& id);
   Result<Context> make_context(const Request& request, Now now);
@@ -156,6 +165,7 @@ class Controller {
   std::map<SessionId, Visitor> sessions_;
   std::vector<Staged> staged_;
   size_t staged_bytes_ = 0;
+  std::vector<Held> held_;
   std::vector<Deferred> deferred_;
   std::vector<PreparedCommit> prepared_;  // newest last, bounded
   std::map<RequestId, Reply> unchanged_;  // replies to no-ops, bounded

@@ -196,7 +196,7 @@ void Controller::expire_tokens(Now now) {
 }
 
 void Controller::on_join(const ReplyTo& to, const Join& join, Now now) {
-  auto refuse = [&](Error error) { send(to, Refused{std::move(error)}); };
+  auto refuse = [&](Error error) { answer(to, Refused{std::move(error)}); };
   if (!broken_.empty())
     return refuse({Errc::unavailable, "the log refuses writes: " + broken_, "try again later"});
   auto statement = decode_join(join.join.statement);
