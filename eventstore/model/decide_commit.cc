@@ -102,7 +102,7 @@ class Discarder {
 
   Events run(const Scope& scope, const std::vector<Change>& changes) {
     for (const Change& change : changes) MESH_TRY(drop_added_node(change));
-    for (const Change& change : changes) drop_added_site(change);
+    for (const Change& change : changes) MESH_TRY(drop_added_site(change));
     for (const Change& change : changes) MESH_TRY(bring_back_site(change));
     for (const Change& change : changes) MESH_TRY(bring_back_node(change));
     for (const Change& change : changes) MESH_TRY(rename_back(change));
@@ -146,12 +146,19 @@ class Discarder {
     return {};
   }
 
-  void drop_added_site(const Change& change) {
-    if (change.kind != Change::Kind::site_added || !state_.find_site(change.scope.site)) return;
+  Status drop_added_site(const Change& change) {
+    if (change.kind != Change::Kind::site_added || !state_.find_site(change.scope.site)) return {};
+    // A node can be committed before its site is.
+    if (auto nodes = state_.nodes_of(change.scope.site); !nodes.empty())
+      return fail(Errc::invalid,
+                  fmt::format("site {} was never committed, but its node {} was",
+                              change.scope.site, nodes.front()->fullname()),
+                  fmt::format("meshcli commit site {}", change.scope.site));
     std::vector<Event> tokens;
     revoke_tokens_of(state_, change.scope, tokens);
     for (Event& event : tokens) push(std::move(event));
     push(SiteRemoved{change.scope.site});
+    return {};
   }
 
   Status bring_back_site(const Change& change) {

@@ -280,6 +280,17 @@ TEST(Discard, BringsBackWhatWasCommitted) {
   EXPECT_EQ(check_invariants(world.state()), "");
 }
 
+TEST(Discard, KeepsASiteOfWhichANodeWasCommitted) {
+  World world;
+  two_sites(world);
+  ASSERT_TRUE(world.commit(kAlice, Target{}).has_value());
+  world.must({AddSite{"new"}, AddNode{"r1.new"}, SetAttribute{node("r1.new"), "endpoint", {"192.0.2.9"}}});
+  ASSERT_TRUE(world.commit(kAlice, node("r1.new")).has_value());
+  expect_refused(world.submit(kAlice, {Discard{Target{}}}), Errc::invalid,
+                 "site new was never committed, but its node r1.new was");
+  EXPECT_EQ(check_invariants(world.state()), "");
+}
+
 TEST(Discard, OfASiteLeavesTheOthersAlone) {
   World world;
   two_sites(world);
