@@ -266,8 +266,13 @@ History::Taken History::take_snapshot(ByteView bytes) {
   if (!snapshot) return refuse(snapshot.error().code, "the controller's snapshot: " + snapshot.error().message);
   if (snapshot->head() <= head()) return Taken::nothing;
   const auto& anchor = options_.anchor;
-  if (!anchor || anchor->sequence != snapshot->head() || anchor->root != snapshot->frontier.root() ||
+  if (!anchor || anchor->sequence != snapshot->head()) {
+    replay_all_ = true;
+    return Taken::ask_again;
+  }
+  if (anchor->root != snapshot->frontier.root() ||
       anchor->state_digest != state_digest(snapshot->state) || snapshot->state.log != options_.log) {
+    replay_all_ = true;
     return refuse(Errc::corrupt, fmt::format("the snapshot at {} is not one that an administrator signed",
                                              snapshot->head().value()));
   }

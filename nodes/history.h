@@ -50,7 +50,8 @@ class History {
   Taken take(const std::vector<EncodedEntry>& entries, const std::string& checkpoint);
   /// A signed note, also one that is ahead of what came so far, or known.
   Taken take_checkpoint(const std::string& note);
-  /// A whole snapshot (encode_snapshot). Believed only when it is the anchor.
+  /// A whole snapshot (encode_snapshot). Believed only when it is the anchor. When it is not, everything is replayed
+  /// instead: the controller keeps the newest anchor's, which a newcomer with an older token cannot check.
   Taken take_snapshot(ByteView bytes);
 
   /// Stores what could not be stored yet. Errors: exhausted, io; then nothing more is taken until it succeeds.
@@ -67,7 +68,7 @@ class History {
   Sequence verified() const { return verified_; }
   const std::optional<Refusal>& refusal() const { return refusal_; }
   /// Snapshots are of use: there is an anchor ahead.
-  bool wants_snapshot() const { return options_.anchor && options_.anchor->sequence > head(); }
+  bool wants_snapshot() const { return !replay_all_ && options_.anchor && options_.anchor->sequence > head(); }
   /// Why the last flush failed; empty when all is on disk.
   const std::string& disk_problem() const { return disk_problem_; }
 
@@ -112,6 +113,7 @@ class History {
   std::map<uint64_t, Digest> roots_;       // of recent sizes, to tell an old checkpoint from a contradiction
   std::optional<Refusal> refusal_;
   bool gave_up_end_ = false;
+  bool replay_all_ = false;  // the controller's snapshot is of no use here
   Unsaved unsaved_;
   std::string disk_problem_;
 };
