@@ -47,7 +47,10 @@ void Subscriptions::pump_one(const SessionId& id, Subscriber& subscriber, const 
 
 bool Subscriptions::pump_snapshot(const SessionId& id, Subscriber& subscriber,
                                   const Snapshot& snapshot, std::vector<Outgoing>& out) {
-  uint64_t offset = subscriber.snapshot_offset.value_or(0);
+  // A newer one has taken its place meanwhile: what was sent of the old one is of no use.
+  if (subscriber.snapshot != snapshot.sequence) subscriber.snapshot_offset = 0;
+  subscriber.snapshot = snapshot.sequence;
+  uint64_t offset = subscriber.snapshot_offset;
   uint64_t total = snapshot.bytes.size();
   while (subscriber.credit > 0 && offset < total) {
     uint64_t size = std::min<uint64_t>(kCatchUpFrameBytes, total - offset);
@@ -61,7 +64,6 @@ bool Subscriptions::pump_snapshot(const SessionId& id, Subscriber& subscriber,
   }
   subscriber.snapshot_offset = offset;
   if (offset < total) return false;
-  subscriber.snapshot_offset.reset();
   subscriber.next = next(snapshot.sequence);
   return true;
 }

@@ -43,7 +43,8 @@ class Subscriptions {
     Sequence next{1};
     int64_t credit = 0;
     bool snapshots = false;
-    std::optional<uint64_t> snapshot_offset;  // while a snapshot is on its way
+    Sequence snapshot;  // that is on its way, and how far
+    uint64_t snapshot_offset = 0;
   };
   struct Cached {
     View view;

@@ -139,6 +139,26 @@ TEST(Controller, AFailedAppendAcknowledgesNothingAndGoesBack) {
   acknowledged(desk.submit({AddSite{"lab"}}));
 }
 
+// Claim: what rests on an entry that did not become durable is not said either.
+// Method: two equal requests, a refusal and a dry run in one group whose append fails; then the second one again.
+TEST(Controller, WhatRestsOnAFailedAppendIsNotSaid) {
+  Desk desk;
+  acknowledged(desk.submit({AddSite{"ams"}}));
+  const SetAttribute change{{Level::site, "ams"}, "wg_mtu", int64_t{1'300}};
+  SignedRequest second = Desk::sign(desk.request({change}));
+  desk.disk->fail_next_write(Error{Errc::exhausted, "the disk is full", ""}, false);
+  desk.give(desk.alice, Submit{Desk::sign(desk.request({change, AddSite{"lab"}})), false});
+  desk.give(desk.alice, Submit{second, false});                                    // already true
+  desk.give(desk.alice, Submit{Desk::sign(desk.request({AddSite{"lab"}})), false});  // exists already
+  desk.give(desk.alice, Submit{Desk::sign(desk.request({RemoveSite{"lab"}})), true});
+  auto answers = desk.answers();
+  ASSERT_EQ(answers.size(), 4u);
+  for (const auto& [to, message] : answers) EXPECT_EQ(desk.error_of(message.body).code, Errc::exhausted);
+  desk.now.mono_ms += 10'000;
+  desk.controller->tick(desk.now);
+  EXPECT_EQ(acknowledged(desk.ask(desk.alice, Submit{second, false})), Sequence(3));
+}
+
 TEST(Controller, ADryRunDecidesAndWritesNothing) {
   Desk desk;
   Body body = desk.ask(desk.alice, Submit{Desk::sign(desk.request({AddSite{"ams"}, AddNode{"r1.ams"}})), true});
