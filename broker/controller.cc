@@ -267,8 +267,10 @@ Result<Context> Controller::make_context(const Request& request, Now now) {
     // The configurations are stored before the entry that names them, so that every version can be
     // fetched.
     if (!shown->blobs.empty()) {
-      if (auto stored = log_->put_blobs(shown->blobs); !stored)
+      if (auto stored = log_->put_blobs(shown->blobs); !stored) {
+        broken_ = stored.error().message;  // after a failed write the log takes no other
         return fail_in("storing the configurations", stored.error());
+      }
       shown->blobs.clear();
     }
     context.candidates = shown->rows;
@@ -402,13 +404,19 @@ void Controller::fail_staged(const Error& error) {
 
 void Controller::save_snapshot() {
   Replica replica{state_, log_->frontier()};
-  if (auto saved = log_->put_snapshot(state_.sequence, encode_snapshot(replica)); !saved) return;
+  if (auto saved = log_->put_snapshot(state_.sequence, encode_snapshot(replica)); !saved) {
+    broken_ = saved.error().message;  // after a failed write the log takes no other
+    return;
+  }
   newest_snapshot_ = state_.sequence;
   // Two for a damaged one, and the anchored one for newcomers.
   auto kept = log_->snapshots();
   for (size_t i = 0; i + 2 < kept.size(); ++i)
     if (!state_.anchor || kept[i] != state_.anchor->sequence)
-      if (auto removed = log_->remove_snapshot(kept[i]); !removed) return;
+      if (auto removed = log_->remove_snapshot(kept[i]); !removed) {
+        broken_ = removed.error().message;
+        return;
+      }
 }
 
 void Controller::tick(Now now) {

@@ -245,7 +245,10 @@ void Agent::tick(int64_t now) {
     last_frame_ = now;
     reconnect_ = true;
   }
-  if (!history_.disk_problem().empty() && history_.flush()) note(Note::Level::info, "the disk takes writes again");
+  if (!history_.disk_problem().empty() && history_.flush()) {
+    note(Note::Level::info, "the disk takes writes again");
+    act(now);  // the head may have become settled just now
+  }
   if (next_reconcile_ <= now) {
     next_reconcile_ = now + options_.reconcile_ms;
     const bool changed = deployment_.reconcile_again();

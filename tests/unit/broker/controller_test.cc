@@ -185,6 +185,21 @@ TEST(Controller, CommitTakesWhatWasPreparedAndNothingElse) {
   EXPECT_TRUE(blob.has_value()) << "the pinned configuration can be fetched";
 }
 
+// Claim: a write beside the entries that fails makes the log open again, too; else no commit would ever pass.
+// Method: the configurations of a commit meet a full disk; the same commit again.
+TEST(Controller, AFailedWriteOfConfigurationsIsRepairedToo) {
+  Desk desk;
+  desk.submit({AddSite{"ams"}, AddNode{"r1.ams"}});
+  const auto prepared = std::get<Prepared>(desk.ask(desk.alice, Prepare{Target{}, false, false}));
+  SignedRequest commit = Desk::sign(desk.request({Commit{Target{}, prepared.sequence, prepared.root, false, false}}));
+  desk.disk->fail_next_write(Error{Errc::exhausted, "the disk is full", ""}, false);
+  EXPECT_EQ(desk.error_of(desk.ask(desk.alice, Submit{commit, false})).code, Errc::exhausted);
+  EXPECT_NE(desk.controller->broken(), "");
+  desk.now.mono_ms += 10'000;
+  desk.controller->tick(desk.now);
+  acknowledged(desk.ask(desk.alice, Submit{commit, false}));
+}
+
 TEST(Controller, SubscribersGetEveryEntryOnceInOrderWithinTheirCredit) {
   Desk desk;
   desk.give(desk.alice, Subscribe{Sequence(), 1, false});

@@ -261,6 +261,19 @@ TEST_F(AgentTest, AFullDiskIsAClearStateAndItGoesOnWhenThereIsSpace) {
   EXPECT_EQ(status().state, "ok");
 }
 
+// Claim: what could not be stored is acted on as soon as it is, not with the next look at the router: until then the
+// node would call itself synced and be what the log no longer wants. Method: space comes back within one look.
+TEST_F(AgentTest, WhatTheDiskHeldUpIsActedOnAtOnce) {
+  node.follow(log.size() - 2);
+  node.disk().set_space(0);
+  node.pass(5'500);
+  node.follow();
+  node.disk().set_space(std::nullopt);
+  node.pass(500);
+  EXPECT_TRUE(status().settled);
+  EXPECT_EQ(status().active, Version(1));
+}
+
 TEST_F(AgentTest, TheRouterIsLookedAtAndRepaired) {
   node.follow();
   const auto before = node.router().state();
