@@ -96,7 +96,9 @@ void Controller::on_query(const ReplyTo& to, const Peer& peer, const Query& quer
     return fail_to(
         to, {Errc::unsupported, "reading at a past sequence is not offered by this controller",
              "leave --at away"});
-  if (query.kind == "state") save_snapshot();  // an anchor needs the snapshot that it countersigns
+  // An anchor needs the snapshot that it countersigns, and only an administrator signs one.
+  const Operator* asker = state_.find_operator(peer.principal.name);
+  if (query.kind == "state" && asker && asker->role == Role::admin) save_snapshot();
   QueryFacts facts{state_,      log_.get(),       board_,
                    waiting_,    peer.principal,   now,
                    started_ms_, sessions_.size(), options_.log_bytes(),

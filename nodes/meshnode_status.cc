@@ -97,9 +97,10 @@ std::string table(const Json& json) {
     out += fmt::format("{:<18}{}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
   }
   for (const auto& link : json["links"]) {
-    out += fmt::format("link {:<13}bgp {}, bfd {}, handshake {} s ago\n", link["interface"].get<std::string>(),
+    const auto age_s = link["handshake_age_s"].get<int64_t>();
+    out += fmt::format("link {:<13}bgp {}, bfd {}, {}\n", link["interface"].get<std::string>(),
                        link["bgp_up"].get<bool>() ? "up" : "down", link["bfd_up"].get<bool>() ? "up" : "down",
-                       link["handshake_age_s"].get<int64_t>());
+                       age_s < 0 ? "no handshake yet" : fmt::format("handshake {} s ago", age_s));
   }
   return out;
 }

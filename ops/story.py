@@ -24,7 +24,7 @@ from lab_reach import Pinging, unreachable  # noqa: E402
 
 SITES = 3
 GAP_MAX_MS = 1500
-MOVED_MAX = 2  # packets under way when a route moves: BIRD deletes and adds an IPv6 route, Linux cannot replace it
+MOVED_MAX = 2  # packets under way when a route moves back: up to one was seen lost, now and then
 KEEPALIVE = "17"
 WATCH_SECONDS = 3  # how long pings are watched after a fault
 
