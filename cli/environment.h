@@ -30,11 +30,10 @@ struct Environment {
   std::function<void()> catch_interrupts;  // from now on Ctrl-C sets interrupted()
   std::function<void(std::span<uint8_t>)> random;
   std::function<Result<std::unique_ptr<Transport>>(const OperatorContext&, Trace)> connect;
-  /// Runs a program that stands beside this one, with its output to us. Its standard output and
-  /// exit status.
+  /// Runs a program that stands beside this one and waits for it. Errors: not_found, io.
   struct Finished {
     int status = 0;
-    std::string output;
+    std::string output, errors;
   };
   std::function<Result<Finished>(const std::string& program,
                                  const std::vector<std::string>& arguments)>

@@ -1,5 +1,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -9,6 +10,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <utility>
 
 #include "broker/bus/keys.h"
 #include "cli/environment.h"
@@ -28,14 +30,35 @@ std::filesystem::path own_folder() {
   return error ? std::filesystem::path(".") : self.parent_path();
 }
 
-Result<std::string> read_all(int descriptor) {
-  std::string out;
-  char buffer[4096];
-  for (;;) {
-    const ssize_t count = ::read(descriptor, buffer, sizeof buffer);
-    if (count == 0) return out;
-    if (count > 0) out.append(buffer, static_cast<size_t>(count));
-    if (count < 0 && errno != EINTR) return fail(Errc::io, "cannot read from a program");
+/// A pipe whose ends close by themselves.
+struct Pipe {
+  int ends[2] = {-1, -1};
+  Pipe() = default;
+  Pipe(const Pipe&) = delete;
+  Pipe& operator=(const Pipe&) = delete;
+  ~Pipe() {
+    close_end(0);
+    close_end(1);
+  }
+  bool open() { return ::pipe2(ends, O_CLOEXEC) == 0; }
+  void close_end(int which) {
+    if (ends[which] >= 0) ::close(std::exchange(ends[which], -1));
+  }
+};
+
+/// Reads both until both are closed: a child that fills one while we wait for the other would hang.
+void drain(Pipe& first, std::string& first_text, Pipe& second, std::string& second_text) {
+  pollfd watched[2] = {{first.ends[0], POLLIN, 0}, {second.ends[0], POLLIN, 0}};
+  std::string* texts[2] = {&first_text, &second_text};
+  while (watched[0].fd >= 0 || watched[1].fd >= 0) {
+    if (::poll(watched, 2, -1) < 0 && errno != EINTR) return;
+    for (int i = 0; i < 2; ++i) {
+      if (watched[i].fd < 0 || watched[i].revents == 0) continue;
+      char buffer[4096];
+      const ssize_t count = ::read(watched[i].fd, buffer, sizeof buffer);
+      if (count > 0) texts[i]->append(buffer, static_cast<size_t>(count));
+      if (count == 0 || (count < 0 && errno != EINTR)) watched[i].fd = -1;
+    }
   }
 }
 
@@ -45,29 +68,29 @@ Result<Environment::Finished> run_beside(const std::string& program,
   if (::access(path.c_str(), X_OK) != 0)
     return fail(Errc::not_found, fmt::format("{} is not there", path),
                 fmt::format("install {} beside meshcli", program));
-  int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) return fail(Errc::io, "cannot make a pipe");
+  Pipe out, err;
+  if (!out.open() || !err.open()) return fail(Errc::io, "cannot make a pipe");
   std::vector<char*> words{const_cast<char*>(path.c_str())};
   for (const std::string& argument : arguments)
     words.push_back(const_cast<char*>(argument.c_str()));
   words.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, out.ends[1], STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, err.ends[1], STDERR_FILENO);
   pid_t child = 0;
   const int error = ::posix_spawn(&child, path.c_str(), &actions, nullptr, words.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
-  ::close(ends[1]);
-  auto output =
-      error == 0 ? read_all(ends[0]) : Result<std::string>(fail(Errc::io, "cannot start " + path));
-  ::close(ends[0]);
-  if (error != 0) return std::unexpected(std::move(output).error());
+  if (error != 0) return fail(Errc::io, fmt::format("cannot start {}", path));
+  out.close_end(1);
+  err.close_end(1);
+  Environment::Finished finished;
+  drain(out, finished.output, err, finished.errors);
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  if (!output) return std::unexpected(std::move(output).error());
-  return Environment::Finished{WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status),
-                               std::move(*output)};
+  finished.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return finished;
 }
 
 }  // namespace

@@ -73,6 +73,17 @@ int print_verification(Session& session, const Json& document) {
   return kIntegrity;
 }
 
+/// What a program said that was run with -o json and failed.
+Error error_of_program(std::string_view name, const Environment::Finished& finished) {
+  const Json document = Json::parse(finished.errors, nullptr, false);
+  const Json& error = value_at(document, "error");
+  const std::string code = text_at(error, "code");
+  for (uint8_t i = 1; i <= static_cast<uint8_t>(Errc::unsupported); ++i)
+    if (errc_name(static_cast<Errc>(i)) == code)
+      return Error{static_cast<Errc>(i), text_at(error, "message"), text_at(error, "fix")};
+  return Error{Errc::io, fmt::format("{} gave no result (exit {})", name, finished.status), {}};
+}
+
 /// RocksDB is not linked here: meshd, which stands beside, reads its own directory.
 Result<int> verify_directory(Session& session) {
   if (session.has("against") || session.has("nodes"))
@@ -82,7 +93,7 @@ Result<int> verify_directory(Session& session) {
   if (!finished) return std::unexpected(std::move(finished).error());
   const Json document = Json::parse(finished->output, nullptr, false);
   if (!document.is_object() || !document.contains("ok"))
-    return fail(Errc::io, fmt::format("meshd verify gave no result (exit {})", finished->status));
+    return std::unexpected(error_of_program("meshd verify", *finished));
   return print_verification(session, document);
 }
 
