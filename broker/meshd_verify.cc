@@ -1,6 +1,7 @@
 // meshd verify: replays a log directory from its first entry, without a running controller.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "broker/meshd.h"
@@ -21,7 +22,9 @@ struct Verdict {
 
 void blame(Verdict& verdict, uint64_t sequence, std::string problem) {
   if (!verdict.first_bad) verdict.first_bad = sequence;
-  verdict.problems.push_back(std::move(problem));
+  // What opening found damaged is met again on the way.
+  if (std::ranges::find(verdict.problems, problem) == verdict.problems.end())
+    verdict.problems.push_back(std::move(problem));
 }
 
 Status replay_one(Replica& replica, const EncodedEntry& encoded, const LogId& log) {
