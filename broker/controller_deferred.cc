@@ -187,7 +187,7 @@ void Controller::report_outcomes(Now now) {
 }
 
 void Controller::expire_tokens(Now now) {
-  for (const auto& [id, token] : std::map<TokenId, Token>(state_.tokens)) {
+  for (const auto& [id, token] : SharedMap<TokenId, Token>(state_.tokens)) {
     if (token.state != TokenState::open || token.expires == Timestamp() || now.wall < token.expires)
       continue;
     Request request = own_request({ExpireToken{id}});

@@ -115,6 +115,10 @@ template <class Ar, class T>
 void describe(Ar& ar, std::optional<T>& value);
 template <class Ar, class K, class V, class C>
 void describe(Ar& ar, std::map<K, V, C>& map);
+template <class Ar, class K, class V>
+void describe(Ar& ar, SharedMap<K, V>& map);
+template <class Ar>
+void describe(Ar& ar, ChangeList& list);
 template <class Ar, class T>
 void describe(Ar& ar, Cow<T>& value);
 template <class Ar>
@@ -184,24 +188,47 @@ void describe(Ar& ar, std::optional<T>& value) {
   if (value) describe(ar, *value);
 }
 
-template <class Ar, class K, class V, class C>
-void describe(Ar& ar, std::map<K, V, C>& map) {
+template <class Ar, class Map>
+void describe_map(Ar& ar, Map& map) {
   size_t size = ar.count(map.size());
   if constexpr (Ar::kReads) {
     map.clear();
     for (size_t i = 0; i < size && ar.ok(); ++i) {
-      K key{};
-      V value{};
+      typename Map::key_type key{};
+      typename Map::mapped_type value{};
       all(ar, key, value);
       // Strictly ascending, or the bytes would not be canonical.
       if (!map.empty() && !(map.rbegin()->first < key)) return ar.fail();
-      map.emplace_hint(map.end(), std::move(key), std::move(value));
+      map.emplace(std::move(key), std::move(value));
     }
   } else {
-    for (auto& [key, value] : map) {
-      K copy = key;
-      all(ar, copy, value);
+    for (const auto& [key, value] : map) {
+      auto copy = key;
+      all(ar, copy, const_cast<typename Map::mapped_type&>(value));  // a Writer only reads
     }
+  }
+}
+template <class Ar, class K, class V, class C>
+void describe(Ar& ar, std::map<K, V, C>& map) {
+  describe_map(ar, map);
+}
+template <class Ar, class K, class V>
+void describe(Ar& ar, SharedMap<K, V>& map) {
+  describe_map(ar, map);
+}
+
+template <class Ar>
+void describe(Ar& ar, ChangeList& list) {
+  size_t size = ar.count(list.size());
+  if constexpr (Ar::kReads) {
+    list.clear();
+    for (size_t i = 0; i < size && ar.ok(); ++i) {
+      Change change;
+      describe(ar, change);
+      list.push_back(std::move(change));
+    }
+  } else {
+    for (const Change& change : list) describe(ar, const_cast<Change&>(change));
   }
 }
 

@@ -105,12 +105,12 @@ bool covers(const Scope& scope, const Node& node) {
 void undo_attribute(MeshState& state, const Change& change) {
   Attributes* attributes = nullptr;
   if (change.scope.level == Level::global) attributes = &state.global;
-  if (auto at = state.sites.find(change.scope.site);
-      change.scope.level == Level::site && at != state.sites.end())
-    attributes = &at->second.edit().attributes;
-  if (auto at = state.nodes.find(change.scope.node);
-      change.scope.level == Level::node && at != state.nodes.end())
-    attributes = &at->second.edit().attributes;
+  if (change.scope.level == Level::site)
+    if (Cow<Site>* site = state.sites.edit(change.scope.site))
+      attributes = &site->edit().attributes;
+  if (change.scope.level == Level::node)
+    if (Cow<Node>* node = state.nodes.edit(change.scope.node))
+      attributes = &node->edit().attributes;
   if (attributes == nullptr) return;
   if (change.before) {
     (*attributes)[change.name].value = *change.before;

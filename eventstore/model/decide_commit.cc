@@ -108,7 +108,7 @@ class Discarder {
     for (const Change& change : changes) MESH_TRY(rename_back(change));
     // The scopes of attributes may have been renamed back just now: take them from the state as it
     // is.
-    for (const Change& change : std::vector<Change>(state_.changes))
+    for (const Change& change : ChangeList(state_.changes))
       if (change.kind == Change::Kind::attribute && covers(state_, renamed(scope), change.scope))
         revert(change);
     push(ChangesDiscarded{renamed(scope), static_cast<uint32_t>(changes.size())});

@@ -9,18 +9,13 @@ namespace mesh {
 
 namespace {
 
-/// The recorded change about (kind, scope, name), made if there is none yet.
-Change& touch(MeshState& state, Change::Kind kind, const Scope& scope, std::string name,
-              std::optional<AttributeValue> before, const Applied& at) {
-  auto same = [&](const Change& c) { return c.kind == kind && c.scope == scope && c.name == name; };
-  auto it = std::find_if(state.changes.begin(), state.changes.end(), same);
-  if (it == state.changes.end()) {
-    state.changes.push_back({kind, scope, std::move(name), std::move(before), {}, {}});
-    it = std::prev(state.changes.end());
-  }
-  it->by = to_text(at.principal);
-  it->sequence = at.sequence;
-  return *it;
+/// Records that (kind, scope, name) was changed; what it was before is kept from the first time.
+void touch(MeshState& state, Change::Kind kind, const Scope& scope, std::string name,
+           std::optional<AttributeValue> before, const Applied& at) {
+  const Change* known = state.changes.find(kind, scope, name);
+  if (known) before = known->before;
+  state.changes.put(
+      {kind, scope, std::move(name), std::move(before), to_text(at.principal), at.sequence});
 }
 
 Attributes* attributes_of(MeshState& state, const Scope& scope) {
@@ -28,12 +23,12 @@ Attributes* attributes_of(MeshState& state, const Scope& scope) {
     case Level::global:
       return &state.global;
     case Level::site: {
-      auto it = state.sites.find(scope.site);
-      return it == state.sites.end() ? nullptr : &it->second.edit().attributes;
+      Cow<Site>* site = state.sites.edit(scope.site);
+      return site ? &site->edit().attributes : nullptr;
     }
     case Level::node: {
-      auto it = state.nodes.find(scope.node);
-      return it == state.nodes.end() ? nullptr : &it->second.edit().attributes;
+      Cow<Node>* node = state.nodes.edit(scope.node);
+      return node ? &node->edit().attributes : nullptr;
     }
   }
   return nullptr;
@@ -42,10 +37,12 @@ Attributes* attributes_of(MeshState& state, const Scope& scope) {
 void touch_attribute(MeshState& state, const Scope& scope, const std::string& name,
                      const std::optional<AttributeValue>& before,
                      const std::optional<AttributeValue>& now, const Applied& at) {
-  const Change& change = touch(state, Change::Kind::attribute, scope, name, before, at);
+  const Change* known = state.changes.find(Change::Kind::attribute, scope, name);
   // Back at the committed value: there is nothing to commit or to discard any more.
-  if (change.before == now)
-    std::erase_if(state.changes, [&](const Change& c) { return &c == &change; });
+  if ((known ? known->before : before) == now)
+    state.changes.erase(Change::Kind::attribute, scope, name);
+  else
+    touch(state, Change::Kind::attribute, scope, name, before, at);
 }
 
 /// What is removed keeps its committed attributes, so that a discard brings it back as it was.
@@ -58,9 +55,8 @@ void revert_attributes(MeshState& state, const Scope& scope, Attributes& attribu
     else
       attributes.erase(change.name);
   }
-  std::erase_if(state.changes, [&](const Change& c) {
-    return c.kind == Change::Kind::attribute && c.scope == scope;
-  });
+  state.changes.erase_if(
+      [&](const Change& c) { return c.kind == Change::Kind::attribute && c.scope == scope; });
 }
 
 /// Something added and removed without a commit between: nothing is left of it. False when it was
@@ -68,17 +64,17 @@ void revert_attributes(MeshState& state, const Scope& scope, Attributes& attribu
 bool forget_uncommitted(MeshState& state, Change::Kind added, const Scope& scope) {
   auto is_addition = [&](const Change& c) { return c.kind == added && c.scope == scope; };
   if (std::none_of(state.changes.begin(), state.changes.end(), is_addition)) return false;
-  std::erase_if(state.changes, [&](const Change& c) { return c.scope == scope; });
+  state.changes.erase_if([&](const Change& c) { return c.scope == scope; });
   return true;
 }
 
 void erase_change(MeshState& state, Change::Kind kind, const Scope& scope) {
-  std::erase_if(state.changes, [&](const Change& c) { return c.kind == kind && c.scope == scope; });
+  state.changes.erase_if([&](const Change& c) { return c.kind == kind && c.scope == scope; });
 }
 
 Node* edit_node(MeshState& state, NodeId id) {
-  auto it = state.nodes.find(id);
-  return it == state.nodes.end() ? nullptr : &it->second.edit();
+  Cow<Node>* node = state.nodes.edit(id);
+  return node ? &node->edit() : nullptr;
 }
 
 void kill_keys(Node& node) {
@@ -114,9 +110,9 @@ struct Evolver {
     if (!node) return;
     Scope scope{Level::site, e.name, {}};
     if (!forget_uncommitted(state, Change::Kind::site_added, scope)) {
-      revert_attributes(state, scope, node.mapped().edit().attributes, at);
+      revert_attributes(state, scope, node->second.edit().attributes, at);
       touch(state, Change::Kind::site_removed, scope, {}, {}, at);
-      state.removed_sites.insert_or_assign(e.name, node.mapped());
+      state.removed_sites.insert_or_assign(e.name, node->second);
     }
     configured();
   }
@@ -132,15 +128,15 @@ struct Evolver {
   void operator()(const SiteRenamed& e) {
     auto entry = state.sites.extract(e.from);
     if (!entry) return;
-    entry.key() = e.to;
-    entry.mapped().edit().name = e.to;
+    entry->first = e.to;
+    entry->second.edit().name = e.to;
     state.sites.insert(std::move(entry));
-    for (auto& [id, node] : state.nodes)
-      if (node->site == e.from) node.edit().site = e.to;
-    for (auto& [id, node] : state.removed_nodes)
-      if (node->site == e.from) node.edit().site = e.to;
-    for (auto& [id, token] : state.tokens)
-      if (token.scope.level == Level::site && token.scope.site == e.from) token.scope.site = e.to;
+    for (auto* nodes : {&state.nodes, &state.removed_nodes})
+      for (const auto& [id, node] : *nodes)
+        if (node->site == e.from) nodes->edit(id)->edit().site = e.to;
+    for (const auto& [id, token] : state.tokens)
+      if (token.scope.level == Level::site && token.scope.site == e.from)
+        state.tokens.edit(id)->scope.site = e.to;
     for (auto& [name, person] : state.operators)
       std::replace(person.sites.begin(), person.sites.end(), e.from, e.to);
     renamed(Change::Kind::site_renamed, Scope{Level::site, e.from, {}},
@@ -164,7 +160,7 @@ struct Evolver {
     auto entry = state.nodes.extract(e.node);
     if (!entry) return;
     Scope scope{Level::node, {}, e.node};
-    Node& node = entry.mapped().edit();
+    Node& node = entry->second.edit();
     if (node.enrolment == Enrolment::enrolled) {
       node.enrolment = Enrolment::revoked;
       node.enrolled_at = at.sequence;
@@ -175,7 +171,7 @@ struct Evolver {
       touch(state, Change::Kind::node_removed, scope, node.fullname(), {}, at);
     }
     // Also a node that was never committed leaves a tombstone: its number does not come back.
-    state.removed_nodes.insert_or_assign(e.node, entry.mapped());
+    state.removed_nodes.insert_or_assign(e.node, entry->second);
     state.reports.erase(e.node);
     configured();
   }
@@ -203,14 +199,13 @@ struct Evolver {
     std::string committed = from;
     for (const Change& c : state.changes)
       if (c.kind == kind && c.scope == from_scope) committed = c.name;
-    std::erase_if(state.changes,
-                  [&](const Change& c) { return c.kind == kind && c.scope == from_scope; });
+    state.changes.erase_if(
+        [&](const Change& c) { return c.kind == kind && c.scope == from_scope; });
     bool fresh = false;
-    for (Change& c : state.changes)
-      if (c.scope == from_scope) {
+    for (const Change& c : state.changes)
+      if (c.scope == from_scope)
         fresh = fresh || c.kind == Change::Kind::site_added || c.kind == Change::Kind::node_added;
-        c.scope = to_scope;
-      }
+    state.changes.move_scope(from_scope, to_scope);
     if (!fresh && committed != to) touch(state, kind, to_scope, committed, {}, at);
   }
 
@@ -235,7 +230,7 @@ struct Evolver {
       if (Node* node = edit_node(state, row.node);
           node && row.version.value() == node->versions.size() + 1)
         node->versions.push_back({row.version, row.digest, at.sequence});
-    std::erase_if(state.changes, [&](const Change& c) {
+    state.changes.erase_if([&](const Change& c) {
       switch (e.scope.level) {
         case Level::global:
           return true;
@@ -275,15 +270,15 @@ struct Evolver {
     state.next_token = std::max(state.next_token, TokenId(e.token.value() + 1));
   }
   void operator()(const TokenUsed& e) {
-    auto it = state.tokens.find(e.token);
-    if (it == state.tokens.end()) return;
-    if (it->second.uses_left > 0) --it->second.uses_left;
-    if (it->second.uses_left == 0) it->second.state = TokenState::used;
+    Token* token = state.tokens.edit(e.token);
+    if (!token) return;
+    if (token->uses_left > 0) --token->uses_left;
+    if (token->uses_left == 0) token->state = TokenState::used;
   }
   void operator()(const TokenRevoked& e) { close_token(e.token, TokenState::revoked); }
   void operator()(const TokenExpired& e) { close_token(e.token, TokenState::expired); }
   void close_token(TokenId id, TokenState to) {
-    if (auto it = state.tokens.find(id); it != state.tokens.end()) it->second.state = to;
+    if (Token* token = state.tokens.edit(id)) token->state = to;
   }
 
   void operator()(const NodeEnrolled& e) {

@@ -13,11 +13,13 @@
 #include <vector>
 
 #include "eventstore/model/attribute_value.h"
+#include "eventstore/model/change_list.h"
 #include "eventstore/model/cow.h"
 #include "eventstore/model/event.h"
 #include "eventstore/model/ids.h"
 #include "eventstore/model/principal.h"
 #include "eventstore/model/result.h"
+#include "eventstore/model/shared_map.h"
 
 namespace mesh {
 
@@ -94,26 +96,6 @@ struct Token {
   bool operator==(const Token&) const = default;
 };
 
-/// One uncommitted change, for `discard`, `plan` and the others-check of a commit.
-struct Change {
-  enum class Kind : uint8_t {
-    site_added = 1,
-    site_removed,
-    site_renamed,
-    node_added,
-    node_removed,
-    node_renamed,
-    attribute
-  };
-  Kind kind{};
-  Scope scope;
-  std::string name;                      // the attribute, or the former name of what was renamed
-  std::optional<AttributeValue> before;  // the committed value
-  std::string by;                        // principal, as text
-  Sequence sequence;                     // newest entry that touched it
-  bool operator==(const Change&) const = default;
-};
-
 struct Anchor {
   Sequence sequence;
   Digest state_digest, root;
@@ -140,6 +122,7 @@ struct RecentRequests {
   bool operator==(const RecentRequests&) const = default;
 };
 
+/// A copy shares with the original whatever neither changes: it costs microseconds at any size.
 struct MeshState {
   // Identity.
   LogId log;
@@ -158,18 +141,18 @@ struct MeshState {
   TokenId next_token{1};
   // Intent.
   Attributes global;
-  std::map<std::string, Cow<Site>, std::less<>> sites;
-  std::map<NodeId, Cow<Node>> nodes;
-  std::map<NodeId, Cow<Node>> removed_nodes;  // tombstones
-  std::map<std::string, Cow<Site>, std::less<>> removed_sites;
+  SharedMap<std::string, Cow<Site>> sites;
+  SharedMap<NodeId, Cow<Node>> nodes;
+  SharedMap<NodeId, Cow<Node>> removed_nodes;  // tombstones
+  SharedMap<std::string, Cow<Site>> removed_sites;
   std::map<std::string, Operator, std::less<>> operators;
-  std::map<TokenId, Token> tokens;
+  SharedMap<TokenId, Token> tokens;
   std::deque<std::string> rejected;  // fingerprints, oldest first, bounded
-  std::vector<Change> changes;       // uncommitted, in order of first touch
+  ChangeList changes;                // uncommitted, in order of first touch
   std::optional<Anchor> anchor;
   Cow<RecentRequests> window;
   // Reports.
-  std::map<NodeId, NodeReport> reports;
+  SharedMap<NodeId, NodeReport> reports;
 
   bool operator==(const MeshState&) const = default;
 
