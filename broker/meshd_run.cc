@@ -30,9 +30,9 @@ Now read_clocks() {
           mono.tv_sec * 1'000 + mono.tv_nsec / 1'000'000};
 }
 
-bool has_space(const std::filesystem::path& data) {
+bool has_space(const std::filesystem::path& directory) {
   struct statvfs info {};
-  return statvfs(data.c_str(), &info) == 0 && info.f_bavail * info.f_frsize >= kFreeBytesWanted;
+  return statvfs(directory.c_str(), &info) == 0 && info.f_bavail * info.f_frsize >= kFreeBytesWanted;
 }
 
 class Shell {
@@ -129,7 +129,7 @@ Status serve(const std::filesystem::path& data) {
     return log_key->sign(domain, bytes);
   };
   options.new_request_id = [] { return random_array<RequestId>(); };
-  options.worth_reopening = [&] { return has_space(data); };
+  options.worth_reopening = [&] { return has_space(log_path(data)); };
   options.log_bytes = [&rocks] { return rocks->disk_bytes(); };
   options.reopen = [&]() -> Result<std::unique_ptr<EventLog>> {
     auto opened = RocksEventLog::open(log_path(data));

@@ -34,6 +34,14 @@ class NoRecovery final : public rocksdb::EventListener {
   }
 };
 
+/// RocksDB would keep a diary of its own in the directory, and abort the process on an assertion when
+/// the full disk does not take a line of it (7.8, WritableFileWriter). What matters comes as a Status.
+class NoDiary final : public rocksdb::Logger {
+ public:
+  using rocksdb::Logger::Logv;
+  void Logv(const char*, va_list) override {}
+};
+
 rocksdb::Options make_options(const RocksSeams& seams, rocksdb::WALRecoveryMode recovery) {
   rocksdb::Options options;
   if (seams.env) options.env = seams.env;
@@ -45,8 +53,7 @@ rocksdb::Options make_options(const RocksSeams& seams, rocksdb::WALRecoveryMode 
   options.max_bytes_for_level_base = 4 * seams.write_buffer_bytes;
   options.max_bgerror_resume_count = 0;
   options.listeners.push_back(std::make_shared<NoRecovery>());
-  options.info_log_level = rocksdb::WARN_LEVEL;
-  options.keep_log_file_num = 2;
+  options.info_log = std::make_shared<NoDiary>();
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;
   rocksdb::BlockBasedTableOptions table;
