@@ -27,8 +27,9 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int kReadyMs = 20'000;
-constexpr size_t kSites = 64;
-constexpr size_t kKeysPerSite = 256;
+constexpr size_t kSites = 1'024;
+constexpr size_t kKeysPerSite = 16;
+constexpr size_t kSitesPerRequest = 256;
 constexpr size_t kRequestsPerFlush = 1'000;  // well within the request window
 
 fs::path program(const char* name) {
@@ -308,8 +309,9 @@ Result<std::vector<BoxSecret>> Filler::enrol(const std::string& site, size_t cou
 }
 
 std::vector<std::vector<Command>> add_sites() {
-  std::vector<std::vector<Command>> out(1);
-  for (size_t i = 0; i < kSites; ++i) out[0].push_back(AddSite{fmt::format("s{}", i)});
+  std::vector<std::vector<Command>> out(kSites / kSitesPerRequest);
+  for (size_t i = 0; i < kSites; ++i)
+    out[i / kSitesPerRequest].push_back(AddSite{fmt::format("s{}", i)});
   return out;
 }
 

@@ -93,10 +93,11 @@ class Filler {
   std::unique_ptr<Impl> impl_;
 };
 
-/// `count` requests of one SetAttribute each, all to different keys, over `sites` sites "s0", ...
-/// (`add_sites` makes them). `round` makes the values new.
+/// A network of 1,024 sites, "s0" to "s1023".
+std::vector<std::vector<Command>> add_sites();
+/// Requests of `commands_each` SetAttribute, all of them to different keys, spread over those sites;
+/// at most 16,384 keys. `round` makes the values new.
 std::vector<std::vector<Command>> attribute_requests(size_t requests, size_t commands_each,
                                                      uint64_t round);
-std::vector<std::vector<Command>> add_sites();
 
 }  // namespace mesh::bench

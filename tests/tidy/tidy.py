@@ -45,7 +45,8 @@ IMPURE = {
     "thread", "mutex", "shared_mutex", "condition_variable", "future", "semaphore", "stop_token",
     "fstream", "filesystem", "iostream", "ctime", "time.h", "random", "chrono", "unistd.h",
 }
-MODEL_LIBRARIES = re.compile(r"^(fmt/|sodium\.h$|arpa/inet\.h$)")  # inet_pton only converts text
+# inet_pton only converts text; the last two are instructions of the processor.
+MODEL_LIBRARIES = re.compile(r"^(fmt/|sodium\.h$|arpa/inet\.h$|cpuid\.h$|immintrin\.h$)")
 IMPURE_CALLS = re.compile(r"\b(randombytes_\w+|getenv|std::rand|std::time|gettimeofday|clock_gettime)\s*\(")
 
 # Library -> the folder that alone may include it, and only in its .cc files and private headers (_internal.h).
