@@ -70,10 +70,12 @@ bool Subscriptions::pump_snapshot(const SessionId& id, Subscriber& subscriber,
 
 const Subscriptions::Cached* Subscriptions::frame_at(View view, Sequence from,
                                                      const EventLog& log) {
-  // A frame that ends before the head is final; the newest one is sent as it is to whoever stands
-  // at its start.
+  // A checkpoint is for acting on, so one that was superseded is not sent to who catches up: a
+  // router would apply what is no longer wanted, step by step.
   for (const Cached& cached : frames_)
-    if (cached.view == view && cached.from == from) return &cached;
+    if (cached.view == view && cached.from == from &&
+        (!cached.has_checkpoint || cached.last == log.head()))
+      return &cached;
   auto entries = log.read(from, kCatchUpFrameBytes, SIZE_MAX);
   if (!entries || entries->empty()) return nullptr;
   Sequence last(from.value() + entries->size() - 1);
@@ -83,8 +85,9 @@ const Subscriptions::Cached* Subscriptions::frame_at(View view, Sequence from,
           header && header->entry_class == EntryClass::report)
         entry.body.clear();
   Entries body{std::move(*entries), last == log.head() ? log.checkpoint() : std::string()};
-  frames_.push_front(
-      {view, from, last, std::make_shared<const Bytes>(encode_message({0, std::move(body)}))});
+  bool has_checkpoint = !body.checkpoint.empty();
+  frames_.push_front({view, from, last, has_checkpoint,
+                      std::make_shared<const Bytes>(encode_message({0, std::move(body)}))});
   if (frames_.size() > frames_kept_) frames_.pop_back();
   return &frames_.front();
 }

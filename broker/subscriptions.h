@@ -49,6 +49,7 @@ class Subscriptions {
   struct Cached {
     View view;
     Sequence from, last;
+    bool has_checkpoint = false;
     Frame frame;
   };
 
