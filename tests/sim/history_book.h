@@ -1,0 +1,61 @@
+// HistoryBook: the truth of a simulation. It reads what is durable in the controller's log, by a
+// second way (replay with verification), keeps the state after every entry, and holds the claims
+// that are about the log alone:
+//   an entry that was readable once stays, byte by byte; every entry replays, so its events follow
+//   from its request; the invariants of the state hold after each; a request is in the log at most
+//   once; what a commit pins can be fetched, is what the log compiles to, and no node's version
+//   goes back.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "eventstore/log/event_log.h"
+#include "eventstore/model/node_config.h"
+#include "eventstore/model/overlay.h"
+#include "eventstore/model/replay.h"
+
+namespace mesh::sim {
+
+class HistoryBook {
+ public:
+  explicit HistoryBook(const LogId& log) : log_(log) {}
+
+  /// Takes what is new. Throws ClaimBroken.
+  void observe(const EventLog& log);
+
+  Sequence head() const { return Sequence(records_.size()); }
+  /// After entry `at`; 0 = before the first.
+  const MeshState& state(Sequence at) const;
+  const MeshState& state() const { return state(head()); }
+  Digest root(Sequence at) const;
+  const Digest& digest(Sequence at);
+  const EncodedEntry& encoded(Sequence at) const { return records_[at.value() - 1].encoded; }
+  const Entry& entry(Sequence at) const { return records_[at.value() - 1].entry; }
+  const MerkleFrontier& frontier() const { return replica_.frontier; }
+  std::optional<Sequence> find(const RequestId& request) const;
+  /// What a node shall look like with one of its versions (0 = none) and the overlay after entry
+  /// `overlay`. `sign_key`: the node's own; another's place is no place.
+  Desired desired(NodeId node, const SignKey& sign_key, Version version, Sequence overlay);
+
+ private:
+  struct Record {
+    EncodedEntry encoded;
+    Entry entry;
+    Digest root;
+    MeshState state;
+    std::optional<Digest> digest;
+  };
+
+  void check_commit(const EventLog& log, const MeshState& before, const Entry& entry);
+
+  LogId log_;
+  Replica replica_;
+  MeshState empty_;
+  std::vector<Record> records_;
+  std::map<RequestId, Sequence> requests_;
+  std::map<Digest, NodeConfig> configs_;
+};
+
+}  // namespace mesh::sim

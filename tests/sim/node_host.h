@@ -1,0 +1,155 @@
+// A router: the production Agent with the production ReplicaStore on a simulated disk, and the
+// dry-run data plane as its kernel, which outlives the agent. It joins with a token, and checks
+// after every step:
+//   the replica is a verified prefix of the controller's log, state for state; what it acted on
+//   survives every crash, its own and the controller's; the router is what the log says at the
+//   overlay's entry with the active version; it does not change while there is no controller; an
+//   outcome never changes after it was sent; and an honest controller is never refused.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "broker/bus/keys.h"
+#include "nodes/agent.h"
+#include "nodes/dataplane/dry_run_dataplane.h"
+#include "nodes/memory_files.h"
+#include "tests/sim/history_book.h"
+#include "tests/sim/network.h"
+
+namespace mesh::sim {
+
+/// What is on a token's paper.
+struct Invitation {
+  std::string node;          // full name, or empty: an operator decides
+  TokenId token;             // 0 = without a token
+  std::string token_secret;  // name of its key (tests/support/world.h)
+  std::optional<Anchor> anchor;
+};
+
+struct NodeHostOptions {
+  bool hostile = false;  // frames may be anything: refusals are expected
+  uint64_t credit = kCreditBytesDefault;
+  uint64_t tail_bytes_min = ReplicaStore::kTailBytesMin;
+};
+
+class NodeHost {
+ public:
+  NodeHost(Scheduler& clock, Trace& trace, Network& network, HistoryBook& book, Random random,
+           std::string name, Invitation invitation, NodeHostOptions options);
+
+  /// Powers the machine on: joins first when it has not yet.
+  void start();
+  /// kill -9 of the program; the router goes on.
+  void kill();
+  /// The machine loses power.
+  void crash(bool lucky);
+  void stall(int64_t milliseconds);
+  /// The program dies in its `step`-th write from now; the machine too, when `machine`.
+  void die_at(uint64_t step, bool machine);
+  void set_disk_full(bool full);
+  void set_router_faulty(bool faulty);
+
+  bool running() const { return agent_ != nullptr || asking_; }
+  bool joined() const { return id_ != NodeId(); }
+  /// A final refusal: its token is worth nothing.
+  bool gave_up() const { return gave_up_; }
+  bool waiting_for_approval() const { return waiting_; }
+  const SignedJoin& join() const { return join_; }
+  const JoinStatement& statement() const { return statement_; }
+  NodeId id() const { return id_; }
+  const std::string& name() const { return name_; }
+  const SignKey& sign_key() const { return sign_.public_key(); }
+  const BoxKey& key() const { return box_.public_key(); }
+  AgentOptions agent_options() const;
+  /// The log still names it as that node.
+  bool has_place() const;
+  LineId line() const { return joined() ? main_line_ : enrol_line_; }
+  Agent& agent() { return *agent_; }
+  ReplicaStore& store() { return *store_; }
+  MemoryFiles& files() { return files_; }
+  DryRunDataplane& router() { return router_; }
+  /// Activations that this router applied, in order.
+  const std::vector<ActivationId>& applied() const { return applied_; }
+  /// Everybody is where the log wants it. Empty, or what is missing.
+  std::string unfinished();
+
+ private:
+  struct BusEvent {
+    enum class Kind : uint8_t { connected, disconnected, frame } kind{};
+    Bytes frame;
+  };
+  struct MainEnd final : ClientEnd {
+    explicit MainEnd(NodeHost& h) : host(h) {}
+    void connected() override { host.take({BusEvent::Kind::connected, {}}); }
+    void disconnected() override { host.take({BusEvent::Kind::disconnected, {}}); }
+    void refused() override {}
+    void arrived(const Bytes& frame) override { host.take({BusEvent::Kind::frame, frame}); }
+    NodeHost& host;
+  };
+  struct EnrolEnd final : ClientEnd {
+    explicit EnrolEnd(NodeHost& h) : host(h) {}
+    void connected() override { host.ask(); }
+    void disconnected() override {}
+    void refused() override {}
+    void arrived(const Bytes& frame) override { host.answered(frame); }
+    NodeHost& host;
+  };
+
+  void make_join();
+  void ask();
+  void answered(const Bytes& frame);
+  void run_agent();
+  /// What the bus tells the program; a program that stands still hears it when it wakes.
+  void take(BusEvent event);
+  void tick(uint64_t incarnation);
+  bool stalled() const { return clock_.now() < stalled_until_; }
+  /// After every call of the agent: death, claims, frames.
+  void settle();
+  void check_replica();
+  void check_router();
+  void check_outcome(const Bytes& frame);
+  void tell_notes();
+  [[noreturn]] void broken(const std::string& claim, const std::string& detail) const;
+
+  Scheduler& clock_;
+  Trace& trace_;
+  Network& network_;
+  HistoryBook& book_;
+  Random random_;
+  std::string name_;
+  Invitation invitation_;
+  NodeHostOptions options_;
+  SignSecret sign_;
+  BoxSecret box_;
+  TunnelKeys tunnels_;
+  MemoryFiles files_;
+  DryRunDataplane router_{tunnels_};
+  MainEnd main_end_{*this};
+  EnrolEnd enrol_end_{*this};
+  LineId main_line_ = 0, enrol_line_ = 0;
+  SignedJoin join_;
+  JoinStatement statement_;
+  NodeId id_;
+  bool asking_ = false, waiting_ = false, gave_up_ = false;
+
+  std::unique_ptr<ReplicaStore> store_;
+  std::unique_ptr<Agent> agent_;
+  uint64_t incarnation_ = 0;
+  int64_t stalled_until_ = 0;
+  bool machine_dies_ = false;
+  std::vector<BusEvent> inbox_;  // while it stands still
+
+  // What the checks remember.
+  Sequence checked_head_, acted_;
+  Version checked_active_;
+  uint64_t checked_executed_ = 0;
+  bool router_unchecked_ = true;
+  std::optional<DryRunState> frozen_;   // the router when the controller was lost
+  std::map<uint64_t, Bytes> outcomes_;  // sent, by serial
+  std::vector<ActivationId> applied_;
+};
+
+}  // namespace mesh::sim
