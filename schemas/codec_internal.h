@@ -204,7 +204,9 @@ auto pack_union(Builder& b, const Variant& value) {
   return std::visit(
       [&b]<class Value>(const Value& alternative) {
         const auto offset = pack(b, alternative);
-        return std::pair(Traits<WireOf<Value>>::enum_value, offset.Union());
+        // By value: the generated constant has no definition that a reference could bind to.
+        constexpr auto kKind = Traits<WireOf<Value>>::enum_value;
+        return std::pair(kKind, offset.Union());
       },
       value);
 }
