@@ -2,6 +2,8 @@
 // never that it was slow.
 #pragma once
 
+#include <cstdint>
+
 #include "eventstore/model/result.h"
 #include "tests/bench/report.h"
 
@@ -9,10 +11,24 @@ namespace mesh::bench {
 
 struct Scale {
   bool quick = false;      // a run that shows that everything works; its numbers are no figures
-  size_t repetitions = 5;  // after one that is dropped
+  size_t repetitions = 9;  // after one that is dropped
   size_t subscribers = 1'000;
 
   size_t count(size_t full, size_t small) const { return quick ? small : full; }
+};
+
+/// The repetitions of one benchmark: `for (Repetitions run(report, scale); run.next();)`. The first
+/// is dropped. On a machine that is too slow for all of them it ends early, with one at least: the
+/// report says how many there were.
+class Repetitions {
+ public:
+  Repetitions(Report& report, const Scale& scale);
+  bool next();
+
+ private:
+  Report& report_;
+  size_t begun_ = 0, wanted_;
+  int64_t end_us_;
 };
 
 /// Signed requests to a real meshd, closed and open loop, beside raw RocksDB and a raw CURVE echo.

@@ -52,8 +52,7 @@ void measure(Report& report, const MeshState& state, const std::string& name) {
 
 Status bench_compile(Report& report, const Scale& scale) {
   const MeshState small = full_mesh(100), large = full_mesh(scale.count(1'000, 200));
-  for (size_t i = 0; i <= scale.repetitions; ++i) {
-    report.begin_repetition(i == 0);
+  for (Repetitions run(report, scale); run.next();) {
     measure(report, small, "compile.100_nodes");
     report.sample("compile.100_nodes.all_changed", "ms", kPure,
                   milliseconds([&] { compile_candidates(small, Scope{}, false); }));

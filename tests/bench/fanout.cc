@@ -230,8 +230,7 @@ Status measure_all(Report& report, const Scale& scale, Setup& setup) {
             std::vector<const BoxSecret*>(scale.subscribers, &key));
   MESH_TRY(wait_subscribed(sender, raw));
   const size_t changes = scale.count(50, 5);
-  for (size_t i = 0; i <= scale.repetitions; ++i) {
-    report.begin_repetition(i == 0);
+  for (Repetitions run(report, scale); run.next();) {
     MESH_TRY(measure(report, setup, changes));
     MESH_TRY(measure_raw(report, sender, raw, changes, setup.frame_bytes));
   }

@@ -4,6 +4,28 @@
 #include <CLI/CLI.hpp>
 
 #include "tests/bench/benches.h"
+#include "tests/bench/peers.h"
+
+namespace mesh::bench {
+
+namespace {
+// Four benchmarks, with what they prepare and verify: within a minute, or a few seconds.
+constexpr int64_t kBudgetUs = 9'000'000;
+constexpr int64_t kQuickBudgetUs = 1'000'000;
+}  // namespace
+
+Repetitions::Repetitions(Report& report, const Scale& scale)
+    : report_(report),
+      wanted_(1 + scale.repetitions),
+      end_us_(now_us() + (scale.quick ? kQuickBudgetUs : kBudgetUs)) {}
+
+bool Repetitions::next() {
+  if (begun_ == wanted_ || (begun_ >= 2 && now_us() > end_us_)) return false;
+  report_.begin_repetition(begun_++ == 0);
+  return true;
+}
+
+}  // namespace mesh::bench
 
 namespace {
 

@@ -95,8 +95,8 @@ class Filler {
 
 /// A network of 1,024 sites, "s0" to "s1023".
 std::vector<std::vector<Command>> add_sites();
-/// Requests of `commands_each` SetAttribute, all of them to different keys, spread over those sites;
-/// at most 16,384 keys. `round` makes the values new.
+/// Requests of `commands_each` SetAttribute, all of them to different keys, spread over those
+/// sites; at most 16,384 keys. `round` makes the values new.
 std::vector<std::vector<Command>> attribute_requests(size_t requests, size_t commands_each,
                                                      uint64_t round);
 

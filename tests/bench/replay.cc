@@ -11,7 +11,7 @@ namespace mesh::bench {
 namespace {
 
 constexpr size_t kRawFrameBytes = 64 * 1024;
-constexpr uint64_t kCreditStep = kCreditBytesMax / 4;
+constexpr uint64_t kCreditStep = kCreditBytesDefault / 8;  // both as meshnode
 constexpr int64_t kStuckUs = 20'000'000;
 
 /// Receives until `done`; grants credit as it consumes. Errors: timeout, and the follower's.
@@ -26,7 +26,7 @@ Status follow(Peers& peers, size_t subscriber, Follower& follower, const Done& d
       status = follower.take(frame);
       consumed += frame.size();
     });
-    if (consumed >= kCreditStep) {
+    if (consumed >= kCreditStep || done()) {
       peers.send(subscriber, encode_message({0, Credit{consumed}}));
       consumed = 0;
     }
@@ -37,7 +37,7 @@ Status follow(Peers& peers, size_t subscriber, Follower& follower, const Done& d
 }
 
 void subscribe(Peers& peers, size_t peer, Sequence after) {
-  peers.send(peer, encode_message({0, Subscribe{after, kCreditBytesMax, false}}));
+  peers.send(peer, encode_message({0, Subscribe{after, kCreditBytesDefault, false}}));
 }
 
 struct Setup {
@@ -80,6 +80,7 @@ Status live(Report& report, Setup& setup, Follower& follower, size_t requests, u
     Bytes frame = submit_frame(setup.network, 1, setup.head, std::move(commands));
     setup.head = next(setup.head);
     int64_t begin = now_us(), acked = 0, seen = 0;
+    uint64_t consumed = 0;
     Status status;
     setup.peers.send(1, frame);
     while (status && (acked == 0 || seen == 0)) {
@@ -87,12 +88,14 @@ Status live(Report& report, Setup& setup, Follower& follower, size_t requests, u
         if (peer == 1) acked = now_us();
         if (peer != 0 || !status) return;
         status = follower.take(bytes);
+        consumed += bytes.size();
         if (follower.verified() >= setup.head) seen = now_us();
       });
       if (got == 0 && now_us() - begin > kStuckUs)
         return fail(Errc::timeout, "the live entry does not come");
     }
     MESH_TRY(status);
+    setup.peers.send(0, encode_message({0, Credit{consumed}}));
     acks.push_back(static_cast<double>(acked - begin));
     nodes.push_back(static_cast<double>(seen - begin));
   }
@@ -120,18 +123,17 @@ Status measure_all(Report& report, const Scale& scale, Setup& setup, uint64_t lo
   RawSender sender(RawSender::Kind::push);
   BoxSecret key = BoxSecret::generate();
   Peers pull(PeerKind::pull, sender.endpoint(), sender.key(), {&key});
-  for (size_t i = 0; i <= scale.repetitions; ++i) {
-    report.begin_repetition(i == 0);
+  for (Repetitions run(report, scale); run.next();) {
     raw_frames(report, sender, pull, log_bytes);
     MESH_TRY(replay_log(report, setup, false));
     MESH_TRY(replay_log(report, setup, true));
   }
+  uint64_t round = 1;
   Follower follower(setup.network.log, setup.network.log_key, true);
   subscribe(setup.peers, 0, Sequence());
   MESH_TRY(follow(setup.peers, 0, follower, [&] { return follower.verified() >= setup.head; }));
-  for (size_t i = 0; i <= scale.repetitions; ++i) {
-    report.begin_repetition(i == 0);
-    MESH_TRY(live(report, setup, follower, scale.count(200, 20), 2 + i));
+  for (Repetitions run(report, scale); run.next();) {
+    MESH_TRY(live(report, setup, follower, scale.count(100, 20), ++round));
   }
   report.ratio("replay, root and fold / raw CURVE 64 KiB, bytes",
                "replay.root_and_fold.bytes_per_s", "raw_curve_push_pull.64_KiB",
