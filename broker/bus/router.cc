@@ -216,8 +216,10 @@ void Router::Impl::judge(ZapRequest request, ServerStats& stats) {
 }
 
 void Router::serve(ServerStats& stats) {
-  while (auto request = next_zap(impl_->zap)) impl_->judge(std::move(*request), stats);
+  // Reports first: a connection is counted before its key is judged, so one too many is cut before
+  // it can be admitted.
   while (auto report = next_event(impl_->monitor)) impl_->on_report(*report, stats);
+  while (auto request = next_zap(impl_->zap)) impl_->judge(std::move(*request), stats);
   impl_->cut_exceeding(stats);
 }
 
