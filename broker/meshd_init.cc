@@ -127,6 +127,7 @@ Status create(const InitOptions& options, std::string& recovery_text, LogId& log
   genesis.endpoints = {*main_endpoint};
   genesis.enrol_endpoints = {*enrol_endpoint};
   genesis.nonce = random_array<Digest>();
+  genesis.rules = kRulesNewest;
   log_id = derive_log_id(genesis);
 
   MESH_TRY(log_key.store(log_key_path(options.data)));

@@ -50,6 +50,11 @@ constexpr std::array kPhrases{
     Phrase{"RulesRaised", "rules raised to {rules}"},
     Phrase{"AnchorSigned", "state at #{sequence} signed by {by}"},
     Phrase{"OutcomeReported", "node {@node}: {outcome} v{version} {message}"},
+    Phrase{"TagAdded", "tag {name} at #{sequence}"},
+    Phrase{"TagRemoved", "tag {name} removed"},
+    Phrase{"RolledBack", "{@fleet} rolled back to #{to}"},
+    Phrase{"EntryUndone", "entry #{sequence} undone"},
+    Phrase{"EpochStarted", "epoch {epoch} started after #{base}"},
 };
 
 std::string node_name(int64_t id, const NodeNames& names) {

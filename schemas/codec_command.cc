@@ -17,7 +17,7 @@ Offset<wire::CreateLog> pack(Builder& b, const CreateLog& c) {
                                pack_fixed(c.recovery_key), admin, pack_fixed(c.admin_sign_key),
                                pack_fixed(c.admin_box_key), endpoints, enrol_endpoints, profile,
                                loopbacknet_ipv4, loopbacknet_ipv6, transfernet_ipv4, transfernet_ipv6,
-                               c.bgp_as_base, pack_fixed(c.nonce));
+                               c.bgp_as_base, pack_fixed(c.nonce), c.rules);
 }
 
 CreateLog unpack(Reader& r, const wire::CreateLog& w) {
@@ -35,7 +35,8 @@ CreateLog unpack(Reader& r, const wire::CreateLog& w) {
           .transfernet_ipv4 = r.line(w.transfernet_ipv4(), "transfernet_ipv4"),
           .transfernet_ipv6 = r.line(w.transfernet_ipv6(), "transfernet_ipv6"),
           .bgp_as_base = w.bgp_as_base(),
-          .nonce = r.fixed<Digest>(w.nonce(), "nonce")};
+          .nonce = r.fixed<Digest>(w.nonce(), "nonce"),
+          .rules = w.rules()};
 }
 
 static Offset<wire::AddSite> pack(Builder& b, const AddSite& c) {
@@ -260,6 +261,59 @@ static ReportOutcomes unpack(Reader& r, const wire::ReportOutcomes& w) {
   return {.outcomes = r.list(w.outcomes(), "outcomes", kNodesMax, [&](const wire::SignedOutcome* outcome) {
             return unpack_signed_outcome(r, outcome);
           })};
+}
+
+static Offset<wire::AddTag> pack(Builder& b, const AddTag& c) {
+  const auto name = pack_text(b, c.name);
+  return wire::CreateAddTag(b, name, c.sequence.value());
+}
+static AddTag unpack(Reader& r, const wire::AddTag& w) {
+  return {.name = r.line(w.name(), "tag"), .sequence = Sequence(w.sequence())};
+}
+
+static Offset<wire::RemoveTag> pack(Builder& b, const RemoveTag& c) {
+  const auto name = pack_text(b, c.name);
+  return wire::CreateRemoveTag(b, name);
+}
+static RemoveTag unpack(Reader& r, const wire::RemoveTag& w) { return {.name = r.line(w.name(), "tag")}; }
+
+static Offset<wire::RestoreSite> pack(Builder& b, const RestoreSite& c) {
+  const auto name = pack_text(b, c.name);
+  return wire::CreateRestoreSite(b, name);
+}
+static RestoreSite unpack(Reader& r, const wire::RestoreSite& w) { return {.name = r.line(w.name(), "site")}; }
+
+static Offset<wire::RestoreNode> pack(Builder& b, const RestoreNode& c) {
+  const auto name = pack_text(b, c.name);
+  return wire::CreateRestoreNode(b, c.node.value(), name);
+}
+static RestoreNode unpack(Reader& r, const wire::RestoreNode& w) {
+  return {.node = NodeId(w.node()), .name = r.line(w.name(), "node")};
+}
+
+static Offset<wire::RollBack> pack(Builder& b, const RollBack& c) {
+  const auto target = pack(b, c.target);
+  return wire::CreateRollBack(b, target, c.to.value(), pack_fixed(c.digest));
+}
+static RollBack unpack(Reader& r, const wire::RollBack& w) {
+  return {.target = unpack_target(r, w.target()),
+          .to = Sequence(w.to()),
+          .digest = r.fixed<Digest>(w.digest(), "intent digest")};
+}
+
+static Offset<wire::Undo> pack(Builder& b, const Undo& c) { return wire::CreateUndo(b, c.sequence.value()); }
+static Undo unpack(Reader&, const wire::Undo& w) { return {.sequence = Sequence(w.sequence())}; }
+
+static Offset<wire::StartEpoch> pack(Builder& b, const StartEpoch& c) {
+  return wire::CreateStartEpoch(b, c.epoch, c.base.value(), pack_fixed(c.base_root), c.node_floor.value(),
+                                c.version_floor.value());
+}
+static StartEpoch unpack(Reader& r, const wire::StartEpoch& w) {
+  return {.epoch = w.epoch(),
+          .base = Sequence(w.base()),
+          .base_root = r.fixed<Digest>(w.base_root(), "base root"),
+          .node_floor = NodeId(w.node_floor()),
+          .version_floor = Version(w.version_floor())};
 }
 
 Offset<wire::Command> pack_command(Builder& b, const Command& command) {

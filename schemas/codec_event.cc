@@ -260,6 +260,47 @@ static OutcomeReported unpack(Reader& r, const wire::OutcomeReported& w) {
   return {.outcome = unpack_outcome(r, w.outcome())};
 }
 
+static Offset<wire::TagAdded> pack(Builder& b, const TagAdded& e) {
+  const auto name = pack_text(b, e.name);
+  return wire::CreateTagAdded(b, name, e.sequence.value());
+}
+static TagAdded unpack(Reader& r, const wire::TagAdded& w) {
+  return {.name = r.line(w.name(), "tag"), .sequence = Sequence(w.sequence())};
+}
+
+static Offset<wire::TagRemoved> pack(Builder& b, const TagRemoved& e) {
+  const auto name = pack_text(b, e.name);
+  return wire::CreateTagRemoved(b, name);
+}
+static TagRemoved unpack(Reader& r, const wire::TagRemoved& w) { return {.name = r.line(w.name(), "tag")}; }
+
+static Offset<wire::RolledBack> pack(Builder& b, const RolledBack& e) {
+  const auto scope = pack(b, e.scope);
+  return wire::CreateRolledBack(b, scope, e.to.value(), pack_fixed(e.digest));
+}
+static RolledBack unpack(Reader& r, const wire::RolledBack& w) {
+  return {.scope = unpack_scope(r, w.scope()),
+          .to = Sequence(w.to()),
+          .digest = r.fixed<Digest>(w.digest(), "intent digest")};
+}
+
+static Offset<wire::EntryUndone> pack(Builder& b, const EntryUndone& e) {
+  return wire::CreateEntryUndone(b, e.sequence.value());
+}
+static EntryUndone unpack(Reader&, const wire::EntryUndone& w) { return {.sequence = Sequence(w.sequence())}; }
+
+static Offset<wire::EpochStarted> pack(Builder& b, const EpochStarted& e) {
+  return wire::CreateEpochStarted(b, e.epoch, e.base.value(), pack_fixed(e.base_root), e.node_floor.value(),
+                                  e.version_floor.value());
+}
+static EpochStarted unpack(Reader& r, const wire::EpochStarted& w) {
+  return {.epoch = w.epoch(),
+          .base = Sequence(w.base()),
+          .base_root = r.fixed<Digest>(w.base_root(), "base root"),
+          .node_floor = NodeId(w.node_floor()),
+          .version_floor = Version(w.version_floor())};
+}
+
 Offset<wire::Event> pack_event(Builder& b, const Event& event) {
   const auto [type, body] = pack_union<wire::EventBodyTraits>(b, event);
   return wire::CreateEvent(b, type, body);

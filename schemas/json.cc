@@ -109,7 +109,8 @@ Json fields(const CreateLog& c) {
           {"loopbacknet_ipv6", c.loopbacknet_ipv6},
           {"transfernet_ipv4", c.transfernet_ipv4},
           {"transfernet_ipv6", c.transfernet_ipv6},
-          {"bgp_as_base", c.bgp_as_base}};
+          {"bgp_as_base", c.bgp_as_base},
+          {"rules", c.rules}};
 }
 Json fields(const AddSite& c) { return {{"name", c.name}}; }
 Json fields(const RemoveSite& c) { return {{"name", c.name}, {"force", c.force}}; }
@@ -165,6 +166,24 @@ Json fields(const ReportOutcomes& c) {
   for (const SignedOutcome& outcome : c.outcomes) outcomes.push_back(fields(outcome.outcome));
   return {{"outcomes", std::move(outcomes)}};
 }
+
+Json fields(const AddTag& c) { return {{"name", c.name}, {"sequence", c.sequence.value()}}; }
+Json fields(const RemoveTag& c) { return {{"name", c.name}}; }
+Json fields(const RestoreSite& c) { return {{"name", c.name}}; }
+Json fields(const RestoreNode& c) { return {{"node", c.node.value()}, {"name", c.name}}; }
+Json fields(const RollBack& c) {
+  return {{"target", place(c.target)}, {"to", c.to.value()}, {"digest", hex(c.digest)}};
+}
+Json fields(const Undo& c) { return {{"sequence", c.sequence.value()}}; }
+template <class Epoch>
+Json epoch_fields(const Epoch& e) {
+  return {{"epoch", e.epoch},
+          {"base", e.base.value()},
+          {"base_root", hex(e.base_root)},
+          {"node_floor", e.node_floor.value()},
+          {"version_floor", e.version_floor.value()}};
+}
+Json fields(const StartEpoch& c) { return epoch_fields(c); }
 
 // --- events, in the order of Event ---
 
@@ -246,6 +265,14 @@ Json fields(const AnchorSigned& e) {
           {"by", e.by}};
 }
 Json fields(const OutcomeReported& e) { return fields(e.outcome); }
+
+Json fields(const TagAdded& e) { return {{"name", e.name}, {"sequence", e.sequence.value()}}; }
+Json fields(const TagRemoved& e) { return {{"name", e.name}}; }
+Json fields(const RolledBack& e) {
+  return {{"scope", place(e.scope)}, {"to", e.to.value()}, {"digest", hex(e.digest)}};
+}
+Json fields(const EntryUndone& e) { return {{"sequence", e.sequence.value()}}; }
+Json fields(const EpochStarted& e) { return epoch_fields(e); }
 
 template <class Variant>
 Json typed(std::string_view type, const Variant& value) {

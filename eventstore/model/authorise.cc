@@ -23,6 +23,7 @@ struct Needs {
   Need operator()(const BanOperator&) const { return Need::administer; }
   Need operator()(const RaiseRules&) const { return Need::administer; }
   Need operator()(const SignAnchor&) const { return Need::administer; }
+  Need operator()(const StartEpoch&) const { return Need::administer; }
   Need operator()(const auto&) const { return Need::operate; }
 };
 
@@ -57,6 +58,11 @@ struct SiteOf {
   std::optional<std::string> operator()(const CreateToken& c) const { return of(c.target); }
   std::optional<std::string> operator()(const ApproveNode& c) const { return of_node(c.node); }
   std::optional<std::string> operator()(const RevokeNode& c) const { return of_node(c.node); }
+  std::optional<std::string> operator()(const RestoreNode& c) const {
+    auto it = state.removed_nodes.find(c.node);
+    return it == state.removed_nodes.end() ? std::nullopt : std::optional(it->second->site);
+  }
+  std::optional<std::string> operator()(const RollBack& c) const { return of(c.target); }
   std::optional<std::string> operator()(const RevokeToken& c) const {
     auto it = state.tokens.find(c.token);
     if (it == state.tokens.end()) return std::nullopt;

@@ -148,6 +148,8 @@ void describe(Ar& ar, Change& v);
 template <class Ar>
 void describe(Ar& ar, Anchor& v);
 template <class Ar>
+void describe(Ar& ar, Tag& v);
+template <class Ar>
 void describe(Ar& ar, NodeReport& v);
 template <class Ar>
 void describe(Ar& ar, RecentRequests& v);
@@ -307,6 +309,10 @@ void describe(Ar& ar, Change& v) {
   all(ar, v.kind, v.scope, v.name, v.before, v.by, v.sequence);
 }
 template <class Ar>
+void describe(Ar& ar, Tag& v) {
+  all(ar, v.sequence, v.by, v.added);
+}
+template <class Ar>
 void describe(Ar& ar, NodeReport& v) {
   all(ar, v.serial, v.kind, v.activation, v.version, v.message, v.time, v.sequence);
 }
@@ -330,6 +336,7 @@ void describe_intent(Ar& ar, MeshState& s) {
       s.configuration_sequence, s.time, s.next_node, s.next_activation, s.next_token, s.global,
       s.sites, s.nodes, s.removed_nodes, s.removed_sites, s.operators, s.tokens, s.rejected,
       s.changes, s.anchor, s.window);
+  if (s.rules >= 2) all(ar, s.genesis.rules, s.version_floor, s.tags);
 }
 
 /// Enumerations come as numbers: a value without a name would be a state that evolve cannot make.

@@ -30,6 +30,7 @@ struct CreateLog {
   std::string transfernet_ipv4, transfernet_ipv6;
   int64_t bgp_as_base = 0;
   Digest nonce;
+  uint32_t rules = 1;  // in force from the beginning
   bool operator==(const CreateLog&) const = default;
 };
 
@@ -207,13 +208,66 @@ struct ReportOutcomes {
   bool operator==(const ReportOutcomes&) const = default;
 };
 
+// Since rules 2.
+
+/// Names an instant of history. Names start with a letter, so that no number, time or version looks
+/// like one.
+struct AddTag {
+  std::string name;
+  Sequence sequence;  // 0 = the newest entry before this one
+  bool operator==(const AddTag&) const = default;
+};
+struct RemoveTag {
+  std::string name;
+  bool operator==(const RemoveTag&) const = default;
+};
+/// Brings a removed site back with the attributes that it had.
+struct RestoreSite {
+  std::string name;
+  bool operator==(const RestoreSite&) const = default;
+};
+/// Brings a removed node back: its number, hence its addresses, and its attributes. Its keys were
+/// revoked when it was removed and stay dead: it enrols again.
+struct RestoreNode {
+  NodeId node;
+  std::string name;  // within its site; empty = the name it had
+  bool operator==(const RestoreNode&) const = default;
+};
+/// The last command of a rollback: those before it bring `target` back to what it was after entry
+/// `to`. Refused unless the intent then has this digest (intent_digest), so whoever decides again
+/// has checked the result.
+struct RollBack {
+  Target target;
+  Sequence to;
+  Digest digest;
+  bool operator==(const RollBack&) const = default;
+};
+/// The last command of an undo: those before it take entry `sequence` back.
+struct Undo {
+  Sequence sequence;
+  bool operator==(const Undo&) const = default;
+};
+/// Makes a restored history the one that counts: entries after `base` of the former epoch are void,
+/// and no number or version that they may have used is used again.
+struct StartEpoch {
+  uint32_t epoch = 0;  // the one before plus one
+  Sequence base;       // the newest entry before this one
+  Digest base_root;    // of the tree over the entries up to base
+  NodeId node_floor;   // new nodes have at least this number
+  Version version_floor;  // new versions have at least this one
+  bool operator==(const StartEpoch&) const = default;
+};
+
 using Command =
     std::variant<CreateLog, AddSite, RemoveSite, RenameSite, AddNode, RemoveNode, RenameNode,
                  SetAttribute, UnsetAttribute, Commit, Discard, Activate, CreateToken, RevokeToken,
                  ExpireToken, AdmitNode, ApproveNode, RejectNode, RevokeNode, AddOperator, SetRole,
-                 BanOperator, RaiseRules, SignAnchor, ReportOutcomes>;
+                 BanOperator, RaiseRules, SignAnchor, ReportOutcomes, AddTag, RemoveTag, RestoreSite,
+                 RestoreNode, RollBack, Undo, StartEpoch>;
 
 /// "SetAttribute", ...: the same word in code, log, CLI and metrics.
 std::string_view command_name(const Command& command);
+/// The rules under which a log may hold such a command.
+uint32_t rules_of(const Command& command);
 
 }  // namespace mesh

@@ -41,7 +41,7 @@ class Compiler {
     if (!intent_.errors().empty()) return std::unexpected(intent_.errors().front());
     if (!self.errors.empty()) return std::unexpected(self.errors.front());
     NodeConfig out;
-    out.rules = intent_.state().rules;
+    out.rules = kCompileRules;
     out.node = self.node->id;
     out.name = self.node->name;
     out.site = self.node->site;
@@ -174,7 +174,7 @@ Status add_candidate(const Compiler& compiler, size_t index, Candidates& out) {
   if (!config) return fail_in("node " + node.fullname(), config.error());
   Digest digest = config_digest(*config);
   if (!node.versions.empty() && node.versions.back().digest == digest) return {};
-  out.rows.push_back({node.id, Version(node.latest().value() + 1), digest});
+  out.rows.push_back({node.id, next_version(compiler.intent().state(), node), digest});
   out.configs.emplace(node.id, std::move(*config));
   return {};
 }

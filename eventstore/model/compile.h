@@ -15,6 +15,10 @@
 
 namespace mesh {
 
+/// The newest rules that changed what compile gives: what NodeConfig::rules says. Rules that leave
+/// configurations alone (2: history) make no new versions.
+inline constexpr uint32_t kCompileRules = 1;
+
 /// The configuration that `node` has by the working state. Reads only the state; canonical order everywhere.
 /// Errors: not_found, invalid (an attribute that makes no configuration possible, with the fix).
 Result<NodeConfig> compile(const MeshState& state, NodeId node);

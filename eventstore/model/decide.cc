@@ -51,6 +51,12 @@ Result<std::vector<Event>> decide(const MeshState& state, const Request& request
                                   const Context& context) {
   MESH_TRY(check_frame(state, request, context));
   MESH_TRY(authorise(state, request));
+  for (const Command& command : request.commands)
+    if (state.sequence != Sequence() && rules_of(command) > state.rules)
+      return fail(Errc::unsupported,
+                  fmt::format("{} needs rules {}, this log is at {}", command_name(command),
+                              rules_of(command), state.rules),
+                  "when all nodes run a program that knows them: meshcli controller rules");
   auto decide_one = [&](const MeshState& now, const Command& command) {
     deciding::Case on{now, request, context};
     return std::visit([&](const auto& c) { return deciding::decide(on, c); }, command);
@@ -99,6 +105,7 @@ LogId derive_log_id(const CreateLog& genesis) {
         &genesis.transfernet_ipv4, &genesis.transfernet_ipv6})
     add_text(*text);
   add_text(fmt::format("{}", genesis.bgp_as_base));
+  if (genesis.rules > 1) add_text(fmt::format("rules {}", genesis.rules));
   Digest digest = hash.finish();
   return *LogId::from(digest.view().first(LogId::kSize));
 }

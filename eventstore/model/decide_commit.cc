@@ -58,7 +58,7 @@ Status check_candidates(const Case& on, const Scope& scope, const Commit& c) {
     if (!inside && !c.with_neighbours)
       return fail(Errc::invalid, fmt::format("candidate {} is outside {}", node->fullname(),
                                              to_text(on.state, scope)));
-    if (rows[i].version.value() != node->latest().value() + 1)
+    if (rows[i].version != next_version(on.state, *node))
       return fail(Errc::conflict,
                   fmt::format("candidate {} is not the next version", node->fullname()),
                   "prepare again");

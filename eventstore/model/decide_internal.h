@@ -52,6 +52,15 @@ Events decide(const Case&, const BanOperator&);
 Events decide(const Case&, const RaiseRules&);
 Events decide(const Case&, const SignAnchor&);
 
+// decide_history.cc: tags, what comes back, epochs.
+Events decide(const Case&, const AddTag&);
+Events decide(const Case&, const RemoveTag&);
+Events decide(const Case&, const RestoreSite&);
+Events decide(const Case&, const RestoreNode&);
+Events decide(const Case&, const RollBack&);
+Events decide(const Case&, const Undo&);
+Events decide(const Case&, const StartEpoch&);
+
 /// TokenRevoked for every open token that admits into `scope`.
 void revoke_tokens_of(const MeshState& state, const Scope& scope, std::vector<Event>& out);
 

@@ -139,6 +139,9 @@ Events decide(const Case& on, const CreateLog& c) {
   if (c.endpoints.size() > kEndpointsMax || c.enrol_endpoints.size() > kEndpointsMax)
     return fail(Errc::exhausted,
                 fmt::format("a controller has at most {} endpoints", kEndpointsMax));
+  if (c.rules == 0 || c.rules > kRulesNewest)
+    return fail(Errc::unsupported,
+                fmt::format("this program knows rules 1 to {}, not {}", kRulesNewest, c.rules));
   LogId log = derive_log_id(c);
   if (on.request.log != log)
     return fail(Errc::invalid, "the request's log id does not follow from the first command");

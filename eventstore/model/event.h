@@ -189,12 +189,43 @@ struct OutcomeReported {
   bool operator==(const OutcomeReported&) const = default;
 };
 
+struct TagAdded {
+  std::string name;
+  Sequence sequence;
+  bool operator==(const TagAdded&) const = default;
+};
+struct TagRemoved {
+  std::string name;
+  bool operator==(const TagRemoved&) const = default;
+};
+/// The compensating events stand before it in the same entry.
+struct RolledBack {
+  Scope scope;
+  Sequence to;
+  Digest digest;
+  bool operator==(const RolledBack&) const = default;
+};
+/// The events that take it back stand before it in the same entry.
+struct EntryUndone {
+  Sequence sequence;
+  bool operator==(const EntryUndone&) const = default;
+};
+struct EpochStarted {
+  uint32_t epoch = 0;
+  Sequence base;
+  Digest base_root;
+  NodeId node_floor;
+  Version version_floor;
+  bool operator==(const EpochStarted&) const = default;
+};
+
 using Event = std::variant<LogCreated, SiteAdded, SiteRemoved, SiteRestored, SiteRenamed, NodeAdded,
                            NodeRemoved, NodeRestored, NodeRenamed, AttributeSet, AttributeUnset,
                            VersionsCommitted, ChangesDiscarded, ActivationStarted, TokenCreated,
                            TokenUsed, TokenRevoked, TokenExpired, NodeEnrolled, KeyRegistered,
                            KeyDropped, NodeRejected, NodeRevoked, OperatorAdded, RoleSet,
-                           OperatorBanned, RulesRaised, AnchorSigned, OutcomeReported>;
+                           OperatorBanned, RulesRaised, AnchorSigned, OutcomeReported, TagAdded,
+                           TagRemoved, RolledBack, EntryUndone, EpochStarted>;
 
 std::string_view event_name(const Event& event);
 

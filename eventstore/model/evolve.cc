@@ -93,7 +93,7 @@ struct Evolver {
     state.log = e.log;
     state.genesis = e.genesis;
     state.epoch = 1;
-    state.rules = 1;
+    state.rules = e.genesis.rules;
     Operator admin{e.genesis.admin,         Role::admin, {},         e.genesis.admin_sign_key,
                    e.genesis.admin_box_key, false,       at.sequence};
     state.operators.emplace(admin.name, admin);
@@ -121,7 +121,8 @@ struct Evolver {
     auto node = state.removed_sites.extract(e.name);
     if (!node) return;
     state.sites.insert(std::move(node));
-    erase_change(state, Change::Kind::site_removed, Scope{Level::site, e.name, {}});
+    came_back(Change::Kind::site_removed, Change::Kind::site_added,
+              Scope{Level::site, e.name, {}});
     configured();
   }
 
@@ -180,8 +181,18 @@ struct Evolver {
     auto entry = state.removed_nodes.extract(e.node);
     if (!entry) return;
     state.nodes.insert(std::move(entry));
-    erase_change(state, Change::Kind::node_removed, Scope{Level::node, {}, e.node});
+    came_back(Change::Kind::node_removed, Change::Kind::node_added,
+              Scope{Level::node, {}, e.node});
     configured();
+  }
+
+  /// What comes back after its removal was committed is as good as new.
+  void came_back(Change::Kind removed, Change::Kind added, const Scope& scope) {
+    auto is_removal = [&](const Change& c) { return c.kind == removed && c.scope == scope; };
+    if (std::any_of(state.changes.begin(), state.changes.end(), is_removal))
+      erase_change(state, removed, scope);
+    else
+      touch(state, added, scope, {}, {}, at);
   }
 
   void operator()(const NodeRenamed& e) {
@@ -228,7 +239,7 @@ struct Evolver {
   void operator()(const VersionsCommitted& e) {
     for (const VersionRow& row : e.rows)
       if (Node* node = edit_node(state, row.node);
-          node && row.version.value() == node->versions.size() + 1)
+          node && row.version == next_version(state, *node))
         node->versions.push_back({row.version, row.digest, at.sequence});
     state.changes.erase_if([&](const Change& c) {
       switch (e.scope.level) {
@@ -339,6 +350,17 @@ struct Evolver {
   }
   void operator()(const AnchorSigned& e) {
     state.anchor = Anchor{e.sequence, e.state_digest, e.root, e.by};
+  }
+  void operator()(const TagAdded& e) {
+    state.tags.insert_or_assign(e.name, Tag{e.sequence, to_text(at.principal), at.sequence});
+  }
+  void operator()(const TagRemoved& e) { state.tags.erase(e.name); }
+  void operator()(const RolledBack&) {}   // as with a discard, the events before it did the work
+  void operator()(const EntryUndone&) {}
+  void operator()(const EpochStarted& e) {
+    state.epoch = e.epoch;
+    state.next_node = std::max(state.next_node, e.node_floor);
+    state.version_floor = std::max(state.version_floor, e.version_floor);
   }
   void operator()(const OutcomeReported& e) {
     if (!state.find_node(e.outcome.node)) return;

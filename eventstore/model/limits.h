@@ -22,23 +22,25 @@ inline constexpr uint32_t kSitesMax = 10'000;
 inline constexpr size_t kOperatorsMax = 1'000;
 inline constexpr size_t kTokensMax = 10'000;               // open tokens
 inline constexpr size_t kRejectedMax = 1'000;              // remembered rejected fingerprints
+inline constexpr size_t kTagsMax = 10'000;                 // named instants of history
+inline constexpr uint32_t kFloorStepMax = 1'000'000;       // numbers that a restored log leaves out
 inline constexpr size_t kEndpointsMax = 8;
 
 // Requests and entries.
-inline constexpr size_t kCommandsPerRequestMax = 256;
+inline constexpr size_t kCommandsPerRequestMax = 65'536;   // a whole network applied or rolled back at once
 inline constexpr size_t kEventsPerEntryMax = 65'536;       // one commit of the largest fleet, several times
-inline constexpr size_t kRequestBytesMax = 256 * 1024;
+inline constexpr size_t kRequestBytesMax = 4 * 1024 * 1024;  // the same
 inline constexpr size_t kJoinBytesMax = 2 * 1024;          // signed statement; fits an enrolment frame
 inline constexpr size_t kOutcomeBytesMax = 2 * 1024;       // signed outcome with the longest message
 inline constexpr size_t kTokenBytesMax = 4 * 1024;         // what a token's text holds
 inline constexpr size_t kHeaderBytesMax = 1024;            // a Merkle leaf; every node keeps them all
-inline constexpr size_t kEntryBytesMax = 4 * 1024 * 1024;  // a commit of 10,000 nodes is 0.5 MB
+inline constexpr size_t kEntryBytesMax = 12 * 1024 * 1024;  // the largest request with its events
 inline constexpr uint64_t kRequestWindow = 4'096;          // entries for which retries are recognised
 inline constexpr size_t kAppendEntriesMax = 4'096;         // one group commit; at most the request window
 inline constexpr size_t kAppendBytesMax = 64 * 1024 * 1024;  // sixteen of the largest entries
 
 // Bus.
-inline constexpr size_t kFrameBytesMax = 8 * 1024 * 1024;  // the largest entry with its checkpoint
+inline constexpr size_t kFrameBytesMax = 16 * 1024 * 1024;  // the largest entry with its checkpoint
 inline constexpr size_t kEnrolFrameBytesMax = 4 * 1024;    // strangers send one small message
 inline constexpr size_t kCatchUpFrameBytes = 128 * 1024;   // measured: 64 to 256 KiB replay 3.5 times faster
 inline constexpr size_t kQueryArgumentsMax = 32;

@@ -14,7 +14,9 @@ constexpr std::string_view kCommandNames[] = {
     "RemoveNode", "RenameNode",  "SetAttribute", "UnsetAttribute", "Commit",
     "Discard",    "Activate",    "CreateToken",  "RevokeToken",    "ExpireToken",
     "AdmitNode",  "ApproveNode", "RejectNode",   "RevokeNode",     "AddOperator",
-    "SetRole",    "BanOperator", "RaiseRules",   "SignAnchor",     "ReportOutcomes"};
+    "SetRole",    "BanOperator", "RaiseRules",   "SignAnchor",     "ReportOutcomes",
+    "AddTag",     "RemoveTag",   "RestoreSite",  "RestoreNode",    "RollBack",
+    "Undo",       "StartEpoch"};
 static_assert(std::size(kCommandNames) == std::variant_size_v<Command>);
 
 constexpr std::string_view kEventNames[] = {
@@ -23,12 +25,19 @@ constexpr std::string_view kEventNames[] = {
     "AttributeUnset", "VersionsCommitted", "ChangesDiscarded", "ActivationStarted", "TokenCreated",
     "TokenUsed",      "TokenRevoked",      "TokenExpired",     "NodeEnrolled",      "KeyRegistered",
     "KeyDropped",     "NodeRejected",      "NodeRevoked",      "OperatorAdded",     "RoleSet",
-    "OperatorBanned", "RulesRaised",       "AnchorSigned",     "OutcomeReported"};
+    "OperatorBanned", "RulesRaised",       "AnchorSigned",     "OutcomeReported",
+    "TagAdded",       "TagRemoved",        "RolledBack",       "EntryUndone",       "EpochStarted"};
 static_assert(std::size(kEventNames) == std::variant_size_v<Event>);
 
 }  // namespace
 
 std::string_view command_name(const Command& command) { return kCommandNames[command.index()]; }
+
+uint32_t rules_of(const Command& command) {
+  const size_t first_of_2 = Command(AddTag{}).index();
+  return command.index() >= first_of_2 ? 2 : 1;
+}
+
 std::string_view event_name(const Event& event) { return kEventNames[event.index()]; }
 
 std::string to_text(const Principal& principal) {

@@ -10,10 +10,8 @@
 namespace mesh {
 
 const VersionRecord* Node::find_version(Version version) const {
-  // Versions ascend from 1 without gaps, so a version's place is its number.
-  size_t index = version.value();
-  if (index == 0 || index > versions.size()) return nullptr;
-  return &versions[index - 1];
+  auto at = std::ranges::lower_bound(versions, version, {}, &VersionRecord::version);
+  return at == versions.end() || at->version != version ? nullptr : &*at;
 }
 
 const Site* MeshState::find_site(std::string_view name) const {
@@ -97,6 +95,10 @@ Result<const Node*> resolve_node(const MeshState& state, std::string_view refere
   return fail(Errc::not_found, fmt::format("node \"{}\" does not exist", reference), fix);
 }
 
+Version next_version(const MeshState& state, const Node& node) {
+  return std::max(Version(node.latest().value() + 1), state.version_floor);
+}
+
 Result<Scope> resolve(const MeshState& state, const Target& target) {
   switch (target.level) {
     case Level::global:
@@ -140,8 +142,8 @@ std::string check_node(const MeshState& state, const Node& node) {
   if (node.active > node.latest())
     return fmt::format("node {} is active above its latest", node.id.value());
   for (size_t i = 0; i < node.versions.size(); ++i)
-    if (node.versions[i].version.value() != i + 1)
-      return fmt::format("node {} has a version gap", node.id.value());
+    if (node.versions[i].version <= (i == 0 ? Version() : node.versions[i - 1].version))
+      return fmt::format("node {} has versions out of order", node.id.value());
   if ((node.enrolment == Enrolment::enrolled) == node.keys.empty())
     return fmt::format("node {} has keys without enrolment or the reverse", node.id.value());
   return {};

@@ -1,7 +1,7 @@
 // MeshState: what the log implies. Only evolve() changes it.
 //
 // Invariants (check_invariants): every node's site exists; names are unique within their site; ids
-// are below next_node; a removed id is in no live map; versions ascend from 1 without gaps; active
+// are below next_node; a removed id is in no live map; versions ascend; active
 // <= latest; a live sign key or box key belongs to exactly one principal.
 #pragma once
 
@@ -25,7 +25,7 @@ namespace mesh {
 
 /// The behaviour of decide, evolve and compile that this program has. Raised only by an entry
 /// (RaiseRules).
-inline constexpr uint32_t kRulesNewest = 1;
+inline constexpr uint32_t kRulesNewest = 2;
 
 struct Site {
   std::string name;
@@ -103,6 +103,14 @@ struct Anchor {
   bool operator==(const Anchor&) const = default;
 };
 
+/// A name for the state after entry `sequence`.
+struct Tag {
+  Sequence sequence;
+  std::string by;
+  Sequence added;
+  bool operator==(const Tag&) const = default;
+};
+
 /// What a node reported last. Not intent: outside the state digest.
 struct NodeReport {
   uint64_t serial = 0;
@@ -139,6 +147,7 @@ struct MeshState {
   NodeId next_node{11};
   ActivationId next_activation{1};
   TokenId next_token{1};
+  Version version_floor;  // of every node's next version; above 1 after a restore
   // Intent.
   Attributes global;
   SharedMap<std::string, Cow<Site>> sites;
@@ -150,6 +159,7 @@ struct MeshState {
   std::deque<std::string> rejected;  // fingerprints, oldest first, bounded
   ChangeList changes;                // uncommitted, in order of first touch
   std::optional<Anchor> anchor;
+  std::map<std::string, Tag, std::less<>> tags;
   Cow<RecentRequests> window;
   // Reports.
   SharedMap<NodeId, NodeReport> reports;
@@ -165,6 +175,9 @@ struct MeshState {
   /// Nodes that a scope covers, ascending.
   std::vector<const Node*> nodes_in(const Scope& scope) const;
 };
+
+/// The version that the node's next commit makes.
+Version next_version(const MeshState& state, const Node& node);
 
 /// Errors: not_found, with the nearest name as the fix.
 Result<Scope> resolve(const MeshState& state, const Target& target);

@@ -53,6 +53,7 @@ CreateLog genesis(std::string_view name) {
   out.transfernet_ipv6 = "fe80::/64";
   out.bgp_as_base = 4'200'000'000;
   out.nonce = seed_of("nonce ", name);
+  out.rules = kRulesNewest;
   return out;
 }
 
@@ -104,7 +105,7 @@ EncodedEntry World::encode(const Request& request, const SignedRequest& signed_r
   header.time = context.time;
   header.principal = request.principal;
   header.entry_class = *classify(request);
-  header.rules = 1;
+  header.rules = std::max<uint32_t>(state().rules, 1);
   return encode_entry(header, {signed_request, request, context, events});
 }
 

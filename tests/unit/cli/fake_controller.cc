@@ -25,6 +25,7 @@ CreateLog genesis_of(const FakeController& controller) {
   out.endpoints = {"tcp://192.0.2.1:7400"};
   out.enrol_endpoints = {"tcp://192.0.2.1:7401"};
   out.profile = "default";
+  out.rules = kRulesNewest;
   out.loopbacknet_ipv4 = "100.64.0.0/16";
   out.loopbacknet_ipv6 = "fd00:1:2::/48";
   out.transfernet_ipv4 = "100.65.0.0/16";

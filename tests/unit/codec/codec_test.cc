@@ -117,9 +117,9 @@ TEST(Codec, LimitsAreNamed) {
   const auto decoded = [](const Request& request) { return decode_request(encode_request(request)); };
   Request request = random.request(AddSite{std::string(64, 'a')});
   EXPECT_EQ(decoded(request).error(), (Error{Errc::exhausted, "request: site has 64 bytes, at most 63", ""}));
-  request.commands.assign(257, AddSite{"ams"});
+  request.commands.assign(kCommandsPerRequestMax + 1, AddSite{"ams"});
   EXPECT_EQ(decoded(request).error(),
-            (Error{Errc::exhausted, "request: commands: 257 elements, at most 256", ""}));
+            (Error{Errc::exhausted, "request: commands: 65537 elements, at most 65536", ""}));
   request.commands.clear();
   EXPECT_EQ(decoded(request).error(), (Error{Errc::corrupt, "request: has no commands", ""}));
   request.commands = {SetAttribute{{}, "a", std::vector<Scalar>(65, Scalar(true))}};

@@ -90,7 +90,14 @@ std::vector<Command> example_commands() {
           BanOperator{"bob"},
           RaiseRules{2},
           SignAnchor{Sequence(40), counted<Digest>(24), counted<Digest>(25)},
-          ReportOutcomes{{{encode_outcome(outcome()), counted<Signature>(26), outcome()}}}};
+          ReportOutcomes{{{encode_outcome(outcome()), counted<Signature>(26), outcome()}}},
+          AddTag{"before-the-move", Sequence(40)},
+          RemoveTag{"before-the-move"},
+          RestoreSite{"ams"},
+          RestoreNode{NodeId(11), "r1"},
+          RollBack{ams, Sequence(40), counted<Digest>(27)},
+          Undo{Sequence(41)},
+          StartEpoch{2, Sequence(40), counted<Digest>(28), NodeId(1011), Version(1001)}};
 }
 
 std::vector<Event> example_events() {
@@ -128,7 +135,12 @@ std::vector<Event> example_events() {
           OperatorBanned{"bob"},
           RulesRaised{2},
           AnchorSigned{Sequence(40), counted<Digest>(24), counted<Digest>(25), "alice"},
-          OutcomeReported{outcome()}};
+          OutcomeReported{outcome()},
+          TagAdded{"before-the-move", Sequence(40)},
+          TagRemoved{"before-the-move"},
+          RolledBack{ams, Sequence(40), counted<Digest>(27)},
+          EntryUndone{Sequence(41)},
+          EpochStarted{2, Sequence(40), counted<Digest>(28), NodeId(1011), Version(1001)}};
 }
 
 std::vector<std::pair<std::string, Command>> example_later_commands() {

@@ -118,7 +118,8 @@ CreateLog Generator::create_log() {
           .transfernet_ipv4 = name(),
           .transfernet_ipv6 = name(),
           .bgp_as_base = wide_signed(),
-          .nonce = array<Digest>()};
+          .nonce = array<Digest>(),
+          .rules = narrow()};
 }
 
 Command Generator::command(size_t kind) {
@@ -158,8 +159,16 @@ Command Generator::command(size_t kind) {
     case 22: return RaiseRules{narrow()};
     case 23: return SignAnchor{Sequence(wide()), array<Digest>(), array<Digest>()};
     case 24: return ReportOutcomes{list(4, [this] { return signed_outcome(); })};
+    case 25: return AddTag{name(), Sequence(wide())};
+    case 26: return RemoveTag{name()};
+    case 27: return RestoreSite{name()};
+    case 28: return RestoreNode{NodeId(narrow()), name()};
+    case 29: return RollBack{target(), Sequence(wide()), array<Digest>()};
+    case 30: return Undo{Sequence(wide())};
+    case 31:
+      return StartEpoch{narrow(), Sequence(wide()), array<Digest>(), NodeId(narrow()), Version(narrow())};
   }
-  static_assert(std::variant_size_v<Command> == 25, "a new command needs a random value");
+  static_assert(std::variant_size_v<Command> == 32, "a new command needs a random value");
   std::unreachable();
 }
 
@@ -205,8 +214,14 @@ Event Generator::event(size_t kind) {
     case 26: return RulesRaised{narrow()};
     case 27: return AnchorSigned{Sequence(wide()), array<Digest>(), array<Digest>(), name()};
     case 28: return OutcomeReported{outcome()};
+    case 29: return TagAdded{name(), Sequence(wide())};
+    case 30: return TagRemoved{name()};
+    case 31: return RolledBack{scope(), Sequence(wide()), array<Digest>()};
+    case 32: return EntryUndone{Sequence(wide())};
+    case 33:
+      return EpochStarted{narrow(), Sequence(wide()), array<Digest>(), NodeId(narrow()), Version(narrow())};
   }
-  static_assert(std::variant_size_v<Event> == 29, "a new event needs a random value");
+  static_assert(std::variant_size_v<Event> == 34, "a new event needs a random value");
   std::unreachable();
 }
 
