@@ -288,25 +288,10 @@ Result<std::optional<NodeConfig>> config_named(const QueryFacts& facts, const No
   return std::optional(std::move(*config));
 }
 
-/// The files that a configuration gives, as if every peer were there, with placeholders for keys.
-std::map<std::string, std::string> rendered_files(const MeshState& state,
-                                                  const NodeConfig& config) {
-  Overlay overlay;
-  overlay.log = state.log;
-  overlay.node = config.node;
-  overlay.generations = {1};
-  for (const LinkConfig& link : config.links) overlay.peers[link.peer].keys = {{1, WireGuardKey{}}};
-  Desired desired = bind(config, overlay);
-  std::map<std::string, std::string> out{{"bird.conf", desired.bird}};
-  for (const Tunnel& tunnel : desired.tunnels)
-    out[tunnel.name + ".conf"] = render_wireguard(tunnel);
-  return out;
-}
-
-std::string files_text(const MeshState& state, const std::optional<NodeConfig>& config) {
+std::string files_text(const std::optional<NodeConfig>& config) {
   if (!config) return {};
   std::string out;
-  for (const auto& [name, text] : rendered_files(state, *config))
+  for (const auto& [name, text] : rendered_files(*config))
     out += "# " + name + "\n" + text + "\n";
   return out;
 }
@@ -339,8 +324,8 @@ Answer diff(const QueryFacts& facts) {
          {"b", b},
          {"effect", effect_name(change.effect)},
          {"changes", change.lines},
-         {"text", unified_diff(a + "/" + node->fullname(), files_text(facts.state, *before),
-                               b + "/" + node->fullname(), files_text(facts.state, *after))}});
+         {"text", unified_diff(a + "/" + node->fullname(), files_text(*before),
+                               b + "/" + node->fullname(), files_text(*after))}});
   }
   return list_document(facts, "Diff", std::move(items));
 }
@@ -354,7 +339,7 @@ Answer files(const QueryFacts& facts) {
   if (!config) return std::unexpected(config.error());
   json items = json::array();
   if (*config)
-    for (const auto& [file, text] : rendered_files(facts.state, **config))
+    for (const auto& [file, text] : rendered_files(**config))
       items.push_back({{"name", file}, {"text", text}});
   return list_document(facts, "Files", std::move(items));
 }

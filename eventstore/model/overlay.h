@@ -72,5 +72,8 @@ Desired bind(const NodeConfig& config, const Overlay& overlay);
 std::string render_bird(const NodeConfig& config, const std::vector<Tunnel>& tunnels);
 /// wg-quick-like text of one tunnel with placeholders for the keys, for people and for `diff`.
 std::string render_wireguard(const Tunnel& tunnel);
+/// The files of a configuration by name, as if every peer were enrolled, with placeholders for keys: what `diff`
+/// compares and what past instants are shown as.
+std::map<std::string, std::string> rendered_files(const NodeConfig& config);
 
 }  // namespace mesh
