@@ -43,17 +43,6 @@ CheckpointSigner note_signer(const ControllerOptions& options, const MeshState& 
   };
 }
 
-Status fold(MeshState& state, const EncodedEntry& encoded) {
-  auto entry = decode_entry(encoded);
-  if (!entry) return std::unexpected(entry.error());
-  if (entry->header.sequence != next(state.sequence) || !entry->body)
-    return fail(Errc::corrupt,
-                fmt::format("found entry {} where {} belongs", entry->header.sequence.value(),
-                            state.sequence.value() + 1));
-  evolve(state, entry->header, *entry->body);
-  return {};
-}
-
 }  // namespace
 
 Status create_log(EventLog& log, const CreateLog& genesis, const ControllerOptions& options,
@@ -84,6 +73,7 @@ Status create_log(EventLog& log, const CreateLog& genesis, const ControllerOptio
 Controller::Controller(std::unique_ptr<EventLog> log, ControllerOptions options)
     : options_(std::move(options)),
       log_(std::move(log)),
+      past_(std::make_unique<Past>(*log_)),
       subscriptions_(options_.snapshot_threshold) {}
 
 Result<std::unique_ptr<Controller>> Controller::open(std::unique_ptr<EventLog> log,
@@ -95,24 +85,11 @@ Result<std::unique_ptr<Controller>> Controller::open(std::unique_ptr<EventLog> l
 
 Status Controller::load() {
   if (log_->head() == Sequence()) return fail(Errc::not_found, "the log is empty", "meshd init");
-  MeshState state;
-  newest_snapshot_ = {};
-  auto found = log_->newest_snapshot(log_->head());
-  if (found && found->snapshot) {
-    // A snapshot that cannot be used costs time, not data: the entries are all there.
-    if (auto replica = decode_snapshot(found->snapshot->bytes)) {
-      state = std::move(replica->state);
-      newest_snapshot_ = found->snapshot->sequence;
-    }
-  }
-  while (state.sequence < log_->head()) {
-    auto entries = log_->read(next(state.sequence), kStagedBytesMax, SIZE_MAX);
-    if (!entries) return fail_in("reading the log", entries.error());
-    for (const EncodedEntry& encoded : *entries)
-      if (auto folded = fold(state, encoded); !folded)
-        return fail_in(fmt::format("entry {}", state.sequence.value() + 1), folded.error());
-  }
-  state_ = std::move(state);
+  auto state = newest_kept_state(*log_, log_->head());
+  if (!state) return std::unexpected(state.error());
+  newest_snapshot_ = state->sequence;
+  MESH_TRY(fold_to(*log_, *state, log_->head()));
+  state_ = std::move(*state);
   anchored_.reset();
   if (state_.anchor)
     if (auto bytes = log_->get_snapshot(state_.anchor->sequence))
@@ -424,6 +401,7 @@ void Controller::tick(Now now) {
   if (!broken_.empty() && jobs_running_ == 0 && now.mono_ms >= next_reopen_ &&
       options_.worth_reopening()) {
     next_reopen_ = now.mono_ms + 2'000;
+    past_.reset();
     log_.reset();  // a directory is opened once: the old one has to be closed first
     auto log = options_.reopen();
     if (!log) {
@@ -431,6 +409,7 @@ void Controller::tick(Now now) {
       return;
     }
     log_ = std::move(*log);
+    past_ = std::make_unique<Past>(*log_);
     if (auto loaded = load(); loaded)
       broken_.clear();
     else

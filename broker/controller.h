@@ -14,6 +14,7 @@
 
 #include "broker/board.h"
 #include "broker/output.h"
+#include "broker/past.h"
 #include "broker/subscriptions.h"
 #include "eventstore/log/event_log.h"
 #include "eventstore/model/checkpoint.h"
@@ -157,6 +158,7 @@ class Controller {
 
   ControllerOptions options_;
   std::unique_ptr<EventLog> log_;
+  std::unique_ptr<Past> past_;  // of log_; queries on workers share it
   MeshState state_;
   std::map<BoxKey, Peer> peers_;  // projection of the state: who may connect
   Subscriptions subscriptions_;

@@ -92,24 +92,33 @@ void Controller::remember(PreparedCommit prepared) {
 }
 
 void Controller::on_query(const ReplyTo& to, const Peer& peer, const Query& query, Now now) {
-  if (query.at != Sequence() && query.at != state_.sequence)
-    return fail_to(
-        to, {Errc::unsupported, "reading at a past sequence is not offered by this controller",
-             "leave --at away"});
+  const bool now_asked = query.at == Sequence();
   // An anchor needs the snapshot that it countersigns, and only an administrator signs one.
   const Operator* asker = state_.find_operator(peer.principal.name);
-  if (query.kind == "state" && asker && asker->role == Role::admin) save_snapshot();
-  QueryFacts facts{state_,      log_.get(),       board_,
-                   waiting_,    peer.principal,   now,
-                   started_ms_, sessions_.size(), options_.log_bytes(),
-                   broken_,     options_.program, query};
-  if (!is_heavy(query.kind)) {
-    auto result = answer_query(facts);
+  if (query.kind == "state" && now_asked && asker && asker->role == Role::admin) save_snapshot();
+  QueryFacts facts;
+  facts.state = state_;
+  facts.log = log_.get();
+  facts.past = past_.get();
+  if (now_asked) {
+    facts.board = board_;
+    facts.waiting = waiting_;
+  }
+  facts.asker = peer.principal;
+  facts.now = now;
+  facts.started_ms = started_ms_;
+  facts.sessions = sessions_.size();
+  facts.log_bytes = options_.log_bytes();
+  facts.broken = broken_;
+  facts.program = options_.program;
+  facts.query = query;
+  if (!is_heavy(query)) {
+    auto result = answer_query(std::move(facts));
     if (!result) return fail_to(to, result.error());
     return send(to, std::move(*result));
   }
   start_job([this, to, facts = std::make_shared<QueryFacts>(std::move(facts))]() -> Completion {
-    auto result = std::make_shared<Result<QueryResult>>(answer_query(*facts));
+    auto result = std::make_shared<Result<QueryResult>>(answer_query(std::move(*facts)));
     return [this, to, result] {
       if (*result)
         send(to, std::move(**result));

@@ -11,7 +11,9 @@ namespace mesh {
 namespace answering {
 
 json document(const QueryFacts& facts, std::string_view kind) {
-  return {{"kind", kind}, {"sequence", facts.state.sequence.value()}};
+  json out = {{"kind", kind}, {"sequence", facts.state.sequence.value()}};
+  if (!is_now(facts)) out["at"] = facts.query.at.value();
+  return out;
 }
 
 json list_document(const QueryFacts& facts, std::string_view kind, json items) {
@@ -60,34 +62,41 @@ json to_json(const AttributeValue& value) {
 
 namespace {
 
+enum Cost : bool { kLight, kHeavy };
+/// Of a state, or of what is only now: sessions, what nodes say, the tree over the whole log.
+enum Span : bool { kAnyInstant, kNowOnly };
+
 struct Kind {
   std::string_view name;
   Answer (*answer)(const QueryFacts&);
-  bool heavy = false;
+  Cost cost = kLight;
+  Span span = kAnyInstant;
 };
 
 constexpr Kind kKinds[] = {{"sites", sites},
                            {"nodes", nodes},
                            {"changes", changes},
-                           {"links", links, true},
+                           {"links", links, kHeavy},
                            {"versions", versions},
                            {"tokens", tokens},
                            {"operators", operators},
                            {"show", show},
-                           {"show_all", show_all, true},
-                           {"changed", changed, true},
-                           {"diff", diff, true},
-                           {"files", files, true},
+                           {"show_all", show_all, kHeavy},
+                           {"changed", changed, kHeavy},
+                           {"diff", diff, kHeavy},
+                           {"files", files, kHeavy},
                            {"enrolment", enrolment},
-                           {"whoami", whoami},
-                           {"pending", pending},
+                           {"whoami", whoami, kLight, kNowOnly},
+                           {"pending", pending, kLight, kNowOnly},
                            {"status", status},
                            {"activation", activation},
-                           {"controller", controller},
-                           {"checkpoint", checkpoint},
-                           {"prove", prove},
+                           {"controller", controller, kLight, kNowOnly},
+                           {"checkpoint", checkpoint, kLight, kNowOnly},
+                           {"prove", prove, kLight, kNowOnly},
+                           {"moment", moment, kHeavy},
+                           {"tags", tags, kHeavy},
                            {"state", state},
-                           {"nodes_roots", nodes_roots},
+                           {"nodes_roots", nodes_roots, kLight, kNowOnly},
                            {"entry", entry}};
 
 const Kind* find_kind(std::string_view name) {
@@ -100,18 +109,28 @@ const Kind* find_kind(std::string_view name) {
 
 }  // namespace answering
 
-bool is_heavy(std::string_view kind) {
-  const auto* known = answering::find_kind(kind);
-  return (known && known->heavy) || kind == "log";
+bool is_heavy(const Query& query) {
+  const auto* known = answering::find_kind(query.kind);
+  return (known && known->cost == answering::kHeavy) || query.kind == "log" ||
+         query.at != Sequence();
 }
 
-Result<QueryResult> answer_query(const QueryFacts& facts) {
-  if (facts.query.kind == "log") return answering::log(facts);
+Result<QueryResult> answer_query(QueryFacts facts) {
   const auto* kind = answering::find_kind(facts.query.kind);
-  if (!kind)
+  if (!kind && facts.query.kind != "log")
     return fail(Errc::usage,
                 fmt::format("query \"{}\" is unknown to this controller", facts.query.kind),
                 "upgrade the controller");
+  if (!answering::is_now(facts)) {
+    if (kind && kind->span == answering::kNowOnly)
+      return fail(Errc::unsupported,
+                  fmt::format("query {} tells only what is now", facts.query.kind),
+                  "leave --at away");
+    auto past = facts.past->at(facts.query.at);
+    if (!past) return std::unexpected(past.error());
+    facts.state = std::move(*past);
+  }
+  if (!kind) return answering::log(facts);
   auto answer = kind->answer(facts);
   if (!answer) return std::unexpected(answer.error());
   return QueryResult{answer->dump(), false, {}};

@@ -4,17 +4,19 @@
 #include <string_view>
 
 #include "broker/board.h"
+#include "broker/past.h"
 #include "eventstore/log/event_log.h"
 #include "eventstore/model/state.h"
 #include "schemas/message.h"
 
 namespace mesh {
 
-/// Everything that an answer may read: values, so that a worker can hold it. `log` is borrowed and
-/// read only.
+/// Everything that an answer may read: values, so that a worker can hold it. `log` and `past` are
+/// borrowed and read only.
 struct QueryFacts {
   MeshState state;
   const EventLog* log = nullptr;
+  const Past* past = nullptr;
   Board board;
   WaitingRoom waiting;
   Principal asker;
@@ -27,10 +29,13 @@ struct QueryFacts {
   Query query;
 };
 
-/// Whether a kind compiles configurations and therefore belongs on a worker.
-bool is_heavy(std::string_view kind);
+/// Whether an answer reads much of the log or compiles configurations and so belongs on a worker.
+bool is_heavy(const Query& query);
 
-/// Errors: usage (unknown kind or argument), not_found, corrupt, invalid.
-Result<QueryResult> answer_query(const QueryFacts& facts);
+/// The answer as of the head or, when the query names an instant (`query.at`), as of the state after
+/// that entry: what the log says, without what was seen of nodes and sessions. Errors: usage (unknown
+/// kind or argument), not_found, corrupt, invalid, unsupported (a kind that knows only now, asked at
+/// an instant).
+Result<QueryResult> answer_query(QueryFacts facts);
 
 }  // namespace mesh

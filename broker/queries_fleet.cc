@@ -50,9 +50,10 @@ Version active_version(const QueryFacts& facts, const Node& node) {
   return report ? report->version : Version();
 }
 
-std::string node_state(const QueryFacts& facts, const Node& node) {
+json node_state(const QueryFacts& facts, const Node& node) {
   if (node.enrolment == Enrolment::revoked) return "revoked";
   if (node.enrolment == Enrolment::none) return "not enrolled";
+  if (!is_now(facts)) return nullptr;
   auto seen = facts.board.find(node.id);
   if (seen == facts.board.end()) return "unknown";
   if (!is_connected(facts.board, node.id, facts.now.mono_ms)) return "unreachable";
@@ -65,6 +66,17 @@ std::string node_state(const QueryFacts& facts, const Node& node) {
     return settled ? "diverged" : "applying";
   }
   return seen->second.status.state.empty() ? "ok" : seen->second.status.state;
+}
+
+json connected(const QueryFacts& facts, const Node& node) {
+  if (!is_now(facts)) return nullptr;
+  return is_connected(facts.board, node.id, facts.now.mono_ms);
+}
+
+json reported_head(const QueryFacts& facts, const Node& node) {
+  if (!is_now(facts)) return nullptr;
+  auto seen = facts.board.find(node.id);
+  return seen == facts.board.end() ? 0 : seen->second.status.head.value();
 }
 
 Answer pending(const QueryFacts& facts) {
@@ -111,10 +123,10 @@ json node_status_json(const QueryFacts& facts, const Node& node) {
   json item = {{"id", node.id.value()},
                {"fullname", node.fullname()},
                {"state", node_state(facts, node)},
-               {"connected", is_connected(facts.board, node.id, facts.now.mono_ms)},
+               {"connected", connected(facts, node)},
                {"age_s", json()},
-               {"head", 0},
-               {"lag", facts.state.sequence.value()},
+               {"head", is_now(facts) ? json(0) : json()},
+               {"lag", is_now(facts) ? json(facts.state.sequence.value()) : json()},
                {"version_active", active_version(facts, node).value()},
                {"version_latest", node.latest().value()},
                {"version_wanted", node.active.value()},
@@ -150,7 +162,7 @@ json node_status_json(const QueryFacts& facts, const Node& node) {
 
 Answer status(const QueryFacts& facts) {
   json out = document(facts, "Status");
-  out["controller"] = controller_json(facts);
+  out["controller"] = is_now(facts) ? controller_json(facts) : json();
   out["uncommitted"] = facts.state.changes.size();
   out["activation"] = facts.state.next_activation.value() - 1;
   out["items"] = json::array();
@@ -178,7 +190,7 @@ Answer activation(const QueryFacts& facts) {
       state = kOutcomeWords[static_cast<size_t>(report->kind)];
       message = report->message;
       ++(report->kind == OutcomeKind::applied ? applied : failed);
-    } else if (!is_connected(facts.board, node_id, facts.now.mono_ms)) {
+    } else if (is_now(facts) && !is_connected(facts.board, node_id, facts.now.mono_ms)) {
       state = "offline";
       ++offline;
     } else {
@@ -219,12 +231,19 @@ Answer checkpoint(const QueryFacts& facts) {
 
 namespace {
 
+/// The newest entry that an answer speaks of.
+Sequence end_of_log(const QueryFacts& facts) {
+  return is_now(facts) ? facts.log->head() : facts.state.sequence;
+}
+
 Result<std::pair<EncodedEntry, Entry>> read_entry(const QueryFacts& facts) {
   auto number = number_argument(facts, "sequence", 0);
   if (!number) return std::unexpected(number.error());
-  if (*number == 0 || *number > facts.log->head().value())
-    return fail(Errc::not_found, fmt::format("there is no entry {}, the log ends at {}", *number,
-                                             facts.log->head().value()));
+  const uint64_t last = end_of_log(facts).value();
+  if (*number == 0 || *number > last)
+    return fail(Errc::not_found,
+                fmt::format("there is no entry {}, the log {} at {}", *number,
+                            is_now(facts) ? "ends" : "is read", last));
   auto entries = facts.log->read(Sequence(*number), 1, 1);
   if (!entries) return std::unexpected(entries.error());
   auto decoded = decode_entry(entries->at(0));
@@ -254,9 +273,11 @@ Answer prove(const QueryFacts& facts) {
 }
 
 Answer state(const QueryFacts& facts) {
+  auto root = root_at(facts.state.sequence.value(), facts.log->hash_reader());
+  if (!root) return std::unexpected(root.error());
   json out = document(facts, "StateDigest");
   out["digest"] = to_hex(state_digest(facts.state).view());
-  out["root"] = to_hex(facts.log->frontier().root().view());
+  out["root"] = to_hex(root->view());
   return out;
 }
 
@@ -384,8 +405,9 @@ Result<QueryResult> log(const QueryFacts& facts) {
   json items = json::array();
   size_t bytes = 0;
   Sequence at(*after);
+  const Sequence end = end_of_log(facts);
   // One page reads a bounded stretch of the log, also when the filter keeps nothing of it.
-  for (size_t scanned = 0; at < facts.log->head() && items.size() < *limit &&
+  for (size_t scanned = 0; at < end && items.size() < *limit &&
                            bytes < kLogPageBytes && scanned < 20'000;) {
     auto entries = facts.log->read(next(at), kLogPageBytes, 256);
     if (!entries || entries->empty()) {
@@ -396,7 +418,7 @@ Result<QueryResult> log(const QueryFacts& facts) {
       continue;
     }
     for (const EncodedEntry& encoded : *entries) {
-      if (items.size() >= *limit || bytes >= kLogPageBytes) break;
+      if (items.size() >= *limit || bytes >= kLogPageBytes || at >= end) break;
       at = next(at);
       ++scanned;
       auto decoded = decode_entry(encoded);
@@ -412,7 +434,7 @@ Result<QueryResult> log(const QueryFacts& facts) {
     }
   }
   json out = list_document(facts, "Log", std::move(items));
-  return QueryResult{out.dump(), at < facts.log->head(), std::to_string(at.value())};
+  return QueryResult{out.dump(), at < end, std::to_string(at.value())};
 }
 
 }  // namespace mesh::answering

@@ -75,7 +75,6 @@ Answer nodes(const QueryFacts& facts) {
   });
   json items = json::array();
   for (const Node* node : chosen) {
-    auto seen = facts.board.find(node->id);
     items.push_back({{"id", node->id.value()},
                      {"name", node->name},
                      {"site", node->site},
@@ -85,9 +84,9 @@ Answer nodes(const QueryFacts& facts) {
                      {"version_latest", node->latest().value()},
                      {"version_active", active_version(facts, *node).value()},
                      {"version_wanted", node->active.value()},
-                     {"sequence", seen == facts.board.end() ? 0 : seen->second.status.head.value()},
+                     {"sequence", reported_head(facts, *node)},
                      {"state", node_state(facts, *node)},
-                     {"connected", is_connected(facts.board, node->id, facts.now.mono_ms)}});
+                     {"connected", connected(facts, *node)}});
   }
   return list_document(facts, "NodeList", std::move(items));
 }

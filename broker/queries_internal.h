@@ -10,7 +10,10 @@ namespace mesh::answering {
 using nlohmann::json;
 using Answer = Result<json>;
 
-/// A document of `kind` at the facts' sequence.
+/// Whether the head is asked about; if not, `state` is a past one and nothing is known of sessions
+/// and of what nodes said.
+inline bool is_now(const QueryFacts& facts) { return facts.query.at == Sequence(); }
+/// A document of `kind` at the facts' sequence, which a query of an instant finds as `at` too.
 json document(const QueryFacts& facts, std::string_view kind);
 /// With these items.
 json list_document(const QueryFacts& facts, std::string_view kind, json items);
@@ -50,9 +53,31 @@ Answer nodes_roots(const QueryFacts&);
 Answer entry(const QueryFacts&);
 Result<QueryResult> log(const QueryFacts&);
 
+// queries_history.cc: instants.
+Answer moment(const QueryFacts&);
+Answer tags(const QueryFacts&);
+
+/// An instant: the state after entry `at`.
+struct Moment {
+  Sequence at;
+  std::string means;  // for people: "tag x", "v3 of r1.ams"
+};
+/// What a text means: "17", "#17", RFC 3339 UTC, a tag, "head", or "vN" of `node` (its commit).
+/// Errors: usage, not_found.
+Result<Moment> find_moment(const QueryFacts& facts, const std::string& text,
+                           const std::optional<std::string>& node);
+/// "v" and digits.
+bool is_version_text(std::string_view text);
+/// Errors: not_found.
+Result<const VersionRecord*> version_named(const Node& node, std::string_view text);
+
 /// "ok", "not enrolled", "revoked", "unreachable", "unknown" (never seen), "applying", "behind",
-/// ... of a node.
-std::string node_state(const QueryFacts& facts, const Node& node);
+/// ... of a node; null at a past instant for what only a report tells.
+json node_state(const QueryFacts& facts, const Node& node);
+/// Null at a past instant.
+json connected(const QueryFacts& facts, const Node& node);
+/// The newest entry that the node says it has; null at a past instant.
+json reported_head(const QueryFacts& facts, const Node& node);
 /// The version that the node says it runs, else the one it last reported.
 Version active_version(const QueryFacts& facts, const Node& node);
 

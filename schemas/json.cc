@@ -333,4 +333,35 @@ std::string time_text(Timestamp time) {
                      clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
 }
 
+Result<Timestamp> parse_time_text(std::string_view text) {
+  using namespace std::chrono;
+  constexpr std::string_view kShape = "0000-00-00T00:00:00";
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  bool good = text.size() > kShape.size() && text.back() == 'Z';
+  for (size_t i = 0; good && i < kShape.size(); ++i)
+    good = kShape[i] == '0' ? digit(text[i]) : text[i] == kShape[i];
+  std::string_view fraction;
+  if (good) fraction = text.substr(kShape.size(), text.size() - kShape.size() - 1);
+  good = good && (fraction.empty() || (fraction.size() > 1 && fraction.front() == '.' &&
+                                       std::all_of(fraction.begin() + 1, fraction.end(), digit)));
+  const auto number = [&](size_t at, size_t count) {
+    int value = 0;
+    for (char c : text.substr(at, count)) value = value * 10 + (c - '0');
+    return value;
+  };
+  if (good) {
+    const year_month_day date(year(number(0, 4)), month(static_cast<unsigned>(number(5, 2))),
+                              day(static_cast<unsigned>(number(8, 2))));
+    const int hour = number(11, 2), minute = number(14, 2), second = number(17, 2);
+    if (date.ok() && hour < 24 && minute < 60 && second < 60) {
+      int64_t micros = 0, unit = 100'000;
+      for (size_t i = 1; i < fraction.size(); ++i, unit /= 10) micros += unit * (fraction[i] - '0');
+      const auto at = sys_days(date) + hours(hour) + minutes(minute) + seconds(second);
+      return Timestamp(duration_cast<microseconds>(at.time_since_epoch()).count() + micros);
+    }
+  }
+  return fail(Errc::usage, fmt::format("\"{}\" is no time", text),
+              "for example 2026-01-02T03:04:05Z");
+}
+
 }  // namespace mesh

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "eventstore/model/entry.h"
+#include "eventstore/model/result.h"
 
 namespace mesh {
 
@@ -16,5 +18,7 @@ std::string command_json(const Command& command);
 std::string entry_json(const Entry& entry);
 /// RFC 3339 UTC with microseconds: 2026-01-02T03:04:05.000006Z
 std::string time_text(Timestamp time);
+/// The inverse, also with fewer digits behind the point or none (more are cut). Errors: usage.
+Result<Timestamp> parse_time_text(std::string_view text);
 
 }  // namespace mesh
