@@ -9,6 +9,7 @@
 #include "eventstore/model/node_config.h"
 #include "schemas/codec.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/support/archive_bytes.h"
 #include "tests/unit/codec/examples.h"
 #include "tests/unit/codec/generate.h"
 
@@ -119,6 +120,12 @@ void add_typed(Corpus& corpus) {
   for (const auto& [name, text] : kTexts) corpus.add("fuzz_typed", name, as_bytes(text));
 }
 
+void add_archives(Corpus& corpus) {
+  const test::ArchiveContents small = test::small_archive();
+  if (const auto bytes = test::write_archive(small)) corpus.add("fuzz_archive", "small", *bytes);
+  if (const auto bytes = test::write_archive({})) corpus.add("fuzz_archive", "empty", *bytes);
+}
+
 }  // namespace
 }  // namespace mesh
 
@@ -135,4 +142,5 @@ int main(int count, char** arguments) {
   mesh::add_texts(corpus);
   mesh::add_config(corpus);
   mesh::add_typed(corpus);
+  mesh::add_archives(corpus);
 }

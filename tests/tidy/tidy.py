@@ -28,7 +28,7 @@ FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
 BANNED_WORDS = re.compile(r"\b(%s)\b" % "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]))
 
-# Folder -> the folders whose headers it may include besides its own. The longest matching prefix decides.
+# Folder -> the folders, or single headers, that it may include besides its own. The longest matching prefix decides.
 LAYERS = {
     "eventstore/model": [],
     "schemas": ["eventstore/model"],
@@ -37,7 +37,8 @@ LAYERS = {
     "broker": ["broker/bus", "eventstore/log", "schemas", "eventstore/model"],
     "nodes/dataplane": ["nodes", "eventstore/model"],
     "nodes": ["nodes/dataplane", "broker/bus", "schemas", "eventstore/model"],
-    "cli": ["broker/bus", "schemas", "eventstore/model"],
+    # A backup is made over the bus: its file format knows no RocksDB.
+    "cli": ["broker/bus", "schemas", "eventstore/model", "eventstore/log/archive.h"],
 }
 
 # The core is pure: no threads, files, clocks, randomness or terminals.
@@ -137,7 +138,7 @@ def include_faults(path, layer, quoted, target):
             return [f'"{target}" is not a path from the root of the tree']
         if other != layer and target.endswith("_internal.h"):
             return [f'"{target}" is for {other}/ alone']
-        if other != layer and other not in LAYERS[layer]:
+        if other != layer and not {other, target} & set(LAYERS[layer]):
             return [f"{layer}/ may not include {other}/ (allowed: {', '.join(LAYERS[layer]) or 'nothing else'})"]
         return []
     if layer == "eventstore/model":
