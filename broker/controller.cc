@@ -132,10 +132,19 @@ void Controller::send(const ReplyTo& to, Body body) {
                                             encode_message({to.correlation, std::move(body)}))});
 }
 
-void Controller::receive(const SessionId& session, ByteView frame, Now now) {
+std::optional<SignKey> Controller::signer_of(const SessionId& session) const {
+  auto peer = peers_.find(session.user);
+  if (session.enrolment || peer == peers_.end() ||
+      peer->second.principal.kind != PrincipalKind::human)
+    return std::nullopt;
+  const Operator* person = state_.find_operator(peer->second.principal.name);
+  return person ? std::optional(person->sign_key) : std::nullopt;
+}
+
+void Controller::receive(const SessionId& session, Arrival arrival, Now now) {
   if (started_ms_ < 0) started_ms_ = now.mono_ms;
-  auto message = decode_message(frame);
-  ReplyTo to{session, message ? message->correlation : frame_correlation(frame)};
+  auto& message = arrival.message;
+  ReplyTo to{session, arrival.correlation};
   if (!message) return fail_to(to, message.error());
   if (session.enrolment) {
     if (!std::holds_alternative<Join>(message->body))
@@ -148,16 +157,17 @@ void Controller::receive(const SessionId& session, ByteView frame, Now now) {
   if (peer == peers_.end()) return;  // revoked while connected: it gets nothing more
   sessions_.insert_or_assign(session, Visitor{peer->second.principal, now.mono_ms});
   if (const auto* submit = std::get_if<Submit>(&message->body))
-    return on_submit(to, peer->second, *submit, now);
+    return on_submit(to, peer->second, *submit, arrival, now);
   deferred_.push_back({session, to.correlation, std::move(message->body)});
 }
 
-void Controller::on_submit(const ReplyTo& to, const Peer& peer, const Submit& submit, Now now) {
+void Controller::on_submit(const ReplyTo& to, const Peer& peer, const Submit& submit,
+                           const Arrival& arrival, Now now) {
   if (!broken_.empty())
     return fail_to(to,
                    {Errc::unavailable, "the log refuses writes: " + broken_,
                     "free space on the disk or repair it; the controller tries again by itself"});
-  auto request = decode_request(submit.request.bytes);
+  const Result<Request>& request = *arrival.request;
   if (!request) return fail_to(to, request.error());
   if (request->principal != peer.principal)
     return fail_to(to, {Errc::unauthenticated,
@@ -169,7 +179,9 @@ void Controller::on_submit(const ReplyTo& to, const Peer& peer, const Submit& su
                         "use the context of this controller"});
   auto key = signer_key(state_, *request);
   if (!key) return fail_to(to, key.error());
-  if (!verify_signature(*key, kRequestDomain, submit.request.bytes, submit.request.signature))
+  // Checked on arrival by the key of that moment: another one since then counts for nothing.
+  if (arrival.checked != *key &&
+      !verify_signature(*key, kRequestDomain, submit.request.bytes, submit.request.signature))
     return fail_to(to, {Errc::unauthenticated,
                         fmt::format("the signature of {} is wrong", to_text(request->principal)),
                         {}});

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "broker/arrival.h"
 #include "broker/board.h"
 #include "broker/output.h"
 #include "broker/past.h"
@@ -61,7 +62,13 @@ class Controller {
   bool enrolment_wanted(Now now) const;
 
   /// One frame from a session. Submits are decided at once; everything else waits for flush().
-  void receive(const SessionId& session, ByteView frame, Now now);
+  void receive(const SessionId& session, ByteView frame, Now now) {
+    receive(session, read_frame(frame), now);
+  }
+  /// The same for a frame that was read elsewhere. Frames of one session come in their order.
+  void receive(const SessionId& session, Arrival arrival, Now now);
+  /// Whose signature a Submit of this session has to bear as things stand; nothing for nodes and strangers.
+  std::optional<SignKey> signer_of(const SessionId& session) const;
   /// One synced append of everything that was decided, then the answers, then what waited.
   void flush(Now now);
   /// Heartbeats, expiries, coalesced reports, the reopening of a failed log. At least every 500 ms.
@@ -132,7 +139,7 @@ class Controller {
   /// Sends, or holds back until what is staged is durable.
   void answer(const ReplyTo& to, Body body, std::optional<RequestId> unchanged = {});
   void remember_unchanged(const RequestId& request, const Reply& reply);
-  void on_submit(const ReplyTo& to, const Peer& peer, const Submit& submit, Now now);
+  void on_submit(const ReplyTo& to, const Peer& peer, const Submit& submit, const Arrival& arrival, Now now);
   bool answer_retry(const ReplyTo& to, const RequestId& id);
   Result<Context> make_context(const Request& request, Now now);
   Result<Staged*> stage(const SignedRequest& request, const Request& decoded, Now now);

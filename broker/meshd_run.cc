@@ -5,13 +5,16 @@
 #include <spdlog/spdlog.h>
 #include <sys/statvfs.h>
 
+#include <algorithm>
 #include <ctime>
+#include <thread>
 
 #include "broker/bus/keys.h"
 #include "broker/bus/reactor.h"
 #include "broker/bus/server.h"
 #include "broker/controller.h"
 #include "broker/meshd.h"
+#include "broker/meshd_frames.h"
 #include "eventstore/log/rocks_event_log.h"
 
 namespace mesh::meshd {
@@ -39,7 +42,12 @@ class Shell {
  public:
   Shell(BusServer& bus, WorkerPool& pool, Controller& controller, const BoxSecret& key,
         std::string enrol)
-      : bus_(bus), pool_(pool), controller_(controller), key_(key), enrol_(std::move(enrol)) {}
+      : bus_(bus),
+        pool_(pool),
+        controller_(controller),
+        key_(key),
+        enrol_(std::move(enrol)),
+        reader_(std::max(std::thread::hardware_concurrency(), 2u) - 1) {}
 
   int tick() {
     if (stopping_ || controller_.fatal()) return kStopReactor;
@@ -52,9 +60,11 @@ class Shell {
   }
 
   void handle(std::vector<Incoming> frames) {
+    auto arrivals = reader_.read(
+        frames, [&](const SessionId& session) { return controller_.signer_of(session); });
     Now now = read_clocks();
-    for (const Incoming& incoming : frames)
-      controller_.receive(incoming.session, incoming.frame, now);
+    for (size_t i = 0; i < frames.size(); ++i)
+      controller_.receive(frames[i].session, std::move(arrivals[i]), now);
     controller_.flush(read_clocks());
     deliver();
   }
@@ -103,6 +113,7 @@ class Shell {
   Controller& controller_;
   const BoxSecret& key_;
   std::string enrol_, enrolment_problem_, reported_;
+  FrameReader reader_;
   bool stopping_ = false;
 };
 
