@@ -363,11 +363,10 @@ void Controller::on_flushed(Now) {
     for (const ReplyTo& to : staged.to) send(to, staged.reply);
   }
   staged_.clear();
-  staged_bytes_ = 0;
+  bytes_since_snapshot_ += std::exchange(staged_bytes_, 0);
   for (Held& held : std::exchange(held_, {})) answer(held.to, std::move(held.body), held.unchanged);
   if (rights_changed) rebuild_peers();
-  if (state_.sequence.value() - newest_snapshot_.value() >= options_.snapshot_every)
-    save_snapshot();
+  if (snapshot_due()) save_snapshot();
 }
 
 void Controller::fail_staged(const Error& error) {
@@ -389,23 +388,6 @@ void Controller::fail_staged(const Error& error) {
   // What was decided on top of what did not become durable is forgotten: back to what the log can
   // still read.
   if (auto loaded = load(); !loaded) broken_ += "; " + loaded.error().message;
-}
-
-void Controller::save_snapshot() {
-  Replica replica{state_, log_->frontier()};
-  if (auto saved = log_->put_snapshot(state_.sequence, encode_snapshot(replica)); !saved) {
-    broken_ = saved.error().message;  // after a failed write the log takes no other
-    return;
-  }
-  newest_snapshot_ = state_.sequence;
-  // Two for a damaged one, and the anchored one for newcomers.
-  auto kept = log_->snapshots();
-  for (size_t i = 0; i + 2 < kept.size(); ++i)
-    if (!state_.anchor || kept[i] != state_.anchor->sequence)
-      if (auto removed = log_->remove_snapshot(kept[i]); !removed) {
-        broken_ = removed.error().message;
-        return;
-      }
 }
 
 void Controller::tick(Now now) {
@@ -443,6 +425,7 @@ void Controller::tick(Now now) {
     next_heartbeat_ = now.mono_ms + options_.heartbeat_ms;
     subscriptions_.heartbeat(*log_, output_.frames);
   }
+  add_missing_snapshot();
 }
 
 void Controller::forget(const SessionId& session) {

@@ -40,7 +40,7 @@ struct ControllerOptions {
   std::function<uint64_t()> log_bytes;  // on disk, for status
   std::string program;                  // version, for status
   int64_t heartbeat_ms = 3'000;
-  uint64_t snapshot_every = 10'000;  // entries between snapshots of the state
+  uint64_t snapshot_every = 10'000;  // entries between snapshots of the state, at least
   uint64_t snapshot_threshold = kSnapshotReplayThreshold;  // of Subscriptions
 };
 
@@ -147,7 +147,12 @@ class Controller {
   Request own_request(std::vector<Command> commands);
   void on_flushed(Now now);
   void fail_staged(const Error& error);
+
+  // controller_snapshots.cc
+  bool snapshot_due() const;
   void save_snapshot();
+  void add_missing_snapshot();
+  void put_snapshot(Sequence sequence, const Bytes& bytes);
 
   // controller_deferred.cc
   void handle(const Deferred& deferred, Now now);
@@ -183,6 +188,9 @@ class Controller {
   std::map<NodeId, std::map<uint64_t, SignedOutcome>> outcomes_;  // to be reported
   std::optional<Snapshot> anchored_;
   Sequence newest_snapshot_;
+  uint64_t newest_snapshot_bytes_ = 0, bytes_since_snapshot_ = 0;
+  Sequence gaps_filled_to_;  // no snapshot is missing up to here, or none can be made
+  Sequence head_at_tick_;
   int jobs_running_ = 0;  // they read the log, so it is not closed under them
   std::string broken_;
   std::optional<Error> fatal_;

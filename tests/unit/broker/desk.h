@@ -16,10 +16,10 @@ namespace mesh::test {
 
 class Desk {
  public:
-  Desk() {
+  /// `snapshot_every` as in ControllerOptions.
+  explicit Desk(uint64_t snapshot_every = 10'000) {
     CreateLog first = genesis();
     disk = std::make_unique<MemoryEventLog>(derive_log_id(first));
-    ControllerOptions options;
     options.sign = [](std::string_view domain, ByteView bytes) { return sign_secret("test log").sign(domain, bytes); };
     options.new_request_id = [this] { return request_id(1'000'000 + next_id++); };
     options.worth_reopening = [this] { return reopening_allowed; };
@@ -30,8 +30,14 @@ class Desk {
     };
     options.program = "test";
     EXPECT_TRUE(create_log(*disk, first, options, now.wall).has_value());
-    controller = std::move(*Controller::open(std::make_unique<BorrowedLog>(*disk, appends), std::move(options)));
+    restart(snapshot_every);
     alice = {box_secret("alice").public_key(), 1, false};
+  }
+
+  /// A new controller over the same disk.
+  void restart(uint64_t snapshot_every = 10'000) {
+    options.snapshot_every = snapshot_every;
+    controller = std::move(*Controller::open(std::make_unique<BorrowedLog>(*disk, appends), options));
   }
 
   Request request(std::vector<Command> commands, const std::string& who = "alice") {
@@ -91,6 +97,7 @@ class Desk {
   int appends = 0;
   bool reopening_allowed = true;
   std::vector<BoxKey> muted;
+  ControllerOptions options;
   SessionId alice;
   std::unique_ptr<Controller> controller;
 };

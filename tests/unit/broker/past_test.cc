@@ -136,6 +136,54 @@ TEST(Past, ThreadsAskAtTheSameTime) {
   EXPECT_EQ(wrong, std::vector<int>(4));
 }
 
+/// Entries in one flush, as a busy controller makes them.
+void write_entries(Desk& desk, int count) {
+  for (int i = 0; i < count; ++i)
+    desk.give(desk.alice, Submit{Desk::sign(desk.request({SetAttribute{
+                                     {Level::global, ""}, "note", {int64_t(desk.next_id)}}})),
+                                 false});
+  desk.answers();
+}
+
+TEST(Snapshots, AreSpacedAndNeverRemoved) {
+  Desk desk(5);
+  for (int i = 0; i < 60; ++i) write_entries(desk, 1);
+  auto kept = desk.disk->snapshots();
+  ASSERT_GE(kept.size(), 6u);
+  Sequence before;
+  for (Sequence at : kept) {
+    EXPECT_GE(at.value() - before.value(), 5u);
+    EXPECT_LE(at.value() - before.value(), 10u);
+    before = at;
+  }
+  EXPECT_LE(desk.disk->head().value() - before.value(), 10u);
+  desk.restart(5);
+  write_entries(desk, 1);
+  EXPECT_GE(desk.disk->snapshots().size(), kept.size());
+}
+
+TEST(Snapshots, ThatAreMissingAreMadeWhileNothingHappens) {
+  Desk desk(1'000'000);
+  while (desk.disk->head() < Sequence(4'500)) write_entries(desk, 500);
+  ASSERT_TRUE(desk.disk->snapshots().empty());
+  desk.restart(100);
+  const Past past(*desk.disk);
+  for (int i = 0; i < 10; ++i) {
+    desk.controller->tick(desk.now);
+    desk.answers();
+  }
+  EXPECT_EQ(desk.disk->snapshots(), (std::vector{Sequence(100), Sequence(200), Sequence(300)}));
+  for (Sequence at : desk.disk->snapshots()) {
+    auto replica = decode_snapshot(*desk.disk->get_snapshot(at));
+    ASSERT_TRUE(replica.has_value());
+    MeshState state;
+    ASSERT_TRUE(fold_to(*desk.disk, state, at).has_value());
+    EXPECT_EQ(replica->state, state);
+    EXPECT_EQ(replica->frontier.root(), *root_at(at.value(), desk.disk->hash_reader()));
+  }
+  EXPECT_TRUE(desk.controller->broken().empty());
+}
+
 class Instants : public testing::Test {
  protected:
   Instants() {
