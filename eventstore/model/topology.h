@@ -29,6 +29,8 @@ class Topology {
   bool linked(size_t a, size_t b) const;
   /// Ascending.
   std::vector<size_t> peers(size_t node) const;
+  /// Whom a node behind NAT dials, ascending; empty for a public node.
+  const std::vector<size_t>& uplinks(size_t node) const { return uplinks_[node]; }
 
  private:
   const Intent& intent_;

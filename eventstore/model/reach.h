@@ -1,0 +1,75 @@
+// Reachability by intent: which LANs of a network can talk to which others. Pure.
+//
+// Modelled: the links that compile() would make, every one of them up and carrying both families, and
+// routers that pass on what their neighbours announce; so the nodes of one connected part reach each
+// other. Not modelled: whether nodes are enrolled or up, firewalls, routes from outside the mesh,
+// nor the one of several nodes with the same LAN that traffic ends at.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "eventstore/model/address.h"
+#include "eventstore/model/ids.h"
+#include "eventstore/model/result.h"
+#include "eventstore/model/state.h"
+
+namespace mesh {
+
+/// A LAN and who announces it.
+struct ReachedLan {
+  IpPrefix prefix;
+  std::vector<NodeId> nodes;    // ascending, at least one
+  std::vector<uint32_t> parts;  // of those nodes, ascending
+};
+
+/// Built once from a state, of which it keeps nothing; some microseconds a node.
+class Reach {
+ public:
+  explicit Reach(const MeshState& state);
+
+  /// How many parts the network falls into: 1 when every node reaches every other.
+  size_t parts() const { return part_count_; }
+  /// Nothing for a node that does not exist.
+  std::optional<uint32_t> part_of(NodeId node) const;
+  /// Ascending by prefix.
+  const std::vector<ReachedLan>& lans() const { return lans_; }
+
+  /// Where a text points: a node's number or full name; an address or prefix: the nodes of the
+  /// smallest LAN that holds it, or the node whose loopback it is. Empty when nothing here is called
+  /// so. Ascending.
+  std::vector<NodeId> nodes_at(std::string_view place) const;
+  /// Whether a node at `from` reaches a node at `to`; false when one of them is nowhere.
+  /// Errors: usage (addresses of different families).
+  Result<bool> reaches(std::string_view from, std::string_view to) const;
+
+ private:
+  struct Place {
+    NodeId id;
+    std::string fullname;
+    IpAddress loopback4, loopback6;
+    uint32_t part = 0;
+  };
+
+  std::vector<Place> nodes_;  // ascending by number
+  std::vector<ReachedLan> lans_;
+  uint32_t part_count_ = 0;
+};
+
+/// Two LANs of one family, from < to; reachability is mutual.
+struct LanPair {
+  IpPrefix from, to;
+  auto operator<=>(const LanPair&) const = default;
+};
+
+/// Pairs that reach each other in only one of two networks. The lists are cut, the totals are not.
+struct ReachDifference {
+  std::vector<LanPair> lost, gained;  // ascending
+  uint64_t lost_total = 0, gained_total = 0;
+};
+/// At most `most` pairs in each list.
+ReachDifference compare_reach(const Reach& before, const Reach& after, size_t most);
+
+}  // namespace mesh
