@@ -73,6 +73,12 @@ World::World(std::string_view name) : name_(name) {
   append(encode(create, signed_request, context, *events));
 }
 
+World::World(std::string_view name, Replica replica, uint64_t first_request)
+    : now(replica.state.time.value() + 1'000),
+      name_(name),
+      replica_(std::move(replica)),
+      next_request_(first_request) {}
+
 Request World::request(const Principal& who, std::vector<Command> commands) const {
   Request out;
   out.log = state().log;

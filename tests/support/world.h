@@ -26,6 +26,9 @@ class World {
  public:
   /// Makes the log's first entry at time 1'000'000.
   explicit World(std::string_view name = "test");
+  /// Carries on after `replica`, which a World of that name made; entries() begins after it, and its
+  /// requests are numbered from `first_request`.
+  World(std::string_view name, Replica replica, uint64_t first_request);
 
   /// Signs, decides, encodes, appends and folds one request. Nothing is appended when it changes
   /// nothing.

@@ -35,21 +35,29 @@ class FaultFile final : public rocksdb::FSWritableFileOwnerWrapper {
 
   IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
                   rocksdb::IODebugContext* debug) override {
-    const IOStatus fate = fs_.judge();
+    const IOStatus fate = fs_.judge("append", path_);
     const rocksdb::Slice written(data.data(), fate.ok()          ? data.size()
                                               : fate.IsNoSpace() ? data.size() / 2
                                                                  : 0);
-    const IOStatus status = FSWritableFileOwnerWrapper::Append(written, options, debug);
-    fs_.appended(path_, written.size());
-    return fate.ok() ? status : fate;
+    IOStatus status;
+    {
+      const auto running = fs_.running();
+      status = FSWritableFileOwnerWrapper::Append(written, options, debug);
+      fs_.appended(path_, written.size());
+    }
+    if (!fate.ok()) return fate;
+    fs_.done("append", path_);
+    return status;
   }
   IOStatus Append(const rocksdb::Slice& data, const rocksdb::IOOptions& options,
                   const rocksdb::DataVerificationInfo&, rocksdb::IODebugContext* debug) override {
     return Append(data, options, debug);
   }
   IOStatus Sync(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
-    const IOStatus fate = fs_.judge();
-    if (fate.ok()) fs_.synced(path_);
+    const IOStatus fate = fs_.judge("sync", path_);
+    if (!fate.ok()) return fate;
+    fs_.synced(path_);
+    fs_.done("sync", path_);
     return fate;
   }
   IOStatus Fsync(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) override {
@@ -63,12 +71,14 @@ class FaultFile final : public rocksdb::FSWritableFileOwnerWrapper {
 
 class FaultDirectory final : public rocksdb::FSDirectoryWrapper {
  public:
-  FaultDirectory(FaultFs& fs, std::unique_ptr<rocksdb::FSDirectory> directory)
-      : FSDirectoryWrapper(std::move(directory)), fs_(fs) {}
+  FaultDirectory(FaultFs& fs, std::string path, std::unique_ptr<rocksdb::FSDirectory> directory)
+      : FSDirectoryWrapper(std::move(directory)), fs_(fs), path_(std::move(path)) {}
 
   IOStatus Fsync(const rocksdb::IOOptions&, rocksdb::IODebugContext*) override {
-    const IOStatus fate = fs_.judge();
-    if (fate.ok()) fs_.directory_synced();
+    const IOStatus fate = fs_.judge("sync directory", path_);
+    if (!fate.ok()) return fate;
+    fs_.directory_synced();
+    fs_.done("sync directory", path_);
     return fate;
   }
   IOStatus FsyncWithDirOptions(const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug,
@@ -78,6 +88,7 @@ class FaultDirectory final : public rocksdb::FSDirectoryWrapper {
 
  private:
   FaultFs& fs_;
+  std::string path_;
 };
 
 class SleeplessClock final : public rocksdb::SystemClockWrapper {
@@ -105,9 +116,22 @@ FaultFs::FaultFs() : FileSystemWrapper(rocksdb::FileSystem::Default()) {
 }
 
 void FaultFs::set_judge(Judge judge) {
+  set_watch([judge = std::move(judge)](const Operation& operation) {
+    return operation.done || !judge ? Fate::happen : judge(operation.number);
+  });
+}
+
+void FaultFs::set_watch(Watch watch) {
   const std::lock_guard lock(mutex_);
-  judge_ = std::move(judge);
+  watch_ = std::move(watch);
   operations_ = 0;
+}
+
+void FaultFs::set_loss(Loss loss, uint64_t seed, bool lying) {
+  const std::lock_guard lock(mutex_);
+  loss_ = loss;
+  lying_ = lying;
+  random_.seed(seed);
 }
 
 uint64_t FaultFs::operations() const {
@@ -115,10 +139,15 @@ uint64_t FaultFs::operations() const {
   return operations_;
 }
 
-IOStatus FaultFs::judge() {
-  const std::lock_guard lock(mutex_);
-  ++operations_;
-  const Fate fate = power_is_off_ ? Fate::power_off : judge_ ? judge_(operations_) : Fate::happen;
+IOStatus FaultFs::judge(std::string_view name, const std::string& path) {
+  Fate fate = Fate::happen;
+  {
+    const std::lock_guard lock(mutex_);
+    ++operations_;
+    if (watch_) fate = watch_({name, path, false, operations_});
+    if (power_is_off_) fate = Fate::power_off;
+    if (fate == Fate::power_off) power_is_off_ = true;
+  }
   switch (fate) {
     case Fate::happen:
       return IOStatus::OK();
@@ -127,12 +156,32 @@ IOStatus FaultFs::judge() {
     case Fate::io_error:
       return IOStatus::IOError("simulated", "input/output error");
     case Fate::power_off:
-      power_is_off_ = true;
       return IOStatus::IOError("simulated", "the power is off");
     case Fate::kill:
       std::raise(SIGKILL);
+      break;
+    case Fate::power_cut:
+      cut_power();
   }
   return IOStatus::OK();
+}
+
+void FaultFs::done(std::string_view name, const std::string& path) {
+  Fate fate = Fate::happen;
+  {
+    const std::lock_guard lock(mutex_);
+    if (watch_) fate = watch_({name, path, true, operations_});
+  }
+  if (fate == Fate::kill) std::raise(SIGKILL);
+  if (fate == Fate::power_cut) cut_power();
+}
+
+void FaultFs::cut_power() {
+  const std::unique_lock all(running_);
+  const std::lock_guard lock(mutex_);
+  lose(loss_, random_);
+  std::raise(SIGKILL);
+  std::abort();
 }
 
 void FaultFs::appended(const std::string& path, uint64_t bytes) {
@@ -142,7 +191,7 @@ void FaultFs::appended(const std::string& path, uint64_t bytes) {
 
 void FaultFs::synced(const std::string& path) {
   const std::lock_guard lock(mutex_);
-  files_[path].synced = files_[path].size;
+  if (!lying_ || !path.ends_with(".log")) files_[path].synced = files_[path].size;
 }
 
 void FaultFs::directory_synced() {
@@ -154,46 +203,62 @@ IOStatus FaultFs::NewWritableFile(const std::string& path, const rocksdb::FileOp
                                   std::unique_ptr<rocksdb::FSWritableFile>* result,
                                   rocksdb::IODebugContext* debug) {
   if (is_diary(path)) return FileSystemWrapper::NewWritableFile(path, options, result, debug);
-  if (const IOStatus fate = judge(); !fate.ok()) return fate;
-  const bool existed = std::filesystem::exists(path);
-  const std::string before = existed ? contents_of(path) : "";
-  const IOStatus status = FileSystemWrapper::NewWritableFile(path, options, result, debug);
-  if (!status.ok()) return status;
-  const std::lock_guard lock(mutex_);
-  files_[path] = {};
-  changes_.push_back({path, {}, {}, existed ? std::optional(before) : std::nullopt});
+  if (const IOStatus fate = judge("create", path); !fate.ok()) return fate;
+  {
+    const auto running = this->running();
+    const bool existed = std::filesystem::exists(path);
+    const std::string before = existed ? contents_of(path) : "";
+    const IOStatus status = FileSystemWrapper::NewWritableFile(path, options, result, debug);
+    if (!status.ok()) return status;
+    const std::lock_guard lock(mutex_);
+    files_[path] = {};
+    changes_.push_back({path, {}, {}, existed ? std::optional(before) : std::nullopt});
+  }
   *result = std::make_unique<FaultFile>(*this, path, std::move(*result));
-  return status;
+  done("create", path);
+  return IOStatus::OK();
 }
 
 IOStatus FaultFs::NewDirectory(const std::string& path, const rocksdb::IOOptions& options,
                                std::unique_ptr<rocksdb::FSDirectory>* result,
                                rocksdb::IODebugContext* debug) {
   const IOStatus status = FileSystemWrapper::NewDirectory(path, options, result, debug);
-  if (status.ok()) *result = std::make_unique<FaultDirectory>(*this, std::move(*result));
+  if (status.ok()) *result = std::make_unique<FaultDirectory>(*this, path, std::move(*result));
   return status;
 }
 
 IOStatus FaultFs::RenameFile(const std::string& from, const std::string& to,
                              const rocksdb::IOOptions& options, rocksdb::IODebugContext* debug) {
   if (is_diary(from)) return FileSystemWrapper::RenameFile(from, to, options, debug);
-  if (const IOStatus fate = judge(); !fate.ok()) return fate;
-  const std::lock_guard lock(mutex_);
-  const bool replaces = std::filesystem::exists(to);
-  changes_.push_back(
-      {to, from, contents_of(from), replaces ? std::optional(contents_of(to)) : std::nullopt});
-  files_[to] = files_[from];
-  files_.erase(from);
-  return FileSystemWrapper::RenameFile(from, to, options, debug);
+  if (const IOStatus fate = judge("rename", to); !fate.ok()) return fate;
+  IOStatus status;
+  {
+    const auto running = this->running();
+    const std::lock_guard lock(mutex_);
+    const bool replaces = std::filesystem::exists(to);
+    changes_.push_back(
+        {to, from, contents_of(from), replaces ? std::optional(contents_of(to)) : std::nullopt});
+    files_[to] = files_[from];
+    files_.erase(from);
+    status = FileSystemWrapper::RenameFile(from, to, options, debug);
+  }
+  done("rename", to);
+  return status;
 }
 
 IOStatus FaultFs::DeleteFile(const std::string& path, const rocksdb::IOOptions& options,
                              rocksdb::IODebugContext* debug) {
   if (is_diary(path)) return FileSystemWrapper::DeleteFile(path, options, debug);
-  if (const IOStatus fate = judge(); !fate.ok()) return fate;
-  const std::lock_guard lock(mutex_);
-  changes_.push_back({{}, path, contents_of(path), {}});
-  return FileSystemWrapper::DeleteFile(path, options, debug);
+  if (const IOStatus fate = judge("remove", path); !fate.ok()) return fate;
+  IOStatus status;
+  {
+    const auto running = this->running();
+    const std::lock_guard lock(mutex_);
+    changes_.push_back({{}, path, contents_of(path), {}});
+    status = FileSystemWrapper::DeleteFile(path, options, debug);
+  }
+  done("remove", path);
+  return status;
 }
 
 void FaultFs::lose_data(const std::string& path, const FileState& state, Loss loss,
@@ -217,8 +282,7 @@ void FaultFs::lose_data(const std::string& path, const FileState& state, Loss lo
   write_contents(path, contents);
 }
 
-void FaultFs::power_on(Loss loss, std::mt19937_64& random) {
-  const std::lock_guard lock(mutex_);
+void FaultFs::lose(Loss loss, std::mt19937_64& random) {
   for (const auto& [path, state] : files_)
     if (std::filesystem::exists(path)) lose_data(path, state, loss, random);
   size_t kept = loss == Loss::nothing      ? changes_.size()
@@ -230,9 +294,14 @@ void FaultFs::power_on(Loss loss, std::mt19937_64& random) {
     if (change.replaced) write_contents(change.made, *change.replaced);
     if (!change.lost.empty()) write_contents(change.lost, *change.contents);
   }
+}
+
+void FaultFs::power_on(Loss loss, std::mt19937_64& random) {
+  const std::lock_guard lock(mutex_);
+  lose(loss, random);
   changes_.clear();
   files_.clear();
-  judge_ = {};
+  watch_ = {};
   operations_ = 0;
   power_is_off_ = false;
 }
