@@ -14,6 +14,7 @@
 
 #include "broker/arrival.h"
 #include "broker/board.h"
+#include "broker/log_scan.h"
 #include "broker/output.h"
 #include "broker/past.h"
 #include "broker/subscriptions.h"
@@ -191,6 +192,7 @@ class Controller {
   uint64_t newest_snapshot_bytes_ = 0, bytes_since_snapshot_ = 0;
   Sequence gaps_filled_to_;  // no snapshot is missing up to here, or none can be made
   Sequence head_at_tick_;
+  LogIndex index_;
   int jobs_running_ = 0;  // they read the log, so it is not closed under them
   std::string broken_;
   std::optional<Error> fatal_;

@@ -100,6 +100,7 @@ void Controller::on_query(const ReplyTo& to, const Peer& peer, const Query& quer
   facts.state = state_;
   facts.log = log_.get();
   facts.past = past_.get();
+  facts.index = &index_;
   if (now_asked) {
     facts.board = board_;
     facts.waiting = waiting_;

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "broker/queries_internal.h"
+#include "schemas/codec.h"
 
 namespace mesh {
 
@@ -41,6 +43,31 @@ Result<Scope> scope_argument(const QueryFacts& facts) {
   if (level == "site") return resolve(facts.state, {Level::site, name});
   if (level == "node") return resolve(facts.state, {Level::node, name});
   return fail(Errc::usage, fmt::format("\"{}\" is no scope", text), "global, site S or node N.S");
+}
+
+Result<uint64_t> number_argument(const QueryFacts& facts, const std::string& name,
+                                 uint64_t fallback) {
+  auto text = argument(facts, name);
+  if (!text) return fallback;
+  uint64_t value = 0;
+  auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+  if (error != std::errc() || end != text->data() + text->size())
+    return fail(Errc::usage, fmt::format("{} has to be a number, not \"{}\"", name, *text));
+  return value;
+}
+
+Result<std::pair<EncodedEntry, Entry>> read_entry(const QueryFacts& facts) {
+  auto number = number_argument(facts, "sequence", 0);
+  if (!number) return std::unexpected(number.error());
+  const uint64_t last = (is_now(facts) ? facts.log->head() : facts.state.sequence).value();
+  if (*number == 0 || *number > last)
+    return fail(Errc::not_found, fmt::format("there is no entry {}, the log {} at {}", *number,
+                                             is_now(facts) ? "ends" : "is read", last));
+  auto entries = facts.log->read(Sequence(*number), 1, 1);
+  if (!entries) return std::unexpected(entries.error());
+  auto decoded = decode_entry(entries->at(0));
+  if (!decoded) return fail_in(fmt::format("entry {}", *number), decoded.error());
+  return std::pair(std::move(entries->at(0)), std::move(*decoded));
 }
 
 json to_json(const AttributeValue& value) {
@@ -97,7 +124,7 @@ constexpr Kind kKinds[] = {{"sites", sites},
                            {"tags", tags, kHeavy},
                            {"state", state},
                            {"nodes_roots", nodes_roots, kLight, kNowOnly},
-                           {"entry", entry}};
+                           {"entry", entry, kHeavy}};
 
 const Kind* find_kind(std::string_view name) {
   auto it = std::find_if(std::begin(kKinds), std::end(kKinds),

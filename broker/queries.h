@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "broker/board.h"
+#include "broker/log_scan.h"
 #include "broker/past.h"
 #include "eventstore/log/event_log.h"
 #include "eventstore/model/state.h"
@@ -27,6 +28,7 @@ struct QueryFacts {
   std::string broken;
   std::string program;
   Query query;
+  LogIndex* index = nullptr;  // borrowed; may be nullptr
 };
 
 /// Whether an answer reads much of the log or compiles configurations and so belongs on a worker.

@@ -1,8 +1,7 @@
-// Queries about what is: nodes' reports, the controller, history and proofs.
+// Queries about what is: nodes' reports, the controller and proofs.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <fstream>
 
 #include "broker/queries_internal.h"
@@ -16,22 +15,10 @@ namespace mesh::answering {
 namespace {
 
 constexpr std::string_view kOutcomeWords[] = {"", "applied", "failed", "reverted", "refused"};
-constexpr size_t kLogPageBytes = 256 * 1024;
 
 const NodeReport* report_of(const MeshState& state, NodeId id) {
   auto it = state.reports.find(id);
   return it == state.reports.end() ? nullptr : &it->second;
-}
-
-Result<uint64_t> number_argument(const QueryFacts& facts, const std::string& name,
-                                 uint64_t fallback) {
-  auto text = argument(facts, name);
-  if (!text) return fallback;
-  uint64_t value = 0;
-  auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
-  if (error != std::errc() || end != text->data() + text->size())
-    return fail(Errc::usage, fmt::format("{} has to be a number, not \"{}\"", name, *text));
-  return value;
 }
 
 uint64_t resident_bytes() {
@@ -229,30 +216,6 @@ Answer checkpoint(const QueryFacts& facts) {
   return out;
 }
 
-namespace {
-
-/// The newest entry that an answer speaks of.
-Sequence end_of_log(const QueryFacts& facts) {
-  return is_now(facts) ? facts.log->head() : facts.state.sequence;
-}
-
-Result<std::pair<EncodedEntry, Entry>> read_entry(const QueryFacts& facts) {
-  auto number = number_argument(facts, "sequence", 0);
-  if (!number) return std::unexpected(number.error());
-  const uint64_t last = end_of_log(facts).value();
-  if (*number == 0 || *number > last)
-    return fail(Errc::not_found,
-                fmt::format("there is no entry {}, the log {} at {}", *number,
-                            is_now(facts) ? "ends" : "is read", last));
-  auto entries = facts.log->read(Sequence(*number), 1, 1);
-  if (!entries) return std::unexpected(entries.error());
-  auto decoded = decode_entry(entries->at(0));
-  if (!decoded) return fail_in(fmt::format("entry {}", *number), decoded.error());
-  return std::pair(std::move(entries->at(0)), std::move(*decoded));
-}
-
-}  // namespace
-
 Answer prove(const QueryFacts& facts) {
   auto entry = read_entry(facts);
   if (!entry) return std::unexpected(entry.error());
@@ -295,146 +258,6 @@ Answer nodes_roots(const QueryFacts& facts) {
                      {"age_s", (facts.now.mono_ms - seen.mono_ms) / 1000}});
   }
   return list_document(facts, "CosignatureList", std::move(items));
-}
-
-Answer entry(const QueryFacts& facts) {
-  auto found = read_entry(facts);
-  if (!found) return std::unexpected(found.error());
-  json out = document(facts, "Entry");
-  out["item"] = json::parse(entry_json(found->second));
-  out["item"]["leaf"] = to_hex(found->second.leaf.view());
-  out["item"]["header"] = to_base64(found->first.header);
-  return out;
-}
-
-namespace {
-
-struct LogFilter {
-  std::string actor, type, grep, since, until;
-  std::optional<NodeId> node;
-  std::optional<std::string> site;
-
-  bool keeps(const MeshState& state, const Entry& entry, const json& shown) const {
-    if (!actor.empty() && to_text(entry.header.principal) != actor) return false;
-    if (!since.empty() && shown["time"].get_ref<const std::string&>() < since) return false;
-    if (!until.empty() && shown["time"].get_ref<const std::string&>() > until) return false;
-    if (!type.empty() && !names_type(shown)) return false;
-    if (!grep.empty() && shown.dump().find(grep) == std::string::npos) return false;
-    if (!node && !site) return true;
-    if (!entry.body) return false;
-    return std::any_of(entry.body->events.begin(), entry.body->events.end(),
-                       [&](const Event& event) { return concerns(state, event); });
-  }
-
-  bool names_type(const json& shown) const {
-    for (const char* list : {"events", "commands"})
-      for (const json& item : shown.value(list, json::array()))
-        if (item.value("type", "") == type) return true;
-    return false;
-  }
-
-  bool is_node(const MeshState& state, NodeId id) const {
-    if (node) return id == *node;
-    const Node* found = state.find_node(id);
-    if (!found)
-      if (auto it = state.removed_nodes.find(id); it != state.removed_nodes.end())
-        found = &*it->second;
-    return found && found->site == *site;
-  }
-
-  bool concerns(const MeshState& state, const Event& event) const {
-    auto in_rows = [&](const auto& rows) {
-      return std::any_of(rows.begin(), rows.end(),
-                         [&](const auto& row) { return is_node(state, row.node); });
-    };
-    return std::visit(
-        [&](const auto& e) {
-          if constexpr (requires { e.node; })
-            return is_node(state, e.node);
-          else if constexpr (requires { e.rows; })
-            return in_rows(e.rows);
-          else if constexpr (requires { e.outcome; })
-            return is_node(state, e.outcome.node);
-          else if constexpr (requires { e.scope; })
-            return e.scope.level == Level::node
-                       ? is_node(state, e.scope.node)
-                       : site && e.scope.level == Level::site && e.scope.site == *site;
-          else if constexpr (requires {
-                               e.from;
-                               e.to;
-                             })
-            return site && (e.from == *site || e.to == *site);
-          else if constexpr (requires { e.name; })
-            return site && e.name == *site;
-          else
-            return false;
-        },
-        event);
-  }
-};
-
-Result<LogFilter> make_filter(const QueryFacts& facts) {
-  LogFilter filter;
-  filter.actor = argument(facts, "actor").value_or("");
-  filter.type = argument(facts, "type").value_or("");
-  filter.grep = argument(facts, "grep").value_or("");
-  filter.since = argument(facts, "since").value_or("");
-  filter.until = argument(facts, "until").value_or("");
-  if (auto name = argument(facts, "node")) {
-    auto node = resolve_node(facts.state, *name);
-    if (!node) return std::unexpected(node.error());
-    filter.node = (*node)->id;
-  }
-  if (auto name = argument(facts, "site")) {
-    if (auto site = resolve(facts.state, {Level::site, *name}); !site)
-      return std::unexpected(site.error());
-    filter.site = *name;
-  }
-  return filter;
-}
-
-}  // namespace
-
-Result<QueryResult> log(const QueryFacts& facts) {
-  auto filter = make_filter(facts);
-  auto after = number_argument(facts, argument(facts, "cursor") ? "cursor" : "after", 0);
-  auto limit = number_argument(facts, "limit", 1'000);
-  if (!filter) return std::unexpected(filter.error());
-  if (!after) return std::unexpected(after.error());
-  if (!limit) return std::unexpected(limit.error());
-  json items = json::array();
-  size_t bytes = 0;
-  Sequence at(*after);
-  const Sequence end = end_of_log(facts);
-  // One page reads a bounded stretch of the log, also when the filter keeps nothing of it.
-  for (size_t scanned = 0; at < end && items.size() < *limit &&
-                           bytes < kLogPageBytes && scanned < 20'000;) {
-    auto entries = facts.log->read(next(at), kLogPageBytes, 256);
-    if (!entries || entries->empty()) {
-      // One damaged record does not end the history: it is named in its place.
-      items.push_back({{"sequence", at.value() + 1},
-                       {"damaged", entries ? "it cannot be read" : entries.error().message}});
-      at = next(at);
-      continue;
-    }
-    for (const EncodedEntry& encoded : *entries) {
-      if (items.size() >= *limit || bytes >= kLogPageBytes || at >= end) break;
-      at = next(at);
-      ++scanned;
-      auto decoded = decode_entry(encoded);
-      if (!decoded) {
-        items.push_back({{"sequence", at.value()}, {"damaged", decoded.error().message}});
-        continue;
-      }
-      std::string text = entry_json(*decoded);
-      json shown = json::parse(text);
-      if (!filter->keeps(facts.state, *decoded, shown)) continue;
-      bytes += text.size();
-      items.push_back(std::move(shown));
-    }
-  }
-  json out = list_document(facts, "Log", std::move(items));
-  return QueryResult{out.dump(), at < end, std::to_string(at.value())};
 }
 
 }  // namespace mesh::answering

@@ -21,6 +21,11 @@ json list_document(const QueryFacts& facts, std::string_view kind, json items);
 std::optional<std::string> argument(const QueryFacts& facts, const std::string& name);
 /// Errors: usage when it is missing.
 Result<std::string> required(const QueryFacts& facts, const std::string& name);
+/// A decimal number. Errors: usage.
+Result<uint64_t> number_argument(const QueryFacts& facts, const std::string& name,
+                                 uint64_t fallback);
+/// The entry that the argument `sequence` names. Errors: usage, not_found, corrupt.
+Result<std::pair<EncodedEntry, Entry>> read_entry(const QueryFacts& facts);
 /// "global", "site S" or "node N" as a scope. Errors: usage, not_found.
 Result<Scope> scope_argument(const QueryFacts& facts);
 json to_json(const AttributeValue& value);
@@ -41,7 +46,7 @@ Answer files(const QueryFacts&);
 Answer enrolment(const QueryFacts&);
 Answer whoami(const QueryFacts&);
 
-// queries_fleet.cc: what nodes and the controller report, history and proofs.
+// queries_fleet.cc: what nodes and the controller report, and proofs.
 Answer pending(const QueryFacts&);
 Answer status(const QueryFacts&);
 Answer activation(const QueryFacts&);
@@ -50,8 +55,14 @@ Answer checkpoint(const QueryFacts&);
 Answer prove(const QueryFacts&);
 Answer state(const QueryFacts&);
 Answer nodes_roots(const QueryFacts&);
-Answer entry(const QueryFacts&);
+
+// queries_log.cc: history.
 Result<QueryResult> log(const QueryFacts&);
+/// {"11": "r1.ams"}: the full names of those of `nodes` that are known, also of removed ones.
+json names_json(const MeshState& state, std::vector<NodeId> nodes);
+
+// queries_entry.cc: one entry, with what it rests on and what came of it.
+Answer entry(const QueryFacts&);
 
 // queries_history.cc: instants.
 Answer moment(const QueryFacts&);

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <nlohmann/json.hpp>
@@ -30,8 +31,8 @@ constexpr std::array kPhrases{
     Phrase{"NodeRemoved", "node {@node} removed"},
     Phrase{"NodeRestored", "node {@node} restored"},
     Phrase{"NodeRenamed", "node {node} renamed from {from} to {to}"},
-    Phrase{"AttributeSet", "{@scope}: {name} = {value}"},
-    Phrase{"AttributeUnset", "{@scope}: {name} removed"},
+    Phrase{"AttributeSet", "{@scope}: {name} {@change}"},
+    Phrase{"AttributeUnset", "{@scope}: {name} removed, was {before}"},
     Phrase{"VersionsCommitted", "{@fleet} committed: {@rows}"},
     Phrase{"ChangesDiscarded", "{@fleet}: {@changes} dropped"},
     Phrase{"ActivationStarted", "activation {activation}: {@rows}"},
@@ -56,6 +57,9 @@ constexpr std::array kPhrases{
     Phrase{"EntryUndone", "entry #{sequence} undone"},
     Phrase{"EpochStarted", "epoch {epoch} started after #{base}"},
 };
+
+constexpr std::array<std::string_view, 3> kPurposes{"RolledBack", "EntryUndone",
+                                                    "ChangesDiscarded"};
 
 std::string node_name(int64_t id, const NodeNames& names) {
   const auto found = names.find(id);
@@ -85,6 +89,10 @@ std::string rows_text(const Json& rows, const NodeNames& names) {
   return out;
 }
 
+std::string value_text(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : json_text(value);
+}
+
 std::string field_text(const Json& event, std::string_view field, const NodeNames& names) {
   if (field == "@node") return node_name(number_at(event, "node"), names);
   if (field == "@scope") return scope_text(text_at(event, "scope"), names);
@@ -95,8 +103,12 @@ std::string field_text(const Json& event, std::string_view field, const NodeName
   if (field == "@changes")
     return count_text(static_cast<uint64_t>(number_at(event, "changes")), "change");
   if (field == "@rows") return rows_text(value_at(event, "rows"), names);
-  const Json& value = value_at(event, field);
-  return value.is_string() ? value.get<std::string>() : json_text(value);
+  if (field == "@change") {
+    const Json& before = value_at(event, "before");
+    const std::string now = value_text(value_at(event, "value"));
+    return before.is_null() ? "= " + now : value_text(before) + " -> " + now;
+  }
+  return value_text(value_at(event, field));
 }
 
 std::string filled(std::string_view text, const Json& event, const NodeNames& names) {
@@ -115,13 +127,17 @@ std::string filled(std::string_view text, const Json& event, const NodeNames& na
 
 }  // namespace
 
-NodeNames node_names(Client& client) {
-  NodeNames out;
-  auto document = client.query("nodes");
-  if (!document) return out;
-  for (const Json& item : value_at(*document, "items"))
-    out[number_at(item, "id")] = text_at(item, "fullname");
-  return out;
+void learn_names(NodeNames& names, const Json& document) {
+  for (const auto& [id, name] : value_at(document, "names").items()) {
+    int64_t number = 0;
+    std::from_chars(id.data(), id.data() + id.size(), number);
+    if (name.is_string()) names.insert_or_assign(number, name.get<std::string>());
+  }
+  for (const Json& item : value_at(document, "items"))
+    for (const Json& event : value_at(item, "events"))
+      if (text_at(event, "type") == "NodeAdded")
+        names.try_emplace(number_at(event, "node"),
+                          text_at(event, "name") + "." + text_at(event, "site"));
 }
 
 std::string event_text(const Json& event, const NodeNames& names) {
@@ -131,9 +147,28 @@ std::string event_text(const Json& event, const NodeNames& names) {
   std::string out = type;
   for (const auto& [key, value] : event.items())
     if (key != "type" && !value.is_structured() && !value.is_null())
-      out += fmt::format(" {}={}", key,
-                         value.is_string() ? value.get<std::string>() : json_text(value));
+      out += fmt::format(" {}={}", key, value_text(value));
   return out;
+}
+
+std::string events_text(const Json& events, const NodeNames& names, size_t most) {
+  std::string out;
+  size_t count = events.size(), shown = 0;
+  // What an entry was for stands last in it, behind everything that it took.
+  const std::string last = count > 1 ? text_at(events[count - 1], "type") : std::string();
+  if (std::find(kPurposes.begin(), kPurposes.end(), last) != kPurposes.end())
+    out = event_text(events[--count], names) + ": ";
+  for (; shown < count && shown < most; ++shown)
+    out += (shown ? "; " : "") + event_text(events[shown], names);
+  if (shown == count) return out;
+  std::map<std::string, size_t> kinds;
+  for (size_t i = shown; i < count; ++i) ++kinds[text_at(events[i], "type")];
+  out += fmt::format("; and {} more (", count - shown);
+  for (bool first = true; const auto& [kind, number] : kinds) {
+    out += fmt::format("{}{} {}", first ? "" : ", ", number, kind);
+    first = false;
+  }
+  return out + ")";
 }
 
 }  // namespace mesh::cli

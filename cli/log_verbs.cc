@@ -22,10 +22,7 @@ std::string entry_text(const Json& entry, const NodeNames& names, bool wide, boo
       paint(fmt::format("#{:<5}", number_at(entry, "sequence")), Tone::bold, colour),
       cell_text(value_at(entry, "time"), Cell::time, wide), printable(text_at(entry, "principal")));
   const Json& events = value_at(entry, "events");
-  const size_t shown = wide ? events.size() : std::min(events.size(), kEventsShown);
-  for (size_t i = 0; i < shown; ++i)
-    out += (i ? "; " : "") + printable(event_text(events[i], names));
-  if (events.size() > shown) out += fmt::format("; and {} more", events.size() - shown);
+  out += printable(events_text(events, names, wide ? events.size() : kEventsShown));
   if (events.empty()) out += printable(text_at(entry, "command"));
   if (const std::string damaged = text_at(entry, "damaged"); !damaged.empty())
     out += paint(fmt::format("damaged: {}", printable(damaged)), Tone::bad, colour);
@@ -39,11 +36,11 @@ std::string entry_text(const Json& entry, const NodeNames& names, bool wide, boo
 /// Prints entries as they come, whatever the format: a log can be longer than memory.
 class LogPrinter {
  public:
-  LogPrinter(Session& session, NodeNames names) : session_(session), names_(std::move(names)) {}
+  explicit LogPrinter(Session& session) : session_(session) {}
 
-  void print(const Json& items) {
-    for (const Json& item : items) {
-      learn_names(item);
+  void print(const Json& document) {
+    learn_names(names_, document);
+    for (const Json& item : value_at(document, "items")) {
       last_ = std::max<int64_t>(last_, number_at(item, "sequence"));
       any_ = true;
       switch (session_.format()) {
@@ -79,14 +76,6 @@ class LogPrinter {
   int64_t last() const { return last_; }
 
  private:
-  /// Nodes that are gone since: their names stand where they were added.
-  void learn_names(const Json& item) {
-    for (const Json& event : value_at(item, "events"))
-      if (text_at(event, "type") == "NodeAdded")
-        names_.try_emplace(number_at(event, "node"),
-                           text_at(event, "name") + "." + text_at(event, "site"));
-  }
-
   Session& session_;
   NodeNames names_;
   int64_t last_ = 0;
@@ -113,45 +102,38 @@ Result<Json> print_pages(Client& client, const QueryArguments& arguments, LogPri
   for (;;) {
     auto page = client.query_page("log", arguments, cursor);
     if (!page) return page;
-    printer.print(value_at(*page, "items"));
+    printer.print(*page);
     (*page)["items"] = Json::array();
     if (cursor.empty()) return page;
   }
 }
 
-/// Every item that `arguments` select behind `after`.
-Result<Json> read_behind(Client& client, QueryArguments arguments, uint64_t after) {
-  arguments["after"] = std::to_string(after);
-  return client.query("log", arguments);
+/// The newest `limit`: the controller reads from the end backwards. Newest last, as they came about.
+Result<Json> read_newest(Client& client, QueryArguments arguments, uint64_t limit) {
+  Json out, items = Json::array(), names = Json::object();
+  std::string cursor;
+  arguments["newest"] = "1";
+  do {
+    arguments["limit"] = std::to_string(limit - items.size());
+    auto page = client.query_page("log", arguments, cursor);
+    if (!page) return page;
+    for (Json& item : (*page)["items"]) items.push_back(std::move(item));
+    names.update(value_at(*page, "names").is_object() ? value_at(*page, "names") : Json::object());
+    out = std::move(*page);
+  } while (!cursor.empty() && items.size() < limit);
+  std::reverse(items.begin(), items.end());
+  out["names"] = std::move(names);
+  out["items"] = std::move(items);
+  return out;
 }
 
-/// The newest `limit`. Looks at the end of the log first, and goes back further while that is too
-/// little.
-Result<Json> read_newest(Client& client, const QueryArguments& arguments, uint64_t limit) {
-  auto position = client.position();
-  if (!position) return std::unexpected(std::move(position).error());
-  const uint64_t head = position->sequence.value();
-  for (uint64_t reach = std::max<uint64_t>(limit, 16);; reach *= 8) {
-    const uint64_t after = head > reach ? head - reach : 0;
-    auto document = read_behind(client, arguments, after);
-    if (!document) return document;
-    Json& items = (*document)["items"];
-    if (items.size() < limit && after > 0) continue;
-    const size_t surplus = items.size() > limit ? items.size() - limit : 0;
-    items.erase(items.begin(), items.begin() + static_cast<Json::difference_type>(surplus));
-    return document;
-  }
-}
-
-/// In one piece: for --limit and --reverse.
-Result<Json> print_piece(Session& session, Client& client, const QueryArguments& arguments,
-                         uint64_t limit, LogPrinter& printer) {
-  auto document = session.has("limit") ? read_newest(client, arguments, limit)
-                                       : read_behind(client, arguments, 0);
+Result<Json> print_newest(Session& session, Client& client, const QueryArguments& arguments,
+                          uint64_t limit, LogPrinter& printer) {
+  auto document = read_newest(client, arguments, limit);
   if (!document) return document;
   Json& items = (*document)["items"];
   if (session.has("reverse")) std::reverse(items.begin(), items.end());
-  printer.print(items);
+  printer.print(*document);
   items = Json::array();
   return document;
 }
@@ -213,10 +195,11 @@ Result<int> show_log(Session& session) {
   if (!limit) return std::unexpected(std::move(limit).error());
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
-  LogPrinter printer(session, session.for_people() ? node_names(**client) : NodeNames());
-  const bool in_one_piece = session.has("limit") || session.has("reverse");
-  auto document = in_one_piece ? print_piece(session, **client, *arguments, *limit, printer)
-                               : print_pages(**client, *arguments, printer);
+  LogPrinter printer(session);
+  if (session.has("reverse")) (*arguments)["newest"] = "1";
+  auto document = session.has("limit")
+                      ? print_newest(session, **client, *arguments, *limit, printer)
+                      : print_pages(**client, *arguments, printer);
   if (!document) return std::unexpected(std::move(document).error());
   if (!following) {
     printer.finish(*document);

@@ -195,11 +195,21 @@ Result<Body> FakeController::answer_query(const Query& query) {
         entries.size(), hex(state.log), hex(log_secret.public_key()),
         hex(controller_box.public_key())));
   if (query.kind == "log") {
+    const auto number = [&](const std::string& name, uint64_t fallback) {
+      const auto given_value = query.arguments.find(name);
+      return given_value == query.arguments.end() ? fallback : std::stoull(given_value->second);
+    };
+    const bool newest = query.arguments.contains("newest");
+    const uint64_t limit = number("limit", entries.size());
+    uint64_t first = number("after", 0) + 1, last = entries.size();
+    (newest ? last : first) = number("cursor", newest ? last : first);
     std::string items;
-    for (const EncodedEntry& entry : entries)
-      items += (items.empty() ? "" : ",") + entry_json(must(decode_entry(entry)));
-    return json_body(
-        fmt::format(R"({{"kind":"Log","sequence":{},"items":[{}]}})", entries.size(), items));
+    for (uint64_t count = 0; first <= last && count < limit; ++count)
+      items += (items.empty() ? "" : ",") +
+               entry_json(must(decode_entry(entries[(newest ? last-- : first++) - 1])));
+    return Body(QueryResult{fmt::format(R"({{"kind":"Log","sequence":{},"items":[{}]}})",
+                                        entries.size(), items),
+                            first <= last, std::to_string(newest ? last : first)});
   }
   return fail(Errc::usage, fmt::format("unknown query \"{}\"", query.kind));
 }
