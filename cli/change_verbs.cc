@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/handlers.h"
+#include "cli/moment.h"
 #include "cli/mutate.h"
 #include "cli/scope.h"
 #include "eventstore/model/attribute_table.h"
@@ -153,6 +154,31 @@ Result<int> delete_node(Session& session) {
   }
   return change_one(session, RemoveNode{node, force}, fmt::format("node {}: removed", node),
                     kPlanNext);
+}
+
+Result<int> add_tag(Session& session) {
+  const std::string name = session.argument("NAME"), text = session.argument("INSTANT");
+  Sequence at;
+  if (!text.empty()) {
+    auto client = session.client();
+    if (!client) return std::unexpected(std::move(client).error());
+    auto moment = resolve_moment(**client, text, {}, session.environment().now());
+    if (!moment) return std::unexpected(std::move(moment).error());
+    at = moment->at;
+    session.note(to_text(*moment));
+  }
+  Mutation mutation;
+  mutation.changes.push_back(
+      {AddTag{name, at}, at == Sequence() ? fmt::format("tag {}: added", name)
+                                          : fmt::format("tag {}: #{}", name, at.value())});
+  return mutate(session, std::move(mutation));
+}
+
+Result<int> delete_tag(Session& session) {
+  const std::string name = session.argument("NAME");
+  Mutation mutation;
+  mutation.changes.push_back({RemoveTag{name}, fmt::format("tag {}: removed", name)});
+  return mutate(session, std::move(mutation));
 }
 
 Result<int> rename_site(Session& session) {

@@ -34,11 +34,11 @@ Result<Answer> ask(Transport& transport, const Body& question, int timeout_ms,
 
 }  // namespace
 
-Result<Json> Client::query_page(const std::string& kind, QueryArguments arguments,
-                                std::string& cursor) {
+Result<Json> Client::ask_page(Sequence at, const std::string& kind, QueryArguments arguments,
+                              std::string& cursor) {
   if (!cursor.empty()) arguments["cursor"] = cursor;
-  auto answer = ask<QueryResult>(transport_, Query{kind, std::move(arguments), Sequence()},
-                                 kQueryMs, "a query");
+  auto answer =
+      ask<QueryResult>(transport_, Query{kind, std::move(arguments), at}, kQueryMs, "a query");
   if (!answer) return std::unexpected(std::move(answer).error());
   Json document = Json::parse(answer->json, nullptr, false);
   if (!document.is_object())
@@ -48,11 +48,21 @@ Result<Json> Client::query_page(const std::string& kind, QueryArguments argument
   return document;
 }
 
+Result<Json> Client::query_page(const std::string& kind, QueryArguments arguments,
+                                std::string& cursor) {
+  return ask_page(at_, kind, std::move(arguments), cursor);
+}
+
 Result<Json> Client::query(const std::string& kind, const QueryArguments& arguments) {
+  return query_at(at_, kind, arguments);
+}
+
+Result<Json> Client::query_at(Sequence at, const std::string& kind,
+                              const QueryArguments& arguments) {
   std::string cursor;
-  auto document = query_page(kind, arguments, cursor);
+  auto document = ask_page(at, kind, arguments, cursor);
   while (document && !cursor.empty()) {
-    auto page = query_page(kind, arguments, cursor);
+    auto page = ask_page(at, kind, arguments, cursor);
     if (!page) return page;
     for (Json& item : (*page)["items"]) (*document)["items"].push_back(std::move(item));
   }
@@ -77,7 +87,7 @@ Result<Position> open_position(const Connection& connection, const std::string& 
 }
 
 Result<Position> Client::position() {
-  auto document = query("checkpoint");
+  auto document = query_at(Sequence(), "checkpoint");
   if (!document) return std::unexpected(std::move(document).error());
   auto position = open_position(context_.connection, text_at(*document, "note"));
   if (!position) return fail_in("the controller's checkpoint", position.error());

@@ -40,9 +40,14 @@ class Client {
   const OperatorContext& context() const { return context_; }
   Transport& transport() { return transport_; }
 
+  /// From now on every query is answered as it would have been after entry `at`; 0 = as of now.
+  void set_at(Sequence at) { at_ = at; }
+
   /// All pages joined into one document. Errors: those of the controller, corrupt (an answer that
   /// is no JSON).
   Result<Json> query(const std::string& kind, const QueryArguments& arguments = {});
+  /// The same as of entry `at`, whatever set_at() said; 0 = as of now.
+  Result<Json> query_at(Sequence at, const std::string& kind, const QueryArguments& arguments = {});
   /// One page: an empty `cursor` is the first; on return it is the next page's, or empty.
   Result<Json> query_page(const std::string& kind, QueryArguments arguments, std::string& cursor);
 
@@ -55,9 +60,13 @@ class Client {
   Result<Prepared> prepare(const Prepare& question);
 
  private:
+  Result<Json> ask_page(Sequence at, const std::string& kind, QueryArguments arguments,
+                        std::string& cursor);
+
   const OperatorContext& context_;
   Transport& transport_;
   Environment& environment_;
+  Sequence at_;
 };
 
 /// Whether `note` is a checkpoint of the log that `connection` pins, and what it says. Errors:

@@ -1,9 +1,10 @@
-// plan, diff, commit, activate: from the working state to versions to routers.
+// plan, commit, activate: from the working state to versions to routers.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
 #include "cli/activation.h"
+#include "cli/changes_text.h"
 #include "cli/handlers.h"
 #include "cli/mutate.h"
 #include "cli/scope.h"
@@ -29,38 +30,12 @@ Result<Plan> prepare_plan(Client& client, const Prepare& question) {
   return Plan{std::move(*prepared), std::move(document)};
 }
 
-std::string effect_text(const std::string& effect) {
-  if (effect == "session_reset") return "resets sessions";
-  if (effect == "restart") return "restarts";
-  if (effect == "hot") return "without interruption";
-  return effect.empty() || effect == "none" ? "no effect on traffic" : effect;
-}
-
-Tone effect_tone(const std::string& effect) {
-  if (effect == "restart") return Tone::bad;
-  return effect == "session_reset" ? Tone::warn : Tone::good;
-}
-
-std::string change_lines(const Json& changes, bool colour) {
-  std::string out;
-  for (const Json& change : changes) {
-    const std::string line =
-        printable(change.is_string() ? change.get<std::string>() : json_text(change));
-    const Tone tone = line.starts_with('+')   ? Tone::good
-                      : line.starts_with('-') ? Tone::bad
-                                              : Tone::plain;
-    out += "  " + paint(line, tone, colour) + "\n";
-  }
-  return out;
-}
-
 std::string plan_text(const Json& plan, bool colour) {
   std::string out;
   for (const Json& node : value_at(plan, "nodes")) {
     const std::string effect = text_at(node, "effect");
     out += fmt::format("{} -> v{}  {}\n", printable(text_at(node, "fullname")),
-                       number_at(node, "version"),
-                       paint(effect_text(effect), effect_tone(effect), colour));
+                       number_at(node, "version"), effect_text(effect, colour));
     out += change_lines(value_at(node, "changes"), colour);
   }
   return out;
@@ -121,69 +96,70 @@ Result<Committed> prepare_and_commit(Session& session, Client& client, const Tar
   }
 }
 
+/// Others' changes are part of what would change; whether they may be committed is the commit's
+/// question.
+Result<Json> plan_now(Session& session, Client& client) {
+  auto plan =
+      prepare_plan(client, Prepare{target_of(session), true, session.has("with-neighbours")});
+  if (!plan) return std::unexpected(std::move(plan).error());
+  Json document{{"kind", "Plan"},
+                {"sequence", plan->prepared.sequence.value()},
+                {"root", to_hex(plan->prepared.root.view())}};
+  document.update(plan->document);
+  return document;
+}
+
+bool inside(const Target& target, const std::string& fullname) {
+  if (target.level == Level::node) return fullname == target.name;
+  return target.level == Level::global || fullname.ends_with("." + target.name);
+}
+
+/// What a commit would have changed then. Nothing is prepared: the past cannot be committed.
+Result<Json> past_plan(Session& session, Client& client) {
+  if (session.has("with-neighbours"))
+    return fail(Errc::usage,
+                "--with-neighbours prepares a commit, and the past cannot be committed",
+                "plan all --at shows every node");
+  const Target target = target_of(session);
+  // The scope must have existed, and an unknown name gets the controller's suggestion.
+  if (auto known = client.query("show", {{"scope", to_text(target)}}); !known)
+    return std::unexpected(std::move(known).error());
+  auto changed = client.query("changed");
+  if (!changed) return changed;
+  Json nodes = Json::array();
+  for (Json& item : (*changed)["items"])
+    if (inside(target, text_at(item, "fullname"))) nodes.push_back(std::move(item));
+  return Json{{"kind", "Plan"},
+              {"sequence", value_at(*changed, "sequence")},
+              {"at", value_at(*changed, "sequence")},
+              {"root", nullptr},
+              {"nodes", std::move(nodes)},
+              {"warnings", Json::array()},
+              {"others", Json::array()}};
+}
+
 }  // namespace
 
 Result<int> plan_commit(Session& session) {
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
-  // Others' changes are part of what would change; whether they may be committed is the commit's
-  // question.
-  auto plan =
-      prepare_plan(**client, Prepare{target_of(session), true, session.has("with-neighbours")});
-  if (!plan) return std::unexpected(std::move(plan).error());
-  const Json& nodes = value_at(plan->document, "nodes");
-  warn_about(session, plan->document);
+  auto document = session.has("at") ? past_plan(session, **client) : plan_now(session, **client);
+  if (!document) return std::unexpected(std::move(document).error());
+  const Json& nodes = value_at(*document, "nodes");
+  warn_about(session, *document);
   if (session.for_people()) {
-    session.print(plan_text(plan->document, session.colour_out()));
-    for (const Json& other : value_at(plan->document, "others"))
+    session.print(plan_text(*document, session.colour_out()));
+    for (const Json& other : value_at(*document, "others"))
       session.note(fmt::format("changed by somebody else: {}", printable(other_text(other))));
-    session.note(changed_text(plan->document));
-    if (!nodes.empty()) session.hint("next: meshcli commit, then meshcli activate");
+    session.note(changed_text(*document));
+    if (!nodes.empty() && !session.has("at"))
+      session.hint("next: meshcli commit, then meshcli activate");
   } else if (session.format() == Format::name) {
     for (const Json& node : nodes) session.print(text_at(node, "fullname") + "\n");
   } else {
-    Json document{{"kind", "Plan"},
-                  {"sequence", plan->prepared.sequence.value()},
-                  {"root", to_hex(plan->prepared.root.view())}};
-    document.update(plan->document);
-    session.print_document(document);
-  }
-  return int{session.has("detailed-exitcode") && !nodes.empty() ? kChanges : kSuccess};
-}
-
-Result<int> show_diff(Session& session) {
-  auto client = session.client();
-  if (!client) return std::unexpected(std::move(client).error());
-  std::string a = session.argument("A"), b = session.argument("B");
-  QueryArguments arguments{{"a", a.empty() ? "active" : a}, {"b", b.empty() ? "working" : b}};
-  if (const std::string node = session.argument("N"); !node.empty()) arguments["node"] = node;
-  auto document = (*client)->query("diff", arguments);
-  if (!document) return std::unexpected(std::move(document).error());
-  const Json& items = value_at(*document, "items");
-  if (session.format() == Format::name || session.format() == Format::jsonl) {
-    session.print(list_text(*document, ListView{{}, "fullname", ""}, session.format(), false));
-  } else if (session.for_people()) {
-    const bool colour = session.colour_out();
-    for (const Json& item : items) {
-      const std::string effect = text_at(item, "effect");
-      session.print(fmt::format("{}  {} -> {}  {}\n",
-                                paint(printable(text_at(item, "fullname")), Tone::bold, colour),
-                                cell_text(value_at(item, "a"), Cell::version, false),
-                                cell_text(value_at(item, "b"), Cell::version, false),
-                                paint(effect_text(effect), effect_tone(effect), colour)));
-      session.print(change_lines(value_at(item, "changes"), colour));
-      for (const std::string& line : split(text_at(item, "text"), '\n')) {
-        const Tone tone = line.starts_with('+')   ? Tone::good
-                          : line.starts_with('-') ? Tone::bad
-                                                  : Tone::plain;
-        session.print(paint(printable(line), tone, colour) + "\n");
-      }
-    }
-    if (items.empty()) session.note("No difference.");
-  } else {
     session.print_document(*document);
   }
-  return int{session.has("detailed-exitcode") && !items.empty() ? kChanges : kSuccess};
+  return int{session.has("detailed-exitcode") && !nodes.empty() ? kChanges : kSuccess};
 }
 
 Result<int> commit(Session& session) {

@@ -102,9 +102,21 @@ void add_options(const Grammar& grammar, const Verb* verb, std::vector<std::stri
       out.push_back(fmt::format("--{}", option.name));
 }
 
+/// Where the names come from that may stand in a place.
+struct KnownNames {
+  Hint hint;
+  std::string_view query, key;
+};
+constexpr KnownNames kKnownNames[] = {{Hint::site, "sites", "name"},
+                                      {Hint::node, "nodes", "fullname"},
+                                      {Hint::tag, "tags", "name"},
+                                      {Hint::instant, "tags", "name"}};
+
 /// Names that only the controller knows. Silence is better than a late answer.
 std::vector<std::string> ask_names(Environment& environment, Hint hint) {
   std::vector<std::string> out;
+  const auto names = std::ranges::find(kKnownNames, hint, &KnownNames::hint);
+  if (names == std::end(kKnownNames)) return out;
   auto path = find_context({}, environment.variable);
   if (!path) return out;
   auto context = load_context(*path);
@@ -112,14 +124,11 @@ std::vector<std::string> ask_names(Environment& environment, Hint hint) {
   auto transport = environment.connect(*context, [](const std::string&) {});
   if (!transport) return out;
   constexpr int kPatienceMs = 1000;
-  auto body =
-      (*transport)
-          ->call(Query{hint == Hint::site ? "sites" : "nodes", {}, Sequence()}, kPatienceMs);
+  auto body = (*transport)->call(Query{std::string(names->query), {}, Sequence()}, kPatienceMs);
   const auto* result = body ? std::get_if<QueryResult>(&*body) : nullptr;
   if (!result) return out;
   const Json document = Json::parse(result->json, nullptr, false);
-  for (const Json& item : value_at(document, "items"))
-    out.push_back(text_at(item, hint == Hint::site ? "name" : "fullname"));
+  for (const Json& item : value_at(document, "items")) out.push_back(text_at(item, names->key));
   return out;
 }
 
@@ -180,7 +189,6 @@ int print_candidates(Environment& environment, const Grammar& grammar,
   const std::vector<std::string> all(words.begin(), words.end());
   for (const std::string& candidate : complete(grammar, all, hint))
     *environment.out << candidate << "\n";
-  if (hint != Hint::site && hint != Hint::node) return 0;
   const std::string last = all.empty() ? std::string() : all.back();
   for (const std::string& name : ask_names(environment, hint))
     if (name.starts_with(last)) *environment.out << name << "\n";

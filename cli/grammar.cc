@@ -10,9 +10,9 @@ namespace mesh::cli {
 
 namespace {
 
-bool is_number(std::string_view text) {
-  if (text.starts_with('-')) text.remove_prefix(1);
-  return !text.empty() && text.find_first_not_of("0123456789.") == std::string_view::npos;
+/// "-1", "-2.5", "-2h", "-30m": numbers and instants, since no option is a digit.
+bool is_below_zero(std::string_view word) {
+  return word.size() > 1 && word[0] == '-' && word[1] >= '0' && word[1] <= '9';
 }
 
 /// Options and positional words, told apart without knowing the verb: an option's name has one
@@ -25,7 +25,7 @@ class Scanner {
   Status run() {
     for (; at_ < words_.size(); ++at_) {
       const std::string& word = words_[at_];
-      if (literal_ || word.size() < 2 || word[0] != '-' || is_number(word)) {
+      if (literal_ || word.size() < 2 || word[0] != '-' || is_below_zero(word)) {
         out_.positional.push_back(word);
       } else if (word == "--") {
         literal_ = true;
@@ -180,6 +180,9 @@ Status check_options(const Grammar& grammar, const Invocation& invocation) {
     if (!grammar.allows(verb, name)) {
       const std::string words =
           verb.noun.empty() ? std::string(verb.verb) : fmt::format("{} {}", verb.verb, verb.noun);
+      if (name == "at" && grammar.allows(verb, "dry-run"))
+        return fail(Errc::usage, fmt::format("--at reads the past, but `{}` changes what is", words),
+                    "leave --at away; what was is read with list, show, show_all, plan and diff");
       return fail(Errc::usage, fmt::format("option --{} means nothing to `{}`", name, words),
                   fmt::format("see `meshcli help {}`", words));
     }

@@ -19,7 +19,7 @@ class Session;
 using Handler = Result<int> (*)(Session& session);
 
 /// What may stand in a place, for completion.
-enum class Hint : uint8_t { none, word, file, site, node, attribute, value, topic };
+enum class Hint : uint8_t { none, word, file, site, node, attribute, value, topic, instant, tag };
 
 struct Option {
   std::string_view name;       // without the dashes

@@ -15,6 +15,7 @@ Result<int> list_links(Session& session);
 Result<int> list_versions(Session& session);
 Result<int> list_tokens(Session& session);
 Result<int> list_operators(Session& session);
+Result<int> list_tags(Session& session);
 Result<int> show_level(Session& session);
 Result<int> show_effective(Session& session);
 Result<int> show_entry(Session& session);
@@ -28,6 +29,8 @@ Result<int> add_site(Session& session);
 Result<int> add_node(Session& session);
 Result<int> delete_site(Session& session);
 Result<int> delete_node(Session& session);
+Result<int> add_tag(Session& session);
+Result<int> delete_tag(Session& session);
 Result<int> rename_site(Session& session);
 Result<int> rename_node(Session& session);
 Result<int> set_attribute(Session& session);
@@ -35,9 +38,14 @@ Result<int> discard(Session& session);
 
 // commit_verbs.cc
 Result<int> plan_commit(Session& session);
-Result<int> show_diff(Session& session);
 Result<int> commit(Session& session);
 Result<int> activate(Session& session);
+
+// diff_verbs.cc
+Result<int> show_diff(Session& session);
+
+// replay_verbs.cc
+Result<int> replay_history(Session& session);
 
 // status_verbs.cc
 Result<int> show_status(Session& session);

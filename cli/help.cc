@@ -65,6 +65,17 @@ constexpr Topic kTopics[] = {
      "  discard                 drops what was not committed\n"
      "Operators, tokens, approvals and revocations act at once.\n"
      "Every change takes --dry-run, -m TEXT, --ref TICKET and --expect-sequence N.\n"},
+    {"instants", "how to name an instant of history",
+     "  1234, #1234                  after that entry of the log\n"
+     "  -2h, -30m, -1d12h            so long ago\n"
+     "  2026-01-02, \"2026-01-02 03:04\", 2026-01-02T03:04:05Z\n"
+     "                               the newest entry then; without a zone it is local time\n"
+     "  -3                           three entries before the newest\n"
+     "  before-move                  a tag: see `add tag` and `list tags`\n"
+     "  v3                           the commit of that version, where a node is named\n"
+     "--at takes them with every command that reads: the attributes, links, versions, plans and\n"
+     "configurations of then. What nodes report of themselves is not kept and stays empty.\n"
+     "diff compares any two of them; replay takes them as --until.\n"},
     {"attributes", "every known attribute", ""},
 };
 

@@ -79,6 +79,8 @@ Result<int> list_operators(Session& session) {
   return show_list(session, "operators", kOperatorsView);
 }
 
+Result<int> list_tags(Session& session) { return show_list(session, "tags", kTagsView); }
+
 Result<int> list_nodes(Session& session) {
   const std::string site = session.argument("all|SITE");
   QueryArguments arguments;

@@ -15,8 +15,9 @@ constexpr int kReconnects = 5;
 
 class Replayer {
  public:
-  Replayer(Client& client, uint64_t size, const std::vector<uint64_t>& roots_at)
-      : client_(client), size_(size) {
+  Replayer(Client& client, uint64_t size, const std::vector<uint64_t>& roots_at,
+           const AfterEntry& after_entry)
+      : client_(client), size_(size), after_entry_(after_entry) {
     for (const uint64_t at : roots_at)
       if (at <= size) out_.roots[at];
     note_root();
@@ -67,6 +68,7 @@ class Replayer {
     if (auto status = replay(out_.replica, *entry, client_.context().connection.log); !status)
       return bad(expected, status.error().message);
     note_root();
+    if (after_entry_) after_entry_(out_.replica.state, *entry);
   }
 
   void bad(Sequence sequence, const std::string& what) {
@@ -81,14 +83,16 @@ class Replayer {
 
   Client& client_;
   uint64_t size_;
+  const AfterEntry& after_entry_;
   ReplayedLog out_;
 };
 
 }  // namespace
 
 Result<ReplayedLog> replay_log(Client& client, uint64_t size, const std::vector<uint64_t>& roots_at,
-                               const std::function<void(uint64_t)>& progress) {
-  return Replayer(client, size, roots_at).run(progress);
+                               const std::function<void(uint64_t)>& progress,
+                               const AfterEntry& after_entry) {
+  return Replayer(client, size, roots_at, after_entry).run(progress);
 }
 
 }  // namespace mesh::cli

@@ -18,10 +18,14 @@ struct ReplayedLog {
   std::string problem;  // of first_bad
 };
 
+/// Sees the state after each entry that holds.
+using AfterEntry = std::function<void(const MeshState& state, const Entry& entry)>;
+
 /// Replays entries 1 to `size`. `roots_at`: sizes whose roots are wanted. `progress` is told after
 /// each frame. An entry that does not hold is a finding, not an error. Errors: unavailable, those
 /// of the controller.
 Result<ReplayedLog> replay_log(Client& client, uint64_t size, const std::vector<uint64_t>& roots_at,
-                               const std::function<void(uint64_t done)>& progress);
+                               const std::function<void(uint64_t done)>& progress,
+                               const AfterEntry& after_entry = {});
 
 }  // namespace mesh::cli

@@ -6,6 +6,8 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "cli/moment.h"
+
 namespace mesh::cli {
 
 namespace {
@@ -68,7 +70,7 @@ Result<const OperatorContext*> Session::context() {
   return context_.get();
 }
 
-Result<Client*> Session::client() {
+Result<Client*> Session::connect() {
   if (client_) return client_.get();
   auto loaded = context();
   if (!loaded) return std::unexpected(std::move(loaded).error());
@@ -80,6 +82,22 @@ Result<Client*> Session::client() {
   transport_ = std::move(*transport);
   client_ = std::make_unique<Client>(**loaded, *transport_, environment_);
   return client_.get();
+}
+
+std::string Session::node_meant() const {
+  const std::string node = argument("NODE");
+  return node.empty() ? argument("N") : node;
+}
+
+Result<Client*> Session::client() {
+  auto client = connect();
+  if (!client || at_resolved_ || !has("at")) return client;
+  auto moment = resolve_moment(**client, option("at"), node_meant(), environment_.now());
+  if (!moment) return std::unexpected(std::move(moment).error());
+  (*client)->set_at(moment->at);
+  at_resolved_ = true;
+  note(to_text(*moment));
+  return client;
 }
 
 Result<RequestNotes> Session::notes() const {

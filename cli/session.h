@@ -51,7 +51,8 @@ class Session {
 
   /// Loads the context on first use.
   Result<const OperatorContext*> context();
-  /// Opens the connection on first use.
+  /// Opens the connection on first use. With --at, what it names is resolved and told, and all
+  /// queries are answered as of then. Errors: also those of resolve_moment.
   Result<Client*> client();
 
   /// -m, --ref, --expect-sequence and --dry-run. Errors: usage.
@@ -62,6 +63,10 @@ class Session {
   Status confirm(const std::vector<std::string>& blast, std::string_view name);
 
  private:
+  Result<Client*> connect();
+  /// The node that "v3" is about: the verb's NODE, or its `node N`.
+  std::string node_meant() const;
+
   Environment& environment_;
   const Grammar& grammar_;
   const Invocation& invocation_;
@@ -70,6 +75,7 @@ class Session {
   std::unique_ptr<OperatorContext> context_;
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<Client> client_;
+  bool at_resolved_ = false;
 };
 
 /// A bar with counts on a terminal's stderr, one line for each change elsewhere; nothing in the

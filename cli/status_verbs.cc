@@ -20,10 +20,12 @@ std::string head_line(const Json& document, const Json& rows) {
   const Json& controller = value_at(document, "controller");
   const auto ok =
       std::ranges::count_if(rows, [](const Json& row) { return text_at(row, "state") == "ok"; });
-  std::string out = fmt::format("controller {} at #{}{}, {} of {} ok",
-                                text_at(controller, "version"), number_at(document, "sequence"),
-                                flag_at(controller, "read_only") ? " READ-ONLY" : "", ok,
-                                count_text(rows.size(), "node"));
+  std::string out = count_text(rows.size(), "node");
+  // What was seen of the nodes is not kept: of the past there is only what was wanted.
+  if (!controller.is_null())
+    out = fmt::format("controller {} at #{}{}, {} of {} ok", text_at(controller, "version"),
+                      number_at(document, "sequence"),
+                      flag_at(controller, "read_only") ? " READ-ONLY" : "", ok, out);
   const Json& uncommitted = value_at(document, "uncommitted");
   const int64_t count = uncommitted.is_array() ? static_cast<int64_t>(uncommitted.size())
                                                : number_at(document, "uncommitted");
@@ -43,7 +45,8 @@ std::string activation_line(const Json& activation) {
 std::string status_text(const Json& document, bool wide, bool colour) {
   Json rows = value_at(document, "items");
   for (Json& row : rows) {
-    row["links_text"] = fmt::format("{}/{}", number_at(row, "links_up"), number_at(row, "links"));
+    if (!value_at(row, "links").is_null())
+      row["links_text"] = fmt::format("{}/{}", number_at(row, "links_up"), number_at(row, "links"));
     // Who was never heard of lags behind nothing.
     if (number_at(row, "age_s") < 0 || value_at(row, "age_s").is_null()) row["lag"] = nullptr;
     const Json& outcome = value_at(row, "last_outcome");
@@ -124,11 +127,13 @@ Result<int> show_status(Session& session) {
   auto interval_s = duration_option(session, "interval", kWatchDefaultS);
   if (!interval_s) return std::unexpected(std::move(interval_s).error());
   if (*interval_s < 1) return fail(Errc::usage, "--interval is at least 1s");
+  const bool watch = session.has("watch");
+  if (watch && session.has("at"))
+    return fail(Errc::usage, "nothing moves in the past: --watch or --at");
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
   QueryArguments arguments;
   if (const std::string node = session.argument("N"); !node.empty()) arguments["node"] = node;
-  const bool watch = session.has("watch");
   Environment& environment = session.environment();
   if (watch) environment.catch_interrupts();
   for (;;) {

@@ -49,11 +49,14 @@ const std::vector<Option>& option_table() {
       {"no-wait", 0, "", "do not wait for the nodes"},
       {"timeout", 0, "TIME", "how long to wait, for example 60s or 5m"},
       // Reading.
+      {"at", 0, "INSTANT", "as it was then: 1234, -2h, \"2026-01-02 03:04\", a tag, or v3 of the node", "",
+       Hint::instant},
       {"watch", 'w', "", "show it again and again"},
       {"interval", 0, "TIME", "between two views, at least 1s"},
       {"for", 0, "CONDITION", "version=v5, sequence=12 or health=ok"},
       {"since", 0, "TIME", "from then on: 2026-01-02T03:04:05Z, or -2h"},
-      {"until", 0, "TIME", "up to then"},
+      {"until", 0, "TIME", "up to then", "", Hint::instant},
+      {"to", 0, "DIR", "the directory to write; empty or new", "", Hint::file},
       {"actor", 0, "NAME", "by this operator, or \"controller\""},
       {"node", 0, "NODE", "this node", "", Hint::node},
       {"site", 0, "SITE", "this site", "", Hint::site},
@@ -87,7 +90,14 @@ constexpr Synonym kVerbSynonyms[] = {{"create", "add"},       {"delete", "del"},
 constexpr Synonym kNounSynonyms[] = {
     {"sites", "site"},     {"nodes", "node"},       {"site", "sites"},   {"node", "nodes"},
     {"link", "links"},     {"version", "versions"}, {"token", "tokens"}, {"operator", "operators"},
-    {"change", "changes"}, {"globals", "global"}};
+    {"change", "changes"}, {"globals", "global"},   {"tags", "tag"},     {"tag", "tags"}};
+
+/// What only reads can be asked about the past.
+Options reading(Options more = {}) {
+  Options out{"at"};
+  out.insert(out.end(), more.begin(), more.end());
+  return out;
+}
 
 Options change(Options more = {}) {
   Options out{"message", "ref", "dry-run", "expect-sequence", "error-unchanged"};
@@ -101,28 +111,30 @@ using Rows = std::vector<Verb>;
 
 void add_reading(Rows& rows) {
   rows.insert(rows.end(), {
-    {"list", "sites", {}, {}, "the sites", "", list_sites},
-    {"list", "nodes", {{.name = "all|SITE", .hint = Hint::site, .optional = true, .choices = "all"}}, {},
+    {"list", "sites", {}, reading(), "the sites", "", list_sites},
+    {"list", "nodes", {{.name = "all|SITE", .hint = Hint::site, .optional = true, .choices = "all"}}, reading(),
      "the nodes, of all sites or of one", "", list_nodes},
-    {"list", "changed", {}, {"detailed-exitcode"}, "the nodes that `commit all` would give a new version", "",
+    {"list", "changed", {}, reading({"detailed-exitcode"}), "the nodes that `commit all` would give a new version", "",
      list_changed},
-    {"list", "changes", {}, {"detailed-exitcode"}, "what was changed and is not committed, and by whom", "",
+    {"list", "changes", {}, reading({"detailed-exitcode"}), "what was changed and is not committed, and by whom", "",
      list_changes},
-    {"list", "links", {{.name = "NODE", .hint = Hint::node, .optional = true}}, {},
+    {"list", "links", {{.name = "NODE", .hint = Hint::node, .optional = true}}, reading(),
      "the links, with the health that the nodes report", "", list_links},
-    {"list", "versions", {kNode}, {}, "the versions of a node", "", list_versions},
-    {"list", "tokens", {}, {}, "the tokens for joining", "", list_tokens},
-    {"list", "operators", {}, {}, "who may do what", "", list_operators},
-    {"show", "global", {}, {}, "attributes set globally", "", show_level},
-    {"show", "site", {kSite}, {}, "attributes set at a site", "", show_level},
-    {"show", "node", {kNode}, {}, "attributes set at a node", "", show_level},
+    {"list", "versions", {kNode}, reading(), "the versions of a node", "", list_versions},
+    {"list", "tokens", {}, reading(), "the tokens for joining", "", list_tokens},
+    {"list", "operators", {}, reading(), "who may do what", "", list_operators},
+    {"list", "tags", {}, reading(), "the named instants of history", "", list_tags},
+    {"show", "global", {}, reading(), "attributes set globally", "", show_level},
+    {"show", "site", {kSite}, reading(), "attributes set at a site", "", show_level},
+    {"show", "node", {kNode}, reading(), "attributes set at a node", "", show_level},
     {"show", "entry", {{.name = "SEQUENCE", .hint = Hint::word}}, {}, "one entry of the log", "", show_entry},
-    {"show_all", "global", {}, {}, "global attributes with the defaults", "", show_effective},
-    {"show_all", "site", {kSite}, {}, "a site's attributes, each with the level it came from", "",
+    {"show_all", "global", {}, reading(), "global attributes with the defaults", "", show_effective},
+    {"show_all", "site", {kSite}, reading(), "a site's attributes, each with the level it came from", "",
      show_effective},
-    {"show_all", "node", {kNode}, {}, "a node's attributes, each with the level it came from",
-     "`-o wide`, json and yaml also show the configuration compiled from them.", show_effective},
-    {"status", "", {{.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}}, {"watch", "interval"},
+    {"show_all", "node", {kNode}, reading(), "a node's attributes, each with the level it came from",
+     "`-o wide`, json and yaml also show the configuration compiled from them.\n"
+     "  show_all node r1.ams --at -2h -o wide", show_effective},
+    {"status", "", {{.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}}, reading({"watch", "interval"}),
      "the controller, the nodes and what is under way", "", show_status},
     {"wait", "node", {kNode}, {"for", "timeout"}, "wait until a node is there",
      "  wait node r1.ams --for version=v5\n  wait node r1.ams --for health=ok --timeout 5m\n"
@@ -138,8 +150,12 @@ void add_changing(Rows& rows) {
   rows.insert(rows.end(), {
     {"add", "site", {kSite}, change(), "add a site", "", add_site},
     {"add", "node", {kNode}, change(), "add a node, as NODE.SITE", "  add node r1.ams", add_node},
+    {"add", "tag", {kName, {.name = "INSTANT", .hint = Hint::instant, .optional = true}}, change(),
+     "name an instant of history, the newest entry by default",
+     "  add tag before-move\n  add tag friday \"2026-01-02 18:00\"", add_tag},
     {"del", "site", {kSite}, change({"force"}), "remove a site", "", delete_site},
     {"del", "node", {kNode}, change({"force"}), "remove a node", "", delete_node},
+    {"del", "tag", {{.name = "NAME", .hint = Hint::tag}}, change(), "forget a tag; the entry stays", "", delete_tag},
     {"rename", "site", {kOld, kNew}, change(), "rename a site", "", rename_site},
     {"rename", "node", {kOld, kNew}, change(), "rename a node within its site", "", rename_node},
     {"set", "global", {kAttribute, kValue}, change(), "set an attribute for all nodes",
@@ -149,18 +165,20 @@ void add_changing(Rows& rows) {
     {"set", "node", {kNode, kAttribute, kValue}, change(), "set an attribute for one node",
      "  set node r1.ams endpoint 198.51.100.7\n  set node r1.ams wg_links '{\"13\": {\"wg_peer_keepalive\": 20}}'",
      set_attribute},
-    {"plan", "", {}, {"detailed-exitcode"}, "what committing everything would change", "", plan_commit},
-    {"plan", "all", {}, {"detailed-exitcode"}, "the same", "", plan_commit},
-    {"plan", "site", {kSite}, {"detailed-exitcode", "with-neighbours"}, "what committing a site would change", "",
+    {"plan", "", {}, reading({"detailed-exitcode"}), "what committing everything would change", "", plan_commit},
+    {"plan", "all", {}, reading({"detailed-exitcode"}), "the same", "", plan_commit},
+    {"plan", "site", {kSite}, reading({"detailed-exitcode", "with-neighbours"}), "what committing a site would change", "",
      plan_commit},
-    {"plan", "node", {kNode}, {"detailed-exitcode", "with-neighbours"}, "what committing a node would change", "",
+    {"plan", "node", {kNode}, reading({"detailed-exitcode", "with-neighbours"}), "what committing a node would change", "",
      plan_commit},
-    {"diff", "", {{.name = "A", .hint = Hint::word, .optional = true, .choices = "active|committed|working"},
-                  {.name = "B", .hint = Hint::word, .optional = true, .choices = "working|committed|active"},
+    {"diff", "", {{.name = "A", .hint = Hint::instant, .optional = true, .choices = "active|committed|working"},
+                  {.name = "B", .hint = Hint::instant, .optional = true, .choices = "working|committed|active"},
                   {.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}},
-     {"detailed-exitcode"}, "compare configurations; A and B are working, committed, active or vN",
-     "  diff                     active with working\n  diff v3 v4 node r1.ams\n  diff committed working",
-     show_diff},
+     {"detailed-exitcode"},
+     "compare A with B: each working, committed, active, vN or an instant",
+     "  diff                     active with working\n  diff v3 v4 node r1.ams\n  diff committed working\n"
+     "  diff -2h                 two hours ago with working\n  diff before-move after-move -o json\n"
+     "`help instants` says what names an instant.", show_diff},
   });
   const Options commits = change({"include-others", "with-neighbours", "activate", "no-wait", "timeout",
                                   "detailed-exitcode"});
@@ -186,6 +204,11 @@ void add_trust(Rows& rows) {
   rows.insert(rows.end(), {
     {"verify", "", {}, {"from", "against", "nodes"}, "replay the whole log and check every signature and decision",
      "  verify --against kept.checkpoint --nodes\nExit 12 when something is wrong.", verify},
+    {"replay", "", {}, {"until", "to"}, "rebuild the state from entry 1, and compare it with the controller's",
+     "  replay --until -2h\n  replay --until before-move --to then\n"
+     "--to writes the files of every node as they were, compiled from what was replayed: the versions that\n"
+     "were active and committed, and `working` where that was different; placeholders stand for keys.\n"
+     "Exit 12 when the states differ.", replay_history},
     {"prove", "", {{.name = "SEQUENCE", .hint = Hint::word}}, {}, "prove that an entry is in the log", "", prove},
     {"checkpoint", "", {}, {}, "the newest signed checkpoint, to be kept elsewhere", "", show_checkpoint},
     {"checkpoint", "sign", {}, change(), "replay, then countersign the state: newcomers may start from it", "",
@@ -194,7 +217,7 @@ void add_trust(Rows& rows) {
      "make a token that admits a new node",
      "  token create --node r1.ams\n  token create --site lab --uses 5 --expires 7d\n"
      "The token is shown once. Give it to `meshnode join --token-file`.", token_create},
-    {"token", "list", {}, {}, "the tokens", "", list_tokens},
+    {"token", "list", {}, reading(), "the tokens", "", list_tokens},
     {"token", "revoke", {{.name = "ID", .hint = Hint::word}}, change(), "no node may join with it any more", "",
      token_revoke},
     {"node", "pending", {}, {}, "who waits to be admitted", "", node_pending},
@@ -211,7 +234,7 @@ void add_trust(Rows& rows) {
     {"operator", "role", {kName, {.name = "ROLE", .hint = Hint::word, .choices = "viewer|operator|admin"}},
      change({"sites"}), "change what an operator may do", "", operator_role},
     {"operator", "ban", {kName}, change(), "an operator may do nothing any more, at once", "", operator_ban},
-    {"operator", "list", {}, {}, "the operators", "", list_operators},
+    {"operator", "list", {}, reading(), "the operators", "", list_operators},
     {"whoami", "", {}, {}, "who the controller takes us for", "", show_whoami},
   });
 }

@@ -80,6 +80,14 @@ const ListView kOperatorsView{{{"OPERATOR", "name"},
                               "name",
                               "There are no operators."};
 
+const ListView kTagsView{{{"TAG", "name"},
+                          {"ENTRY", "at"},
+                          {"TIME", "time", Cell::time},
+                          {"BY", "by"},
+                          {"ADDED", "sequence", Cell::text, true}},
+                         "name",
+                         "There are no tags: meshcli add tag NAME"};
+
 const ListView kPendingView{{{"FINGERPRINT", "fingerprint"},
                              {"ASKS TO BE", "node"},
                              {"HOSTNAME", "hostname"},

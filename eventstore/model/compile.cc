@@ -179,15 +179,26 @@ Status add_candidate(const Compiler& compiler, size_t index, Candidates& out) {
   return {};
 }
 
-}  // namespace
-
-Result<NodeConfig> compile(const MeshState& state, NodeId node) {
-  Compiler compiler(state);
+Result<NodeConfig> compile_one(const Compiler& compiler, NodeId node) {
   auto index = compiler.intent().find(node);
   if (!index)
     return fail(Errc::not_found, "node " + std::to_string(node.value()) + " does not exist",
                 "list nodes all");
   return compiler.compile(*index);
+}
+
+}  // namespace
+
+Result<NodeConfig> compile(const MeshState& state, NodeId node) {
+  return compile_one(Compiler(state), node);
+}
+
+std::map<NodeId, Result<NodeConfig>> compile_nodes(const MeshState& state,
+                                                   const std::vector<NodeId>& nodes) {
+  Compiler compiler(state);
+  std::map<NodeId, Result<NodeConfig>> out;
+  for (NodeId node : nodes) out.emplace(node, compile_one(compiler, node));
+  return out;
 }
 
 Result<Candidates> compile_candidates(const MeshState& state, const Scope& scope,

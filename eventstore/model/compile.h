@@ -10,6 +10,9 @@
 // With `rules` unchanged the result for a state never changes: digests in logs depend on it.
 #pragma once
 
+#include <map>
+#include <vector>
+
 #include "eventstore/model/node_config.h"
 #include "eventstore/model/state.h"
 
@@ -22,6 +25,8 @@ inline constexpr uint32_t kCompileRules = 1;
 /// The configuration that `node` has by the working state. Reads only the state; canonical order everywhere.
 /// Errors: not_found, invalid (an attribute that makes no configuration possible, with the fix).
 Result<NodeConfig> compile(const MeshState& state, NodeId node);
+/// The same for several nodes; the intent of all is read once.
+std::map<NodeId, Result<NodeConfig>> compile_nodes(const MeshState& state, const std::vector<NodeId>& nodes);
 
 /// Nodes of `scope` whose compiled configuration differs from their latest version, with the next version and
 /// digest: the candidates of a commit, ascending by node.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "eventstore/model/canonical.h"
 #include "eventstore/model/checkpoint.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/crypto.h"
@@ -126,6 +127,7 @@ void FakeController::append(const EntryHeader& header, const EntryBody& body) {
   evolve(replica.state, entry.header, *entry.body);
   replica.frontier.append(entry.leaf);
   roots_[replica.frontier.size()] = replica.frontier.root();
+  states_.push_back(replica.state);
 }
 
 void FakeController::given(std::vector<Command> commands) {
@@ -180,6 +182,32 @@ Result<Body> FakeController::answer(const Body& question) {
                        fmt::format(R"({{"nodes":[{}],"warnings":[],"others":[]}})", nodes)});
 }
 
+Result<Body> FakeController::answer_moment(const Query& query) const {
+  const std::string text = query.arguments.at("text");
+  const auto node = query.arguments.find("node");
+  uint64_t at = 0;
+  if (text.find_first_not_of("0123456789") == std::string::npos) {
+    at = std::stoull(text);
+  } else if (text[0] >= '0' && text[0] <= '9') {
+    for (const EncodedEntry& entry : entries)
+      at += time_text(must(decode_entry(entry)).header.time) <= text;
+  } else if (text[0] == 'v' && node != query.arguments.end()) {
+    auto known = resolve_node(replica.state, node->second);
+    if (!known) return std::unexpected(known.error());
+    const auto* record =
+        (*known)->find_version(Version(static_cast<uint32_t>(std::stoul(text.substr(1)))));
+    if (record) at = record->sequence.value();
+  } else if (const auto tag = replica.state.tags.find(text); tag != replica.state.tags.end()) {
+    at = tag->second.sequence.value();
+  }
+  if (at == 0 || at > entries.size())
+    return fail(Errc::not_found, fmt::format("there is no instant \"{}\"", text));
+  const std::string then = time_text(must(decode_entry(entries[at - 1])).header.time);
+  return json_body(fmt::format(
+      R"({{"kind":"Moment","sequence":{},"at":{},"time":{},"means":{}}})", entries.size(), at,
+      quoted(then), quoted(replica.state.tags.contains(text) ? "tag " + text : "entry")));
+}
+
 Result<Body> FakeController::answer_query(const Query& query) {
   const MeshState& state = replica.state;
   const auto hex = [](const auto& bytes) { return quoted(to_hex(bytes.view())); };
@@ -188,6 +216,23 @@ Result<Body> FakeController::answer_query(const Query& query) {
   if (query.kind == "checkpoint")
     return json_body(fmt::format(R"({{"kind":"Checkpoint","sequence":{},"note":{}}})",
                                  entries.size(), quoted(checkpoint(entries.size()))));
+  if (query.kind == "moment") return answer_moment(query);
+  if (query.kind == "state") {
+    const uint64_t at = query.at == Sequence() ? entries.size() : query.at.value();
+    return json_body(fmt::format(R"({{"kind":"StateDigest","sequence":{},"digest":{},"root":{}}})",
+                                 at, hex(state_digest(states_.at(at - 1))), hex(roots_.at(at))));
+  }
+  if (query.kind == "tags") {
+    std::string items;
+    for (const auto& [name, tag] : state.tags)
+      items += fmt::format(
+          R"({}{{"name":{},"at":{},"time":{},"by":{},"sequence":{}}})", items.empty() ? "" : ",",
+          quoted(name), tag.sequence.value(),
+          quoted(time_text(must(decode_entry(entries[tag.sequence.value() - 1])).header.time)),
+          quoted(tag.by), tag.added.value());
+    return json_body(
+        fmt::format(R"({{"kind":"TagList","sequence":{},"items":[{}]}})", entries.size(), items));
+  }
   if (query.kind == "enrolment")
     return json_body(fmt::format(
         R"({{"kind":"Enrolment","sequence":{},"log":{},"log_key":{},"controller_key":{},)"

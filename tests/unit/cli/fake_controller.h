@@ -57,7 +57,10 @@ class FakeController {
  private:
   Result<Body> answer_query(const Query& query);
   void append(const EntryHeader& header, const EntryBody& body);
+  /// What a number, a time, a tag or v3 means, as the controller resolves it.
+  Result<Body> answer_moment(const Query& query) const;
   std::map<uint64_t, Digest> roots_;
+  std::vector<MeshState> states_;  // after each entry
 };
 
 /// A connection to it; borrows it.
