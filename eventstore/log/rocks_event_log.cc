@@ -62,6 +62,7 @@ Status RocksEventLog::Impl::commit(rocksdb::WriteBatch& batch, std::string_view 
     failed_ = to_error(status, doing);
     return std::unexpected(*failed_);
   }
+  progress_.note(db_->GetLatestSequenceNumber());
   step("synced");
   return {};
 }

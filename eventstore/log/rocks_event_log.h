@@ -25,8 +25,8 @@ class RocksEventLog final : public EventLog {
                                                        const LogId& id);
   /// Opens a log for reading and writing. A write that was never acknowledged may be gone, or
   /// there. Errors: not_found (no such directory), invalid (not a meshlog log), unsupported (a
-  /// newer format), unavailable (open in another place), corrupt (names what is damaged; nothing
-  /// was changed), io.
+  /// newer format), unavailable (open in another place), corrupt (names what is damaged or that
+  /// the end is missing; nothing that can be read was changed), io.
   static Result<std::unique_ptr<RocksEventLog>> open(const std::filesystem::path& directory);
   /// Opens a log for reading only, as it is now, also while another process writes to it, and also
   /// when it is damaged: damage() then says how, and what is intact can be read. Errors: as open,

@@ -7,6 +7,7 @@
 #include <shared_mutex>
 
 #include "eventstore/log/log_directory.h"
+#include "eventstore/log/progress.h"
 #include "eventstore/log/records.h"
 #include "eventstore/log/rocks_event_log.h"
 #include "eventstore/log/rocks_seams.h"
@@ -27,6 +28,7 @@ class WriteBatch;
 //   3. Every RocksDB write is synced before the next begins (recovery_check.h stands on it).
 //   4. After a failed write there is no other: `failed_` is set once and for ever.
 //   5. What readers see (Visible) is on disk.
+//   6. The progress file never names a write that is not on disk (progress.h).
 
 namespace mesh {
 
@@ -83,6 +85,7 @@ class RocksEventLog::Impl {
   Status open_database(Mode mode);
   Status load();
   void load_what_is_intact(Error damage);
+  Status check_progress(const std::optional<uint64_t>& noted) const;
   Status check_meta() const;
   Result<Digest> load_batches();
   Result<std::vector<records::Batch>> read_window_batches() const;
@@ -115,8 +118,9 @@ class RocksEventLog::Impl {
   std::unique_ptr<rocksdb::DB> db_;  // provides its own synchronisation
   std::optional<Error> damage_;
 
-  std::mutex write_mutex_;  // one write at a time; guards the next two
+  std::mutex write_mutex_;  // one write at a time; guards the next three
   std::optional<Error> failed_;
+  Progress progress_;
   std::deque<BatchSpan> batches_;  // whose records are stored
 
   mutable std::shared_mutex

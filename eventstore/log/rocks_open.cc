@@ -96,13 +96,29 @@ Result<std::unique_ptr<RocksEventLog::Impl>> RocksEventLog::Impl::start(const fs
   if (!directory) return std::unexpected(std::move(directory).error());
   auto impl = std::make_unique<Impl>(std::move(*directory), path, seams);
   const std::string context = fmt::format("opening the log {}", path.string());
+  // Before the database, because a writer beside a reader goes on.
+  const auto noted = Progress::read(path);
+  if (!noted && mode == Mode::writing) return fail_in(context, noted.error());
   if (const Status opened = impl->open_database(mode); !opened)
     return fail_in(context, opened.error());
-  if (const Status loaded = impl->load(); !loaded) {
+  Status loaded = impl->load();
+  if (loaded && noted) loaded = impl->check_progress(*noted);
+  if (loaded && !noted) loaded = std::unexpected(noted.error());
+  if (!loaded) {
     if (mode == Mode::writing) return fail_in(context, loaded.error());
     impl->load_what_is_intact(loaded.error());
   }
+  if (mode == Mode::writing) MESH_TRY(impl->progress_.open(path));
   return impl;
+}
+
+Status RocksEventLog::Impl::check_progress(const std::optional<uint64_t>& noted) const {
+  const uint64_t there = db_->GetLatestSequenceNumber();
+  if (!noted || there >= *noted) return {};
+  return fail(Errc::corrupt,
+              fmt::format("the end is missing: {} records were acknowledged, {} are there, up to entry {}",
+                          *noted, there, visible_.head.value()),
+              "restore the directory from a backup; nodes may know the missing entries");
 }
 
 Status RocksEventLog::Impl::open_database(Mode mode) {
