@@ -80,7 +80,10 @@ class Staging {
 class Writer {
  public:
   Writer(const MeshState& now, const CommittedStates& committed, fs::path root)
-      : now_(now), committed_(committed), root_(std::move(root)) {}
+      : now_(now),
+        committed_(committed),
+        root_(std::move(root)),
+        overlay_(make_overlay(now, NodeId())) {}
 
   Result<WrittenFiles> run() {
     out_.nodes = now_.nodes.size();
@@ -140,9 +143,19 @@ class Writer {
     if (error) return io_error("make", directory, error.message());
     ++out_.configurations;
     MESH_TRY(write_file(directory / "config.json", config_text(config)));
-    for (const auto& [name, text] : rendered_files(config))
+    for (const auto& [name, text] : rendered_files(config, overlay_of(config.node)))
       MESH_TRY(write_file(directory / name, text));
     return {};
+  }
+
+  /// The keys of all nodes are read once: a fleet's own overlays would be as many times as many.
+  const Overlay& overlay_of(NodeId id) {
+    const Node& node = *now_.find_node(id);
+    overlay_.node = id;
+    overlay_.revoked = node.enrolment == Enrolment::revoked;
+    overlay_.generations.clear();
+    for (const KeyGeneration& key : node.keys) overlay_.generations.push_back(key.generation);
+    return overlay_;
   }
 
   Status write_file(const fs::path& path, const std::string& text) {
@@ -157,6 +170,7 @@ class Writer {
   const MeshState& now_;
   const CommittedStates& committed_;
   fs::path root_;
+  Overlay overlay_;  // of the node whose files are being rendered
   WrittenFiles out_;
 };
 

@@ -45,7 +45,8 @@ struct WrittenFiles {
 Status check_target(const std::filesystem::path& directory);
 
 /// Writes DIRECTORY/NODE.SITE/vN (the active and the latest version) and .../working (when that is
-/// neither): config.json and the rendered files. All or nothing: it is written beside and renamed,
+/// neither): config.json and the files rendered from it with the peers' public keys of then, as the
+/// node keeps them; secret keys are left out. All or nothing: it is written beside and renamed,
 /// and not at all when there are problems. Errors: those of check_target.
 Result<WrittenFiles> write_past_files(const MeshState& now, const CommittedStates& committed,
                                       const std::filesystem::path& directory);

@@ -207,7 +207,7 @@ void add_trust(Rows& rows) {
     {"replay", "", {}, {"until", "to"}, "rebuild the state from entry 1, and compare it with the controller's",
      "  replay --until -2h\n  replay --until before-move --to then\n"
      "--to writes the files of every node as they were, compiled from what was replayed: the versions that\n"
-     "were active and committed, and `working` where that was different; placeholders stand for keys.\n"
+     "were active and committed, and `working` where that was different. Secret keys are left out.\n"
      "Exit 12 when the states differ.", replay_history},
     {"prove", "", {{.name = "SEQUENCE", .hint = Hint::word}}, {}, "prove that an entry is in the log", "", prove},
     {"checkpoint", "", {}, {}, "the newest signed checkpoint, to be kept elsewhere", "", show_checkpoint},

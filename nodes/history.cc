@@ -30,13 +30,6 @@ const VersionRow* own_row(const Entry& entry, NodeId node) {
 
 }  // namespace
 
-std::map<std::string, std::string> rendered_files(const NodeConfig& config, const Overlay& overlay) {
-  const auto desired = bind(config, overlay);
-  std::map<std::string, std::string> files{{"bird.conf", desired.bird}};
-  for (const auto& tunnel : desired.tunnels) files[tunnel.name + ".conf"] = render_wireguard(tunnel);
-  return files;
-}
-
 Status History::load(std::vector<std::string>& problems) {
   auto loaded = store_.load();
   if (!loaded) return std::unexpected(loaded.error());

@@ -118,7 +118,4 @@ class History {
   std::string disk_problem_;
 };
 
-/// A version's files as people read them, keys left out: bird.conf and one tlwg_*.conf for each tunnel.
-std::map<std::string, std::string> rendered_files(const NodeConfig& config, const Overlay& overlay);
-
 }  // namespace mesh

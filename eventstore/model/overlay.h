@@ -72,8 +72,10 @@ Desired bind(const NodeConfig& config, const Overlay& overlay);
 std::string render_bird(const NodeConfig& config, const std::vector<Tunnel>& tunnels);
 /// wg-quick-like text of one tunnel with placeholders for the keys, for people and for `diff`.
 std::string render_wireguard(const Tunnel& tunnel);
-/// The files of a configuration by name, as if every peer were enrolled, with placeholders for keys: what `diff`
-/// compares and what past instants are shown as.
+/// The files of a configuration by name, as people read them, secret keys left out: bird.conf and one tlwg_*.conf
+/// for each tunnel.
+std::map<std::string, std::string> rendered_files(const NodeConfig& config, const Overlay& overlay);
+/// The same as if every peer were enrolled, with placeholders for all keys: what `diff` compares.
 std::map<std::string, std::string> rendered_files(const NodeConfig& config);
 
 }  // namespace mesh

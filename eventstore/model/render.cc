@@ -182,16 +182,21 @@ std::string render_wireguard(const Tunnel& tunnel) {
   return text;
 }
 
-std::map<std::string, std::string> rendered_files(const NodeConfig& config) {
-  Overlay overlay;
-  overlay.node = config.node;
-  overlay.generations = {1};
-  for (const LinkConfig& link : config.links) overlay.peers[link.peer].keys = {{1, WireGuardKey{}}};
+std::map<std::string, std::string> rendered_files(const NodeConfig& config,
+                                                  const Overlay& overlay) {
   const Desired desired = bind(config, overlay);
   std::map<std::string, std::string> out{{"bird.conf", desired.bird}};
   for (const Tunnel& tunnel : desired.tunnels)
     out[tunnel.name + ".conf"] = render_wireguard(tunnel);
   return out;
+}
+
+std::map<std::string, std::string> rendered_files(const NodeConfig& config) {
+  Overlay overlay;
+  overlay.node = config.node;
+  overlay.generations = {1};
+  for (const LinkConfig& link : config.links) overlay.peers[link.peer].keys = {{1, WireGuardKey{}}};
+  return rendered_files(config, overlay);
 }
 
 }  // namespace mesh

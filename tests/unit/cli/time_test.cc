@@ -252,7 +252,8 @@ TEST_F(Time, AReplayWritesTheFilesOfThen) {
   const auto working = compile(then, NodeId(11));
   ASSERT_TRUE(working.has_value());
   EXPECT_EQ(text_of(out / "r1.ams" / "working" / "config.json"), config_text(*working));
-  for (const auto& [name, text] : rendered_files(*working))
+  const auto files = rendered_files(*working, make_overlay(then, NodeId(11)));
+  for (const auto& [name, text] : files)
     EXPECT_EQ(text_of(out / "r1.ams" / "working" / name), text) << name;
   EXPECT_TRUE(fs::exists(out / "r1.ams" / "v1" / "bird.conf"));
   EXPECT_NE(text_of(out / "r1.ams" / "v1" / "config.json"), config_text(*working));
