@@ -60,9 +60,14 @@ Answer nodes_roots(const QueryFacts&);
 Result<QueryResult> log(const QueryFacts&);
 /// {"11": "r1.ams"}: the full names of those of `nodes` that are known, also of removed ones.
 json names_json(const MeshState& state, std::vector<NodeId> nodes);
+/// Also a removed one; nullptr when it was never there, or never committed.
+const Node* node_ever(const MeshState& state, NodeId id);
 
 // queries_entry.cc: one entry, with what it rests on and what came of it.
 Answer entry(const QueryFacts&);
+/// {sequence, time, by, message, reference} of an entry; times and names are null when it cannot be
+/// read.
+json credit_json(const QueryFacts& facts, Sequence sequence);
 
 // queries_history.cc: instants.
 Answer moment(const QueryFacts&);

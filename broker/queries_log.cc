@@ -163,17 +163,18 @@ class LogPage {
 
 }  // namespace
 
+const Node* node_ever(const MeshState& state, NodeId id) {
+  if (const Node* node = state.find_node(id)) return node;
+  auto removed = state.removed_nodes.find(id);
+  return removed == state.removed_nodes.end() ? nullptr : &*removed->second;
+}
+
 json names_json(const MeshState& state, std::vector<NodeId> nodes) {
   std::sort(nodes.begin(), nodes.end());
   nodes.erase(std::unique(nodes.begin(), nodes.end()), nodes.end());
   json out = json::object();
-  for (const NodeId id : nodes) {
-    const Node* node = state.find_node(id);
-    if (!node)
-      if (auto it = state.removed_nodes.find(id); it != state.removed_nodes.end())
-        node = &*it->second;
-    if (node) out[std::to_string(id.value())] = node->fullname();
-  }
+  for (const NodeId id : nodes)
+    if (const Node* node = node_ever(state, id)) out[std::to_string(id.value())] = node->fullname();
   return out;
 }
 

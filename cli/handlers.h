@@ -18,7 +18,6 @@ Result<int> list_operators(Session& session);
 Result<int> list_tags(Session& session);
 Result<int> show_level(Session& session);
 Result<int> show_effective(Session& session);
-Result<int> show_entry(Session& session);
 Result<int> show_whoami(Session& session);
 Result<int> controller_status(Session& session);
 Result<int> controller_connection(Session& session);
@@ -54,6 +53,9 @@ Result<int> doctor(Session& session);
 
 // log_verbs.cc
 Result<int> show_log(Session& session);
+
+// entry_verbs.cc
+Result<int> show_entry(Session& session);
 
 // people_verbs.cc
 Result<int> token_create(Session& session);

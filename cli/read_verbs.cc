@@ -43,16 +43,6 @@ Json attribute_rows(const Json& attributes) {
   return rows;
 }
 
-/// Without what only programs read, and what is empty.
-Json entry_for_people(const Json& item, bool wide) {
-  Json out = item;
-  for (const char* key : {"header", "leaf"})
-    if (!wide) out.erase(key);
-  for (const char* key : {"message", "reference"})
-    if (text_at(out, key).empty()) out.erase(key);
-  return out;
-}
-
 Result<int> show_attributes(Session& session, const std::string& kind, const ListView& view) {
   auto document = ask(session, kind, {{"scope", to_text(target_of(session))}});
   if (!document) return std::unexpected(std::move(document).error());
@@ -133,23 +123,6 @@ Result<int> show_level(Session& session) {
 }
 Result<int> show_effective(Session& session) {
   return show_attributes(session, "show_all", kEffectiveView);
-}
-
-Result<int> show_entry(Session& session) {
-  std::string text = session.argument("SEQUENCE");
-  if (text.starts_with('#')) text.erase(0, 1);
-  auto number = parse_number("SEQUENCE", text);
-  if (!number) return std::unexpected(std::move(number).error());
-  auto document = ask(session, "entry", {{"sequence", std::to_string(*number)}});
-  if (!document) return std::unexpected(std::move(document).error());
-  if (session.format() == Format::name)
-    session.print(fmt::format("{}\n", *number));
-  else if (!session.for_people())
-    session.print_document(*document);
-  else
-    session.print(
-        yaml_text(entry_for_people(value_at(*document, "item"), session.format() == Format::wide)));
-  return int{kSuccess};
 }
 
 Result<int> show_whoami(Session& session) {

@@ -239,6 +239,18 @@ Result<Body> FakeController::answer_query(const Query& query) {
         R"("endpoints":["tcp://192.0.2.1:7400"],"enrol_endpoints":["tcp://192.0.2.1:7401"],"anchor":null}})",
         entries.size(), hex(state.log), hex(log_secret.public_key()),
         hex(controller_box.public_key())));
+  if (query.kind == "entry") {
+    const EncodedEntry& encoded = entries.at(std::stoull(query.arguments.at("sequence")) - 1);
+    const Entry entry = must(decode_entry(encoded));
+    std::string item = entry_json(entry);
+    item.pop_back();
+    const SignKey key = must(signer_key(replica.state, entry.body->request));
+    return json_body(fmt::format(
+        R"({{"kind":"Entry","sequence":{},"item":{},"header":"{}","based_on":{}}},"body":"{}",)"
+        R"("signature":{{"key":{},"fingerprint":"{}","since":1,"valid":true}},"causes":[],"effects":[]}})",
+        entries.size(), item, to_base64(encoded.header), entry.body->request.based_on.value(),
+        to_base64(encoded.body), hex(key), fingerprint(key.view())));
+  }
   if (query.kind == "log") {
     const auto number = [&](const std::string& name, uint64_t fallback) {
       const auto given_value = query.arguments.find(name);
