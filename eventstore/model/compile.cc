@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "eventstore/model/committed.h"
 #include "eventstore/model/intent.h"
 #include "eventstore/model/topology.h"
 
@@ -102,51 +103,6 @@ bool covers(const Scope& scope, const Node& node) {
   return false;
 }
 
-void undo_attribute(MeshState& state, const Change& change) {
-  Attributes* attributes = nullptr;
-  if (change.scope.level == Level::global) attributes = &state.global;
-  if (change.scope.level == Level::site)
-    if (Cow<Site>* site = state.sites.edit(change.scope.site))
-      attributes = &site->edit().attributes;
-  if (change.scope.level == Level::node)
-    if (Cow<Node>* node = state.nodes.edit(change.scope.node))
-      attributes = &node->edit().attributes;
-  if (attributes == nullptr) return;
-  if (change.before) {
-    (*attributes)[change.name].value = *change.before;
-  } else {
-    attributes->erase(change.name);
-  }
-}
-
-/// The state as if nothing were uncommitted, as far as links depend on it.
-MeshState committed_state(const MeshState& state) {
-  MeshState out = state;
-  for (auto change = state.changes.rbegin(); change != state.changes.rend(); ++change) {
-    switch (change->kind) {
-      case Change::Kind::site_added:    // a site without nodes links nothing
-      case Change::Kind::site_renamed:  // names link nothing, and `scope` has the new ones
-      case Change::Kind::node_renamed:
-        break;
-      case Change::Kind::site_removed:
-        if (auto site = out.removed_sites.extract(change->scope.site))
-          out.sites.insert(std::move(site));
-        break;
-      case Change::Kind::node_added:
-        out.nodes.erase(change->scope.node);
-        break;
-      case Change::Kind::node_removed:
-        if (auto node = out.removed_nodes.extract(change->scope.node))
-          out.nodes.insert(std::move(node));
-        break;
-      case Change::Kind::attribute:
-        undo_attribute(out, *change);
-        break;
-    }
-  }
-  return out;
-}
-
 /// The numbers of nodes outside `scope` that have a link into it.
 void add_neighbours(const Compiler& compiler, const Scope& scope, std::set<NodeId>& out) {
   auto nodes = compiler.intent().nodes();
@@ -179,25 +135,32 @@ Status add_candidate(const Compiler& compiler, size_t index, Candidates& out) {
   return {};
 }
 
-Result<NodeConfig> compile_one(const Compiler& compiler, NodeId node) {
-  auto index = compiler.intent().find(node);
+}  // namespace
+
+struct Compilation::Impl {
+  Compiler compiler;
+};
+
+Compilation::Compilation(const MeshState& state) : impl_(new Impl{Compiler(state)}) {}
+Compilation::~Compilation() = default;
+
+Result<NodeConfig> Compilation::node(NodeId node) const {
+  auto index = impl_->compiler.intent().find(node);
   if (!index)
     return fail(Errc::not_found, "node " + std::to_string(node.value()) + " does not exist",
                 "list nodes all");
-  return compiler.compile(*index);
+  return impl_->compiler.compile(*index);
 }
 
-}  // namespace
-
 Result<NodeConfig> compile(const MeshState& state, NodeId node) {
-  return compile_one(Compiler(state), node);
+  return Compilation(state).node(node);
 }
 
 std::map<NodeId, Result<NodeConfig>> compile_nodes(const MeshState& state,
                                                    const std::vector<NodeId>& nodes) {
-  Compiler compiler(state);
+  const Compilation compilation(state);
   std::map<NodeId, Result<NodeConfig>> out;
-  for (NodeId node : nodes) out.emplace(node, compile_one(compiler, node));
+  for (NodeId node : nodes) out.emplace(node, compilation.node(node));
   return out;
 }
 

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <vector>
 
 #include "eventstore/model/node_config.h"
@@ -27,6 +28,18 @@ inline constexpr uint32_t kCompileRules = 1;
 Result<NodeConfig> compile(const MeshState& state, NodeId node);
 /// The same for several nodes; the intent of all is read once.
 std::map<NodeId, Result<NodeConfig>> compile_nodes(const MeshState& state, const std::vector<NodeId>& nodes);
+
+/// compile() for many nodes of one state: what they share is read once. Borrows the state.
+class Compilation {
+ public:
+  explicit Compilation(const MeshState& state);
+  ~Compilation();
+  Result<NodeConfig> node(NodeId node) const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
 
 /// Nodes of `scope` whose compiled configuration differs from their latest version, with the next version and
 /// digest: the candidates of a commit, ascending by node.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <numeric>
+#include <tuple>
 
 #include "eventstore/model/intent.h"
 #include "eventstore/model/topology.h"
@@ -47,10 +48,19 @@ bool intersect(const std::vector<uint32_t>& a, const std::vector<uint32_t>& b) {
   return false;
 }
 
-template <class T>
-void sort_unique(std::vector<T>& list) {
+void sort_unique(std::vector<uint32_t>& list) {
   std::ranges::sort(list);
   list.erase(std::ranges::unique(list).begin(), list.end());
+}
+
+/// From 0, in order of first appearance.
+std::vector<uint32_t> number_parts(Sets& sets, size_t size) {
+  std::map<size_t, uint32_t> numbers;
+  std::vector<uint32_t> out;
+  for (size_t i = 0; i < size; ++i)
+    out.push_back(
+        numbers.emplace(sets.find(i), static_cast<uint32_t>(numbers.size())).first->second);
+  return out;
 }
 
 }  // namespace
@@ -59,28 +69,56 @@ Reach::Reach(const MeshState& state) {
   const Intent intent(state);
   const Topology topology(intent);
   Sets sets = connect(intent, topology);
-  std::map<size_t, uint32_t> numbers;
-  std::map<IpPrefix, ReachedLan> lans;
   auto nodes = intent.nodes();
-  nodes_.reserve(nodes.size());
+  std::vector<uint32_t> parts = number_parts(sets, nodes.size());
   for (size_t i = 0; i < nodes.size(); ++i) {
-    const uint32_t part =
-        numbers.emplace(sets.find(i), static_cast<uint32_t>(numbers.size())).first->second;
     const NodeIntent& node = nodes[i];
-    nodes_.push_back(
-        {node.node->id, node.node->fullname(), node.loopback4, node.loopback6, part});
-    for (const IpPrefix& prefix : node.lans) {
-      ReachedLan& lan = lans[prefix];
-      lan.prefix = prefix;
-      lan.nodes.push_back(node.node->id);
-      lan.parts.push_back(part);
+    add({node.node->id, node.node->fullname(), node.loopback4, node.loopback6, parts[i]},
+        node.lans);
+  }
+  finish();
+}
+
+Reach::Reach(const std::vector<ReachNode>& nodes) {
+  Sets sets(nodes.size());
+  auto names = [&](const ReachNode& node, NodeId peer) {
+    return std::ranges::find(node.peers, peer) != node.peers.end();
+  };
+  for (size_t i = 0; i < nodes.size(); ++i)
+    for (NodeId peer : nodes[i].peers) {
+      auto other = std::ranges::lower_bound(nodes, peer, {}, &ReachNode::id);
+      if (other == nodes.end() || other->id != peer) continue;
+      const auto j = static_cast<size_t>(other - nodes.begin());
+      // What is joined already needs no further proof: a full mesh has half a million links.
+      if (j < i && sets.find(i) != sets.find(j) && names(*other, nodes[i].id)) sets.join(i, j);
     }
+  std::vector<uint32_t> parts = number_parts(sets, nodes.size());
+  for (size_t i = 0; i < nodes.size(); ++i)
+    add({nodes[i].id, nodes[i].fullname, nodes[i].loopback4, nodes[i].loopback6, parts[i]},
+        nodes[i].lans);
+  finish();
+}
+
+void Reach::add(Place place, const std::vector<IpPrefix>& lans) {
+  for (const IpPrefix& prefix : lans) lans_.push_back({prefix, {place.id}, {place.part}});
+  part_count_ = std::max(part_count_, place.part + 1);
+  nodes_.push_back(std::move(place));
+}
+
+/// One entry for each prefix.
+void Reach::finish() {
+  std::ranges::stable_sort(lans_, {}, &ReachedLan::prefix);
+  std::vector<ReachedLan> merged;
+  for (ReachedLan& lan : lans_) {
+    if (merged.empty() || merged.back().prefix != lan.prefix) {
+      merged.push_back(std::move(lan));
+      continue;
+    }
+    merged.back().nodes.push_back(lan.nodes.front());
+    merged.back().parts.push_back(lan.parts.front());
   }
-  part_count_ = static_cast<uint32_t>(numbers.size());
-  for (auto& [prefix, lan] : lans) {
-    sort_unique(lan.parts);
-    lans_.push_back(std::move(lan));
-  }
+  for (ReachedLan& lan : merged) sort_unique(lan.parts);
+  lans_ = std::move(merged);
 }
 
 std::optional<uint32_t> Reach::part_of(NodeId node) const {
@@ -123,19 +161,28 @@ namespace {
 /// LANs of one family that are in the same parts before and after: they all lose and gain alike.
 struct Alike {
   std::vector<uint32_t> before, after;  // parts; empty when it is not there
+  bool asked = true;                    // about
   std::vector<IpPrefix> lans;           // ascending
 };
 
-std::vector<Alike> group_lans(const Reach& before, const Reach& after, bool v6) {
-  std::map<IpPrefix, std::pair<std::vector<uint32_t>, std::vector<uint32_t>>> parts;
+std::vector<Alike> group_lans(const Reach& before, const Reach& after, bool v6,
+                              const std::set<IpPrefix>* about) {
+  using Key = std::tuple<std::vector<uint32_t>, std::vector<uint32_t>, bool>;
+  std::map<IpPrefix, Key> keys;
+  auto key = [&](const IpPrefix& prefix) -> Key& {
+    auto [at, fresh] = keys.try_emplace(prefix);
+    if (fresh) std::get<2>(at->second) = about == nullptr || about->contains(prefix);
+    return at->second;
+  };
   for (const ReachedLan& lan : before.lans())
-    if (lan.prefix.v6() == v6) parts[lan.prefix].first = lan.parts;
+    if (lan.prefix.v6() == v6) std::get<0>(key(lan.prefix)) = lan.parts;
   for (const ReachedLan& lan : after.lans())
-    if (lan.prefix.v6() == v6) parts[lan.prefix].second = lan.parts;
-  std::map<std::pair<std::vector<uint32_t>, std::vector<uint32_t>>, std::vector<IpPrefix>> groups;
-  for (auto& [prefix, key] : parts) groups[std::move(key)].push_back(prefix);
+    if (lan.prefix.v6() == v6) std::get<1>(key(lan.prefix)) = lan.parts;
+  std::map<Key, std::vector<IpPrefix>> groups;
+  for (const auto& [prefix, parts] : keys) groups[parts].push_back(prefix);
   std::vector<Alike> out;
-  for (auto& [key, lans] : groups) out.push_back({key.first, key.second, std::move(lans)});
+  for (auto& [parts, lans] : groups)
+    out.push_back({std::get<0>(parts), std::get<1>(parts), std::get<2>(parts), std::move(lans)});
   return out;
 }
 
@@ -154,15 +201,16 @@ uint64_t count_pairs(const Alike& a, const Alike& b) {
 
 }  // namespace
 
-ReachDifference compare_reach(const Reach& before, const Reach& after, size_t most) {
+ReachDifference compare_reach(const Reach& before, const Reach& after, size_t most,
+                              const std::set<IpPrefix>* about) {
   ReachDifference out;
   for (bool v6 : {false, true}) {
-    const auto groups = group_lans(before, after, v6);
+    const auto groups = group_lans(before, after, v6, about);
     for (size_t i = 0; i < groups.size(); ++i)
       for (size_t j = i; j < groups.size(); ++j) {
         const Alike &a = groups[i], &b = groups[j];
         const bool then = intersect(a.before, b.before), now = intersect(a.after, b.after);
-        if (then == now) continue;
+        if (then == now || (!a.asked && !b.asked)) continue;
         add_pairs(a, b, most, then ? out.lost : out.gained);
         (then ? out.lost_total : out.gained_total) += count_pairs(a, b);
       }

@@ -8,6 +8,8 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -25,10 +27,21 @@ struct ReachedLan {
   std::vector<uint32_t> parts;  // of those nodes, ascending
 };
 
-/// Built once from a state, of which it keeps nothing; some microseconds a node.
+/// What a node's configuration says of it.
+struct ReachNode {
+  NodeId id;
+  std::string fullname;
+  IpAddress loopback4, loopback6;
+  std::vector<IpPrefix> lans;
+  std::vector<NodeId> peers;  // a link counts when both ends name each other
+};
+
+/// Keeps nothing of what it was built from; some microseconds a node.
 class Reach {
  public:
   explicit Reach(const MeshState& state);
+  /// A network of configurations, ascending by number.
+  explicit Reach(const std::vector<ReachNode>& nodes);
 
   /// How many parts the network falls into: 1 when every node reaches every other.
   size_t parts() const { return part_count_; }
@@ -53,6 +66,9 @@ class Reach {
     uint32_t part = 0;
   };
 
+  void add(Place place, const std::vector<IpPrefix>& lans);
+  void finish();
+
   std::vector<Place> nodes_;  // ascending by number
   std::vector<ReachedLan> lans_;
   uint32_t part_count_ = 0;
@@ -69,7 +85,8 @@ struct ReachDifference {
   std::vector<LanPair> lost, gained;  // ascending
   uint64_t lost_total = 0, gained_total = 0;
 };
-/// At most `most` pairs in each list.
-ReachDifference compare_reach(const Reach& before, const Reach& after, size_t most);
+/// At most `most` pairs in each list. With `about`, only pairs of which one is there.
+ReachDifference compare_reach(const Reach& before, const Reach& after, size_t most,
+                              const std::set<IpPrefix>* about = nullptr);
 
 }  // namespace mesh

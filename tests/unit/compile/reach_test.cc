@@ -110,6 +110,26 @@ std::set<LanPair> pairs_by_search(const MeshState& state) {
   return out;
 }
 
+std::vector<ReachNode> configurations(const MeshState& state) {
+  std::vector<ReachNode> out;
+  for (const auto& [id, node] : state.nodes) {
+    ReachNode one{id, node->fullname(), {}, {}, {}, peers_of(state, *node)};
+    for (const auto& lan : effective(state, *node, "lans")->strings()) one.lans.push_back(prefix(lan));
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+TEST(Reach, ALinkOfWhichOneEndKnowsNothingIsNone) {
+  std::vector<ReachNode> nodes{{NodeId(11), "r1.ams", {}, {}, {prefix("10.1.0.0/24")}, {NodeId(12), NodeId(13)}},
+                               {NodeId(12), "r1.lab", {}, {}, {prefix("10.2.0.0/24")}, {NodeId(11)}},
+                               {NodeId(13), "r1.nyc", {}, {}, {prefix("10.3.0.0/24")}, {}}};
+  Reach reach(nodes);
+  EXPECT_TRUE(*reach.reaches("r1.ams", "10.2.0.1"));
+  EXPECT_FALSE(*reach.reaches("r1.ams", "10.3.0.1"));
+  EXPECT_EQ(reach.parts(), 2u);
+}
+
 TEST(Reach, OfRandomNetworksIsWhatASearchFinds) {
   const uint64_t seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
@@ -125,6 +145,11 @@ TEST(Reach, OfRandomNetworksIsWhatASearchFinds) {
     ASSERT_EQ(difference.gained, gained) << "round " << round;
     ASSERT_EQ(difference.lost_total, lost.size());
     ASSERT_EQ(difference.gained_total, gained.size());
+    const std::set<IpPrefix> about{prefix("10.3.0.0/16"), prefix("2001:db8:2::/48")};
+    std::erase_if(lost, [&](const LanPair& p) { return !about.contains(p.from) && !about.contains(p.to); });
+    ASSERT_EQ(compare_reach(Reach(before), Reach(after), SIZE_MAX, &about).lost, lost);
+    ASSERT_TRUE(compare_reach(Reach(before), Reach(configurations(before)), SIZE_MAX).lost.empty());
+    ASSERT_TRUE(compare_reach(Reach(configurations(before)), Reach(before), SIZE_MAX).lost.empty());
   }
 }
 
