@@ -122,6 +122,7 @@ constexpr Kind kKinds[] = {{"sites", sites},
                            {"prove", prove, kLight, kNowOnly},
                            {"moment", moment, kHeavy},
                            {"tags", tags, kHeavy},
+                           {"compare", compare, kHeavy},
                            {"state", state},
                            {"nodes_roots", nodes_roots, kLight, kNowOnly},
                            {"entry", entry, kHeavy}};

@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
+#include "broker/config_items.h"
 #include "broker/prepare.h"
 #include "broker/queries_internal.h"
-#include "broker/text_diff.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/overlay.h"
 #include "eventstore/model/topology.h"
@@ -257,9 +257,10 @@ namespace {
 /// "working", "committed", "active" or "vN" of a node, as a configuration. Nothing when there is
 /// none yet.
 Result<std::optional<NodeConfig>> config_named(const QueryFacts& facts, const Node& node,
-                                               const std::string& name) {
+                                               const std::string& name,
+                                               const Compilation& working) {
   if (name == "working") {
-    auto config = compile(facts.state, node.id);
+    auto config = working.node(node.id);
     if (!config) return std::unexpected(config.error());
     return std::optional(std::move(*config));
   }
@@ -269,17 +270,13 @@ Result<std::optional<NodeConfig>> config_named(const QueryFacts& facts, const No
   } else if (name == "active" || name == "current") {
     version = active_version(facts, node);
   } else {
-    std::string digits = name.starts_with('v') ? name.substr(1) : name;
-    bool number =
-        !digits.empty() && digits.size() < 10 &&
-        std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
-    if (!number)
+    const std::string text = name.starts_with('v') ? name : "v" + name;
+    if (!is_version_text(text))
       return fail(Errc::usage, fmt::format("\"{}\" is no version", name),
                   "working, committed, active or vN");
-    version = Version(static_cast<uint32_t>(std::stoul(digits)));
-    if (!node.find_version(version))
-      return fail(Errc::not_found, fmt::format("node {} has no version {}", node.fullname(), name),
-                  "meshcli list versions " + node.fullname());
+    auto record = version_named(node, text);
+    if (!record) return std::unexpected(record.error());
+    version = (*record)->version;
   }
   if (version == Version()) return std::optional<NodeConfig>();
   auto config = load_config(*facts.log, node, version);
@@ -287,19 +284,11 @@ Result<std::optional<NodeConfig>> config_named(const QueryFacts& facts, const No
   return std::optional(std::move(*config));
 }
 
-std::string files_text(const std::optional<NodeConfig>& config) {
-  if (!config) return {};
-  std::string out;
-  for (const auto& [name, text] : rendered_files(*config))
-    out += "# " + name + "\n" + text + "\n";
-  return out;
-}
-
 }  // namespace
 
 Answer diff(const QueryFacts& facts) {
-  std::string a = argument(facts, "a").value_or("active"),
-              b = argument(facts, "b").value_or("working");
+  const std::string a = argument(facts, "a").value_or("active"),
+                    b = argument(facts, "b").value_or("working");
   std::vector<const Node*> chosen;
   if (auto name = argument(facts, "node")) {
     auto node = resolve_node(facts.state, *name);
@@ -308,25 +297,18 @@ Answer diff(const QueryFacts& facts) {
   } else {
     chosen = facts.state.nodes_in(Scope{});
   }
-  json items = json::array();
+  const Compilation working(facts.state);
+  ConfigItems items(a, b);
   for (const Node* node : chosen) {
-    auto before = config_named(facts, *node, a), after = config_named(facts, *node, b);
+    auto before = config_named(facts, *node, a, working),
+         after = config_named(facts, *node, b, working);
     if (!before) return std::unexpected(before.error());
     if (!after) return std::unexpected(after.error());
-    if (*before == *after) continue;
-    ConfigChange change;
-    if (*after) change = compare_configs(*before ? &**before : nullptr, **after);
-    items.push_back(
-        {{"node", node->id.value()},
-         {"fullname", node->fullname()},
-         {"a", a},
-         {"b", b},
-         {"effect", effect_name(change.effect)},
-         {"changes", change.lines},
-         {"text", unified_diff(a + "/" + node->fullname(), files_text(*before),
-                               b + "/" + node->fullname(), files_text(*after))}});
+    if (*before != *after)
+      items.add(node->id, node->fullname(), *before ? &**before : nullptr,
+                *after ? &**after : nullptr);
   }
-  return list_document(facts, "Diff", std::move(items));
+  return list_document(facts, "Diff", items.items().list);
 }
 
 Answer files(const QueryFacts& facts) {
@@ -334,7 +316,8 @@ Answer files(const QueryFacts& facts) {
   if (!name) return std::unexpected(name.error());
   auto node = resolve_node(facts.state, *name);
   if (!node) return std::unexpected(node.error());
-  auto config = config_named(facts, **node, argument(facts, "version").value_or("working"));
+  auto config = config_named(facts, **node, argument(facts, "version").value_or("working"),
+                             Compilation(facts.state));
   if (!config) return std::unexpected(config.error());
   json items = json::array();
   if (*config)

@@ -69,6 +69,9 @@ Answer entry(const QueryFacts&);
 /// read.
 json credit_json(const QueryFacts& facts, Sequence sequence);
 
+// queries_compare.cc: two instants or versions.
+Answer compare(const QueryFacts&);
+
 // queries_history.cc: instants.
 Answer moment(const QueryFacts&);
 Answer tags(const QueryFacts&);
