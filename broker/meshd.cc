@@ -45,6 +45,8 @@ int main(int argc, char** argv) {
       app.add_subcommand("verify", "Check a log directory from its first entry to its last");
   verify_verb->add_option("--data", data, "Directory of the controller, or of the log itself")
       ->required();
+  std::vector<std::filesystem::path> against;
+  verify_verb->add_option("--against", against, "A checkpoint that was kept elsewhere; may be given again");
   verify_verb->add_option("-o,--output", output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
@@ -58,7 +60,7 @@ int main(int argc, char** argv) {
   }
   if (*init_verb) return init(init_options);
   if (*run_verb) return run(data, log_level);
-  if (*verify_verb) return verify(data, output);
+  if (*verify_verb) return verify(data, against, output);
   if (*version_verb) fmt::print("meshd {}\n", kProgramVersion);
   return 0;
 }

@@ -34,7 +34,9 @@ struct InitOptions {
 };
 int init(const InitOptions& options);
 int run(const std::filesystem::path& data, const std::string& log_level);
-int verify(const std::filesystem::path& data, const std::string& output);
+/// `against`: files with checkpoints that were kept elsewhere.
+int verify(const std::filesystem::path& data, const std::vector<std::filesystem::path>& against,
+           const std::string& output);
 
 /// Prints an error with its fix to stderr, as JSON when `output` is json; returns its exit code.
 int report(const Error& error, const std::string& output);

@@ -2,22 +2,59 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 #include "broker/meshd.h"
 #include "eventstore/log/rocks_event_log.h"
-#include "eventstore/model/checkpoint.h"
-#include "eventstore/model/replay.h"
+#include "eventstore/model/audit.h"
 #include "schemas/codec.h"
 
 namespace mesh::meshd {
 
 namespace {
 
+constexpr size_t kProblemsMax = 100;
+
+/// Where entries come from: a directory or an archive.
+class Source {
+ public:
+  virtual ~Source() = default;
+  virtual LogId id() const = 0;
+  virtual Sequence head() const = 0;
+  /// The newest signed note.
+  virtual std::string checkpoint() const = 0;
+  /// Some entries from `from` on, at least one. Errors: corrupt, io.
+  virtual Result<std::vector<EncodedEntry>> read(Sequence from) const = 0;
+  /// What opening found damaged.
+  virtual std::optional<Error> damage() const = 0;
+};
+
+class DirectorySource final : public Source {
+ public:
+  explicit DirectorySource(std::unique_ptr<const RocksEventLog> log) : log_(std::move(log)) {}
+  LogId id() const override { return log_->id(); }
+  Sequence head() const override { return log_->head(); }
+  std::string checkpoint() const override { return log_->checkpoint(); }
+  std::optional<Error> damage() const override { return log_->damage(); }
+  Result<std::vector<EncodedEntry>> read(Sequence from) const override {
+    auto entries = log_->read(from, 1 << 20, SIZE_MAX);
+    if (entries && entries->empty())
+      return fail(Errc::corrupt, fmt::format("entry {}: it is missing", from.value()));
+    return entries;
+  }
+
+ private:
+  std::unique_ptr<const RocksEventLog> log_;
+};
+
 struct Verdict {
-  Replica replica;
+  explicit Verdict(LogId log) : audit(log) {}
+  Audit audit;
   std::optional<uint64_t> first_bad;
-  std::vector<std::string> problems;
+  std::vector<std::string> problems, warnings;
+  nlohmann::json checkpoints = nlohmann::json::array();
 };
 
 void blame(Verdict& verdict, uint64_t sequence, std::string problem) {
@@ -27,77 +64,134 @@ void blame(Verdict& verdict, uint64_t sequence, std::string problem) {
     verdict.problems.push_back(std::move(problem));
 }
 
-Status replay_one(Replica& replica, const EncodedEntry& encoded, const LogId& log) {
+Status replay_one(Audit& audit, const EncodedEntry& encoded) {
   auto entry = decode_entry(encoded);
-  if (!entry) return fail_in(fmt::format("entry {}", replica.head().value() + 1), entry.error());
-  return replay(replica, *entry, log);
+  if (!entry) return fail_in(fmt::format("entry {}", audit.head().value() + 1), entry.error());
+  return audit.add(*entry);
 }
 
 /// Replays until the head or the first entry that does not hold. Damaged records further on are
 /// named too.
-void replay_all(const EventLog& log, Verdict& verdict) {
-  Replica& replica = verdict.replica;
-  while (replica.head() < log.head()) {
-    uint64_t at = replica.head().value() + 1;
-    auto entries = log.read(Sequence(at), 1 << 20, SIZE_MAX);
-    if (!entries || entries->empty()) {
-      blame(verdict, at,
-            entries ? fmt::format("entry {}: it is missing", at) : entries.error().message);
+void replay_all(const Source& log, Verdict& verdict) {
+  Audit& audit = verdict.audit;
+  while (audit.head() < log.head() && !verdict.first_bad) {
+    auto entries = log.read(next(audit.head()));
+    if (!entries) {
+      blame(verdict, audit.head().value() + 1, entries.error().message);
       break;
     }
     for (const EncodedEntry& encoded : *entries)
-      if (auto good = replay_one(replica, encoded, log.id()); !good) {
-        blame(verdict, replica.head().value() + 1, good.error().message);
+      if (auto good = replay_one(audit, encoded); !good) {
+        blame(verdict, audit.head().value() + 1, good.error().message);
         break;
       }
-    if (verdict.first_bad) break;
   }
   if (!verdict.first_bad) return;
   for (uint64_t at = *verdict.first_bad + 1;
-       at <= log.head().value() && verdict.problems.size() < 100; ++at)
-    if (auto entry = log.read(Sequence(at), 1, 1); !entry)
+       at <= log.head().value() && verdict.problems.size() < kProblemsMax; ++at)
+    if (auto entry = log.read(Sequence(at)); !entry)
       verdict.problems.push_back(entry.error().message);
 }
 
-void check_note(const EventLog& log, Verdict& verdict) {
-  const MeshState& state = verdict.replica.state;
-  uint64_t size = verdict.replica.frontier.size();
+void check_note(const Source& log, Verdict& verdict) {
+  const Replica& replica = verdict.audit.replica();
+  uint64_t size = replica.frontier.size();
   if (log.checkpoint().empty()) return blame(verdict, size, "the log has no checkpoint");
-  auto checkpoint = open_checkpoint(log.checkpoint(), checkpoint_origin(state.log, state.epoch),
-                                    state.genesis.log_key);
+  auto checkpoint =
+      open_checkpoint(log.checkpoint(), replica.state.log, replica.state.genesis.log_key);
   if (!checkpoint) return blame(verdict, size, "the checkpoint: " + checkpoint.error().message);
-  if (auto same = matches(verdict.replica, *checkpoint); !same)
-    blame(verdict, size, same.error().message);
+  if (auto same = matches(replica, *checkpoint); !same) blame(verdict, size, same.error().message);
+}
+
+/// Errors: corrupt (not signed by this log's key).
+Status judge(const std::vector<KeptCheckpoint>& kept, Verdict& verdict) {
+  const MeshState& state = verdict.audit.replica().state;
+  for (const KeptCheckpoint& one : kept) {
+    if (state.sequence == Sequence()) return {};  // not even the key is known: that is told already
+    if (auto opened = open_checkpoint(one.note, state.log, state.genesis.log_key); !opened)
+      return fail_in(one.name, opened.error());
+    auto judgement = verdict.audit.judge(one.checkpoint, !verdict.first_bad);
+    if (!judgement) return fail_in(one.name, judgement.error());
+    verdict.checkpoints.push_back({{"name", one.name},
+                                   {"origin", one.checkpoint.origin},
+                                   {"size", one.checkpoint.size},
+                                   {"root", to_hex(one.checkpoint.root.view())},
+                                   {"standing", standing_name(judgement->standing)},
+                                   {"text", judgement->text}});
+    if (judgement->text.empty()) continue;
+    (judgement->bad() ? verdict.problems : verdict.warnings)
+        .push_back(fmt::format("{}: {}", one.name, judgement->text));
+  }
+  return {};
+}
+
+Result<std::vector<KeptCheckpoint>> read_kept(const std::vector<std::filesystem::path>& files) {
+  std::vector<KeptCheckpoint> out;
+  for (const auto& path : files) {
+    std::ifstream file(path, std::ios::binary);
+    if (!file) return fail(Errc::not_found, fmt::format("cannot read {}", path.string()));
+    std::ostringstream text;
+    text << file.rdbuf();
+    auto kept = read_kept_checkpoints(path.string(), text.str());
+    if (!kept) return kept;
+    std::ranges::move(*kept, std::back_inserter(out));
+  }
+  return out;
+}
+
+Result<std::unique_ptr<Source>> open_source(const std::filesystem::path& data) {
+  std::error_code ignored;
+  auto directory = std::filesystem::exists(log_path(data), ignored) ? log_path(data) : data;
+  auto log = RocksEventLog::open_read_only(directory);
+  if (!log) return std::unexpected(log.error());
+  return std::make_unique<DirectorySource>(std::move(*log));
+}
+
+void print(const Verdict& verdict, const std::string& output) {
+  const Replica& replica = verdict.audit.replica();
+  bool ok = verdict.problems.empty();
+  std::string root = to_hex(replica.frontier.root().view());
+  if (output == "json") {
+    nlohmann::ordered_json out = {
+        {"kind", "Verification"},
+        {"ok", ok},
+        {"entries", replica.head().value()},
+        {"root", root},
+        {"epoch", replica.state.epoch},
+        {"first_bad", verdict.first_bad ? nlohmann::json(*verdict.first_bad) : nlohmann::json()},
+        {"problems", verdict.problems},
+        {"warnings", verdict.warnings},
+        {"checkpoints", verdict.checkpoints},
+        {"log", to_hex(replica.state.log.view())},
+        {"log_key", to_hex(replica.state.genesis.log_key.view())}};
+    fmt::print("{}\n", out.dump());
+    return;
+  }
+  if (ok)
+    fmt::print("ok: {} entries, root {}\n", replica.head().value(), root);
+  else
+    fmt::print("FAILED after {} good entries\n", replica.head().value());
+  for (const std::string& problem : verdict.problems) fmt::print("  {}\n", problem);
+  for (const std::string& warning : verdict.warnings) fmt::print("  note: {}\n", warning);
 }
 
 }  // namespace
 
-int verify(const std::filesystem::path& data, const std::string& output) {
-  std::error_code ignored;
-  auto directory = std::filesystem::exists(log_path(data), ignored) ? log_path(data) : data;
-  auto log = RocksEventLog::open_read_only(directory);
+int verify(const std::filesystem::path& data, const std::vector<std::filesystem::path>& against,
+           const std::string& output) {
+  auto kept = read_kept(against);
+  if (!kept) return report(kept.error(), output);
+  auto log = open_source(data);
   if (!log) return report(log.error(), output);
-  Verdict verdict;
+  Verdict verdict((*log)->id());
+  for (const KeptCheckpoint& one : *kept)
+    if (one.checkpoint.size <= (*log)->head().value()) verdict.audit.want(one.checkpoint.size);
   if ((*log)->damage()) verdict.problems.push_back((*log)->damage()->message);
   replay_all(**log, verdict);
   if (!verdict.first_bad) check_note(**log, verdict);
-  bool ok = verdict.problems.empty();
-  std::string root = to_hex(verdict.replica.frontier.root().view());
-  if (output == "json") {
-    nlohmann::json out = {
-        {"ok", ok},
-        {"entries", verdict.replica.head().value()},
-        {"root", root},
-        {"first_bad", verdict.first_bad ? nlohmann::json(*verdict.first_bad) : nlohmann::json()},
-        {"problems", verdict.problems}};
-    fmt::print("{}\n", out.dump());
-  } else if (ok) {
-    fmt::print("ok: {} entries, root {}\n", verdict.replica.head().value(), root);
-  } else {
-    fmt::print("FAILED after {} good entries\n", verdict.replica.head().value());
-    for (const std::string& problem : verdict.problems) fmt::print("  {}\n", problem);
-  }
-  return ok ? 0 : 12;
+  if (auto judged = judge(*kept, verdict); !judged) return report(judged.error(), output);
+  print(verdict, output);
+  return verdict.problems.empty() ? 0 : 12;
 }
 
 }  // namespace mesh::meshd

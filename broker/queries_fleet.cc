@@ -235,6 +235,34 @@ Answer prove(const QueryFacts& facts) {
   return out;
 }
 
+Answer consistency(const QueryFacts& facts) {
+  const uint64_t size = facts.log->frontier().size();
+  auto from = number_argument(facts, "from", 0);
+  auto to = number_argument(facts, "to", size);
+  if (!from) return std::unexpected(from.error());
+  if (!to) return std::unexpected(to.error());
+  if (*to == 0) *to = size;
+  if (*from > *to || *to > size)
+    return fail(Errc::not_found, fmt::format("there is no way from {} to {}: the log has {} entries", *from, *to, size));
+  const HashReader read = facts.log->hash_reader();
+  json out = document(facts, "Consistency");
+  out["from"] = *from;
+  out["to"] = *to;
+  for (auto [name, at] : {std::pair("from_root", *from), std::pair("to_root", *to)}) {
+    auto root = root_at(at, read);
+    if (!root) return std::unexpected(root.error());
+    out[name] = to_hex(root->view());
+  }
+  for (auto [name, begin, end] : {std::tuple("proof", *from, *to), std::tuple("head_proof", *to, size)}) {
+    auto proof = consistency_proof(begin, end, read);
+    if (!proof) return std::unexpected(proof.error());
+    out[name] = json::array();
+    for (const Digest& hash : *proof) out[name].push_back(to_hex(hash.view()));
+  }
+  out["checkpoint"] = facts.log->checkpoint();
+  return out;
+}
+
 Answer state(const QueryFacts& facts) {
   auto root = root_at(facts.state.sequence.value(), facts.log->hash_reader());
   if (!root) return std::unexpected(root.error());
@@ -254,6 +282,8 @@ Answer nodes_roots(const QueryFacts& facts) {
                      {"head", seen.status.head.value()},
                      {"root", to_hex(seen.status.root.view())},
                      {"cosignature", seen.status.cosignature},
+                     {"contradiction", seen.status.contradiction},
+                     {"problem", seen.status.problem},
                      {"sign_key", to_hex(node->sign_key.view())},
                      {"age_s", (facts.now.mono_ms - seen.mono_ms) / 1000}});
   }

@@ -53,6 +53,7 @@ Answer activation(const QueryFacts&);
 Answer controller(const QueryFacts&);
 Answer checkpoint(const QueryFacts&);
 Answer prove(const QueryFacts&);
+Answer consistency(const QueryFacts&);
 Answer state(const QueryFacts&);
 Answer nodes_roots(const QueryFacts&);
 

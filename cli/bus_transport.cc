@@ -19,7 +19,8 @@ std::string_view body_name(const Body& body) {
   static constexpr std::string_view kNames[] = {
       "Submit",     "Reply",          "ErrorReply", "Prepare", "Prepared", "Query",   "QueryResult",
       "Subscribe",  "SnapshotChunk",  "Entries",    "Credit",  "Head",     "Fetch",   "BlobChunk",
-      "NodeStatus", "OutcomeMessage", "Ack",        "Join",    "Admitted", "Waiting", "Refused"};
+      "NodeStatus", "OutcomeMessage", "Ack",        "Join",    "Admitted", "Waiting", "Refused",
+      "Orphans",    "OrphansKept"};
   static_assert(std::size(kNames) == std::variant_size_v<Body>);
   return kNames[body.index()];
 }

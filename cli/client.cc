@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "eventstore/model/crypto.h"
@@ -70,20 +69,11 @@ Result<Json> Client::query_at(Sequence at, const std::string& kind,
 }
 
 Result<Position> open_position(const Connection& connection, const std::string& note) {
-  auto claimed = parse_checkpoint_text(note);
-  if (!claimed) return std::unexpected(std::move(claimed).error());
-  const std::string_view origin = claimed->origin;
-  const std::string prefix = fmt::format("meshlog/{}/", to_hex(connection.log.view()));
-  uint32_t epoch = 0;
-  const char* end = origin.data() + origin.size();
-  if (!origin.starts_with(prefix) ||
-      std::from_chars(origin.data() + prefix.size(), end, epoch).ptr != end)
-    return fail(Errc::corrupt, fmt::format("a checkpoint of another log: {}", origin),
-                fmt::format("the context pins {}", prefix));
-  auto checkpoint =
-      open_checkpoint(note, checkpoint_origin(connection.log, epoch), connection.log_key);
+  auto checkpoint = open_checkpoint(note, connection.log, connection.log_key);
   if (!checkpoint) return std::unexpected(std::move(checkpoint).error());
-  return Position{Sequence(checkpoint->size), epoch, note, std::move(*checkpoint)};
+  auto epoch = origin_epoch(checkpoint->origin, connection.log);
+  if (!epoch) return std::unexpected(std::move(epoch).error());
+  return Position{Sequence(checkpoint->size), *epoch, note, std::move(*checkpoint)};
 }
 
 Result<Position> Client::position() {

@@ -72,6 +72,7 @@ Result<int> operator_ban(Session& session);
 // proof_verbs.cc
 Result<int> verify(Session& session);
 Result<int> prove(Session& session);
+Result<int> prove_consistency(Session& session);
 Result<int> show_checkpoint(Session& session);
 Result<int> sign_checkpoint(Session& session);
 

@@ -14,30 +14,46 @@ namespace mesh::cli {
 
 namespace {
 
-/// What one node signed, for the comparison with our own replay.
-struct Cosigned {
+/// What one node said, for the comparison with our own replay.
+struct NodeWord {
   std::string fullname;
   NodeId node;
-  std::string note;
-  Checkpoint checkpoint;
+  std::optional<KeptCheckpoint> cosigned;     // nothing before its first checkpoint
+  std::optional<KeptCheckpoint> contradiction;  // a checkpoint that it was given and refused
+  std::string problem;
 };
 
 struct Verification {
   uint64_t entries = 0;
   std::string root;
+  uint32_t epoch = 0;
   std::optional<uint64_t> first_bad;
   std::vector<std::string> problems;
   std::vector<std::string> warnings;
+  Json checkpoints = Json::array();
   std::optional<uint64_t> nodes_agree;
 
   bool ok() const { return !first_bad && problems.empty(); }
+  void judged(const KeptCheckpoint& kept, const Judgement& judgement) {
+    checkpoints.push_back({{"name", kept.name},
+                           {"origin", kept.checkpoint.origin},
+                           {"size", kept.checkpoint.size},
+                           {"root", to_hex(kept.checkpoint.root.view())},
+                           {"standing", standing_name(judgement.standing)},
+                           {"text", judgement.text}});
+    if (judgement.text.empty()) return;
+    (judgement.bad() ? problems : warnings).push_back(fmt::format("{}: {}", kept.name, judgement.text));
+  }
   Json document() const {
     Json out{{"kind", "Verification"},
              {"ok", ok()},
              {"entries", entries},
              {"root", root},
+             {"epoch", epoch},
              {"first_bad", first_bad ? Json(*first_bad) : Json()},
-             {"problems", problems}};
+             {"problems", problems},
+             {"warnings", warnings},
+             {"checkpoints", checkpoints}};
     if (nodes_agree) out["nodes_agree"] = *nodes_agree;
     return out;
   }
@@ -45,6 +61,8 @@ struct Verification {
 
 int print_verification(Session& session, const Json& document) {
   const bool ok = flag_at(document, "ok");
+  for (const Json& warning : value_at(document, "warnings"))
+    if (warning.is_string()) session.warn(printable(warning.get<std::string>()));
   if (!session.for_people()) {
     session.print(session.format() == Format::name ? text_at(document, "root") + "\n"
                                                    : document_text(document, session.format()));
@@ -52,8 +70,10 @@ int print_verification(Session& session, const Json& document) {
   }
   const auto entries = static_cast<uint64_t>(number_at(document, "entries"));
   if (ok) {
+    const auto kept = value_at(document, "checkpoints").size();
     session.print(fmt::format(
-        "ok  {} entries, root {}{}\n", entries, text_at(document, "root"),
+        "ok  {} entries, root {}{}{}\n", entries, text_at(document, "root"),
+        kept > 0 ? fmt::format(", {} compared", count_text(kept, "checkpoint")) : "",
         document.contains("nodes_agree")
             ? fmt::format(
                   ", {} agree",
@@ -84,12 +104,19 @@ Error error_of_program(std::string_view name, const Environment::Finished& finis
   return Error{Errc::io, fmt::format("{} gave no result (exit {})", name, finished.status), {}};
 }
 
-/// RocksDB is not linked here: meshd, which stands beside, reads its own directory.
-Result<int> verify_directory(Session& session) {
-  if (session.has("against") || session.has("nodes"))
-    return fail(Errc::usage, "--from reads a directory, without --against and --nodes");
-  auto finished = session.environment().run_beside(
-      "meshd", {"verify", "--data", session.option("from"), "-o", "json"});
+std::vector<std::string> all_of(const Session& session, std::string_view option) {
+  const auto& options = session.invocation().options;
+  const auto found = options.find(option);
+  return found == options.end() ? std::vector<std::string>() : found->second;
+}
+
+/// RocksDB is not linked here: meshd, which stands beside, reads directories and backups.
+Result<int> verify_offline(Session& session) {
+  if (session.has("nodes")) return fail(Errc::usage, "--nodes asks a controller, --from reads a disk");
+  std::vector<std::string> arguments{"verify", "--data", session.option("from"), "-o", "json"};
+  for (const std::string& file : all_of(session, "against"))
+    arguments.insert(arguments.end(), {"--against", file});
+  auto finished = session.environment().run_beside("meshd", arguments);
   if (!finished) return std::unexpected(std::move(finished).error());
   const Json document = Json::parse(finished->output, nullptr, false);
   if (!document.is_object() || !document.contains("ok"))
@@ -97,38 +124,46 @@ Result<int> verify_directory(Session& session) {
   return print_verification(session, document);
 }
 
-Result<std::optional<Position>> kept_checkpoint(Session& session, const Connection& connection) {
-  if (!session.has("against")) return std::nullopt;
-  std::ifstream file(session.option("against"), std::ios::binary);
-  if (!file) return fail(Errc::not_found, fmt::format("cannot read {}", session.option("against")));
-  std::ostringstream text;
-  text << file.rdbuf();
-  auto position = open_position(connection, text.str());
-  if (!position) return fail_in(session.option("against"), position.error());
-  return *position;
+/// The notes that --against names, all signed by the log key that the context pins.
+Result<std::vector<KeptCheckpoint>> kept_checkpoints(Session& session, const Connection& connection) {
+  std::vector<KeptCheckpoint> out;
+  for (const std::string& name : all_of(session, "against")) {
+    std::ifstream file(name, std::ios::binary);
+    if (!file) return fail(Errc::not_found, fmt::format("cannot read {}", name));
+    std::ostringstream text;
+    text << file.rdbuf();
+    auto kept = read_kept_checkpoints(name, text.str());
+    if (!kept) return kept;
+    for (KeptCheckpoint& one : *kept) {
+      auto opened = open_checkpoint(one.note, connection.log, connection.log_key);
+      if (!opened) return fail_in(one.name, opened.error());
+      out.push_back(std::move(one));
+    }
+  }
+  return out;
 }
 
-Result<std::vector<Cosigned>> cosigned_by_nodes(Session& session, Client& client,
-                                                Verification& out) {
-  std::vector<Cosigned> notes;
-  if (!session.has("nodes")) return notes;
+Result<std::vector<NodeWord>> words_of_nodes(Session& session, Client& client, Verification& out) {
+  std::vector<NodeWord> words;
+  if (!session.has("nodes")) return words;
   auto document = client.query("nodes_roots");
   if (!document) return std::unexpected(std::move(document).error());
   for (const Json& item : value_at(*document, "items")) {
-    const std::string note = text_at(item, "cosignature"), name = text_at(item, "fullname");
-    if (note.empty()) {
-      out.warnings.push_back(fmt::format("{} has not cosigned a checkpoint yet", name));
-      continue;
-    }
-    auto checkpoint = parse_checkpoint_text(note);
-    if (!checkpoint) {
-      out.problems.push_back(fmt::format("{}: {}", name, checkpoint.error().message));
-      continue;
-    }
-    notes.push_back({name, NodeId(static_cast<uint32_t>(number_at(item, "node"))), note,
-                     std::move(*checkpoint)});
+    NodeWord word{text_at(item, "fullname"), NodeId(static_cast<uint32_t>(number_at(item, "node"))),
+                  {}, {}, text_at(item, "problem")};
+    const auto read = [&](const char* key) -> std::optional<KeptCheckpoint> {
+      const std::string note = text_at(item, key);
+      if (note.empty()) return std::nullopt;
+      auto checkpoint = parse_checkpoint_text(note);
+      if (checkpoint) return KeptCheckpoint{word.fullname, note, std::move(*checkpoint)};
+      out.problems.push_back(fmt::format("{}: {}", word.fullname, checkpoint.error().message));
+      return std::nullopt;
+    };
+    word.cosigned = read("cosignature");
+    word.contradiction = read("contradiction");
+    words.push_back(std::move(word));
   }
-  return notes;
+  return words;
 }
 
 /// Names of the keys that signed a note: what stands after the dash of each line below the blank
@@ -150,37 +185,59 @@ bool signed_by(const std::string& note, const SignKey& key) {
   return false;
 }
 
-void compare_node(const Cosigned& cosigned, const ReplayedLog& log, Verification& out) {
-  const Node* node = log.replica.state.find_node(cosigned.node);
-  if (!node || !signed_by(cosigned.note, node->sign_key)) {
-    out.problems.push_back(fmt::format("{}: its cosignature is not by its key", cosigned.fullname));
-    return;
+/// Says what is wrong with what a node cosigned. True when it agrees with this log.
+bool compare_cosigned(const NodeWord& word, const Connection& connection, const Audit& audit,
+                      Verification& out) {
+  const auto problem = [&](std::string_view what) {
+    out.problems.push_back(fmt::format("{}: {}", word.fullname, what));
+    return false;
+  };
+  const Node* node = audit.replica().state.find_node(word.node);
+  if (!node || !signed_by(word.cosigned->note, node->sign_key))
+    return problem("its cosignature is not by its key");
+  if (auto opened = open_checkpoint(word.cosigned->note, connection.log, connection.log_key); !opened)
+    return problem(opened.error().message);
+  auto judgement = audit.judge(word.cosigned->checkpoint, true);
+  if (!judgement) return problem(judgement.error().message);
+  switch (judgement->standing) {
+    case Standing::agrees:
+      return true;
+    case Standing::contradicts:
+      out.problems.push_back(fmt::format("{} saw another history: {}", word.fullname, judgement->text));
+      return false;
+    case Standing::ahead:  // it may have got entries since we asked for the head
+      out.warnings.push_back(fmt::format("{} is ahead of us at #{}", word.fullname, word.cosigned->checkpoint.size));
+      return false;
+    default:
+      out.warnings.push_back(fmt::format("{}: {}", word.fullname, judgement->text));
+      return false;
   }
-  const auto root = log.roots.find(cosigned.checkpoint.size);
-  if (root == log.roots.end())
-    out.warnings.push_back(
-        fmt::format("{} is ahead of us at #{}", cosigned.fullname, cosigned.checkpoint.size));
-  else if (root->second != cosigned.checkpoint.root)
-    out.problems.push_back(
-        fmt::format("{} saw another history: at #{} it signed root {}, we replayed {}",
-                    cosigned.fullname, cosigned.checkpoint.size,
-                    to_hex(cosigned.checkpoint.root.view()), to_hex(root->second.view())));
-  else
-    ++*out.nodes_agree;
 }
 
-void compare_kept(const Position& kept, const ReplayedLog& log, Verification& out) {
-  if (kept.checkpoint.size > log.replica.frontier.size()) {
-    out.problems.push_back(
-        fmt::format("the kept checkpoint is at #{}, the log ends at #{}: entries are gone",
-                    kept.checkpoint.size, log.replica.frontier.size()));
+/// A checkpoint that a node refused is evidence when the log key signed it and this log is not it.
+void compare_contradiction(const NodeWord& word, const Connection& connection, const Audit& audit,
+                           Verification& out) {
+  const KeptCheckpoint& shown = *word.contradiction;
+  if (!open_checkpoint(shown.note, connection.log, connection.log_key)) return;  // not the log key's: proves nothing
+  const auto judgement = audit.judge(shown.checkpoint, true);
+  if (judgement && judgement->standing == Standing::agrees) return;
+  if (judgement && !judgement->bad()) {
+    out.warnings.push_back(fmt::format("{} refused a checkpoint: {}", word.fullname, judgement->text));
     return;
   }
-  const Digest& root = log.roots.at(kept.checkpoint.size);
-  if (root != kept.checkpoint.root)
-    out.problems.push_back(fmt::format(
-        "at #{} the kept checkpoint has root {}, the log gives {}: history was rewritten",
-        kept.checkpoint.size, to_hex(kept.checkpoint.root.view()), to_hex(root.view())));
+  out.problems.push_back(fmt::format("equivocation: {} was given a checkpoint of #{} with root {}, signed by the log key: {}",
+                                     word.fullname, shown.checkpoint.size, to_hex(shown.checkpoint.root.view()),
+                                     judgement ? judgement->text : judgement.error().message));
+}
+
+void compare_node(const NodeWord& word, const Connection& connection, const Audit& audit, Verification& out) {
+  if (!word.cosigned)
+    out.warnings.push_back(fmt::format("{} has not cosigned a checkpoint yet", word.fullname));
+  else if (compare_cosigned(word, connection, audit, out))
+    ++*out.nodes_agree;
+  if (word.contradiction) compare_contradiction(word, connection, audit, out);
+  if (!word.problem.empty())
+    out.warnings.push_back(fmt::format("{} says: {}", word.fullname, word.problem));
 }
 
 Result<ReplayedLog> replay_to(Session& session, Client& client, uint64_t size,
@@ -194,77 +251,145 @@ std::optional<Digest> digest_at(const Json& document, std::string_view key) {
   return array_from_hex<Digest>(text_at(document, key));
 }
 
-/// Whether the proof document shows entry `sequence` under a checkpoint of the pinned log.
-Status check_proof(const Connection& connection, const Json& document, uint64_t sequence) {
-  const auto corrupt = [](std::string_view what) {
-    return fail(Errc::corrupt, fmt::format("the proof does not hold: {}", what));
-  };
-  auto position = open_position(connection, text_at(document, "checkpoint"));
+std::optional<std::vector<Digest>> hashes_at(const Json& document, std::string_view key) {
+  std::vector<Digest> out;
+  for (const Json& hash : value_at(document, key)) {
+    const auto digest =
+        hash.is_string() ? array_from_hex<Digest>(hash.get<std::string>()) : std::nullopt;
+    if (!digest) return std::nullopt;
+    out.push_back(*digest);
+  }
+  return out;
+}
+
+std::unexpected<Error> no_proof(std::string_view what) {
+  return fail(Errc::corrupt, fmt::format("the proof does not hold: {}", what));
+}
+
+/// Whether the proof document shows entry `sequence` under a checkpoint of the pinned log. Adds the proof in the form
+/// of C2SP, which carries all that it takes to check it.
+Status check_proof(const Connection& connection, Json& document, uint64_t sequence) {
+  const std::string note = text_at(document, "checkpoint");
+  auto position = open_position(connection, note);
   if (!position) return fail_in("the proof's checkpoint", position.error());
   const auto header = from_base64(text_at(document, "header"));
   const auto root = digest_at(document, "root");
   const auto leaf = digest_at(document, "leaf");
-  if (!header || !root || !leaf) return corrupt("header, leaf or root is malformed");
-  std::vector<Digest> path;
-  for (const Json& hash : value_at(document, "proof")) {
-    const auto digest =
-        hash.is_string() ? array_from_hex<Digest>(hash.get<std::string>()) : std::nullopt;
-    if (!digest) return corrupt("a hash is malformed");
-    path.push_back(*digest);
-  }
+  const auto path = hashes_at(document, "proof");
+  if (!header || !root || !leaf || !path) return no_proof("header, leaf, root or a hash is malformed");
   const auto size = static_cast<uint64_t>(number_at(document, "size"));
   if (position->checkpoint.size != size || position->checkpoint.root != *root)
-    return corrupt("it is not under its checkpoint");
-  if (leaf_hash(*header) != *leaf) return corrupt("the leaf is not the header's hash");
-  return verify_inclusion(*leaf, sequence - 1, size, path, *root);
+    return no_proof("it is not under its checkpoint");
+  if (leaf_hash(*header) != *leaf) return no_proof("the leaf is not the header's hash");
+  MESH_TRY(verify_inclusion(*leaf, sequence - 1, size, *path, *root));
+  document["verified"] = true;
+  document["tlog_proof"] = inclusion_proof_text(sequence - 1, *path, *header, note);
+  return {};
+}
+
+/// Whether the document shows that the first `from` entries are a prefix of the first `to` (0 = all), and these of
+/// what the pinned log's checkpoint covers.
+Status check_consistency(const Connection& connection, const Json& document, uint64_t from, uint64_t to) {
+  auto position = open_position(connection, text_at(document, "checkpoint"));
+  if (!position) return fail_in("the proof's checkpoint", position.error());
+  const Checkpoint& head = position->checkpoint;
+  if (to == 0) to = head.size;
+  const auto from_root = digest_at(document, "from_root"), to_root = digest_at(document, "to_root");
+  const auto proof = hashes_at(document, "proof"), head_proof = hashes_at(document, "head_proof");
+  if (!from_root || !to_root || !proof || !head_proof) return no_proof("a root or a hash is malformed");
+  if (number_at(document, "from") != static_cast<int64_t>(from) || number_at(document, "to") != static_cast<int64_t>(to))
+    return no_proof("it is about other sizes");
+  MESH_TRY(verify_consistency(from, *from_root, to, *to_root, *proof));
+  return verify_consistency(to, *to_root, head.size, head.root, *head_proof);
+}
+
+Result<uint64_t> sequence_argument(Session& session, std::string_view name) {
+  std::string text = session.argument(name);
+  if (text.starts_with('#')) text.erase(0, 1);
+  return parse_number(name, text);
+}
+
+/// A size, or a file with a checkpoint that was kept.
+struct OldSize {
+  uint64_t size = 0;
+  std::optional<KeptCheckpoint> kept;
+};
+Result<OldSize> old_size_argument(Session& session, const Connection& connection) {
+  if (auto size = sequence_argument(session, "OLD")) return OldSize{*size, {}};
+  const std::string name = session.argument("OLD");
+  std::ifstream file(name, std::ios::binary);
+  if (!file)
+    return fail(Errc::usage, fmt::format("\"{}\" is neither a size nor a file with a checkpoint", name));
+  std::ostringstream text;
+  text << file.rdbuf();
+  auto kept = read_kept_checkpoints(name, text.str());
+  if (!kept) return std::unexpected(std::move(kept).error());
+  auto opened = open_checkpoint(kept->front().note, connection.log, connection.log_key);
+  if (!opened) return fail_in(name, opened.error());
+  return OldSize{opened->size, std::move(kept->front())};
+}
+
+Status write_proof(Session& session, const std::string& text) {
+  if (!session.has("out")) return {};
+  const std::string name = session.option("out");
+  std::ofstream file(name, std::ios::binary | std::ios::trunc);
+  file << text;
+  file.close();
+  if (!file) return fail(Errc::io, fmt::format("cannot write {}", name));
+  return {};
 }
 
 }  // namespace
 
 Result<int> verify(Session& session) {
-  if (session.has("from")) return verify_directory(session);
+  if (session.has("from")) return verify_offline(session);
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
-  auto kept = kept_checkpoint(session, (*client)->context().connection);
+  const Connection& connection = (*client)->context().connection;
+  auto kept = kept_checkpoints(session, connection);
   if (!kept) return std::unexpected(std::move(kept).error());
   Verification out;
   if (session.has("nodes")) out.nodes_agree = 0;
-  auto cosigned = cosigned_by_nodes(session, **client, out);
-  if (!cosigned) return std::unexpected(std::move(cosigned).error());
+  auto words = words_of_nodes(session, **client, out);
+  if (!words) return std::unexpected(std::move(words).error());
   // After what the nodes signed: a checkpoint of then covers all of it.
   auto position = (*client)->position();
   if (!position) return std::unexpected(std::move(position).error());
   std::vector<uint64_t> sizes;
-  if (*kept) sizes.push_back((*kept)->checkpoint.size);
-  for (const Cosigned& one : *cosigned) sizes.push_back(one.checkpoint.size);
+  for (const KeptCheckpoint& one : *kept) sizes.push_back(one.checkpoint.size);
+  for (const NodeWord& word : *words)
+    for (const auto* note : {&word.cosigned, &word.contradiction})
+      if (*note) sizes.push_back((*note)->checkpoint.size);
   auto log = replay_to(session, **client, position->checkpoint.size, sizes);
   if (!log) return std::unexpected(std::move(log).error());
-  out.entries = log->replica.frontier.size();
-  out.root = to_hex(log->replica.frontier.root().view());
+  out.entries = log->replica().frontier.size();
+  out.root = to_hex(log->replica().frontier.root().view());
+  out.epoch = log->replica().state.epoch;
   if (log->first_bad) {
     out.first_bad = log->first_bad->value();
     out.problems.push_back(log->problem);
-  } else {
-    if (auto status = matches(log->replica, position->checkpoint); !status)
-      out.problems.push_back(status.error().message);
-    if (*kept) compare_kept(**kept, *log, out);
-    for (const Cosigned& one : *cosigned) compare_node(one, *log, out);
+  } else if (auto status = matches(log->replica(), position->checkpoint); !status) {
+    out.problems.push_back(status.error().message);
   }
-  for (const std::string& warning : out.warnings) session.warn(warning);
+  for (const KeptCheckpoint& one : *kept) {
+    auto judgement = log->audit.judge(one.checkpoint, !log->first_bad);
+    if (!judgement) return std::unexpected(std::move(judgement).error());
+    out.judged(one, *judgement);
+  }
+  if (!log->first_bad)
+    for (const NodeWord& word : *words) compare_node(word, connection, log->audit, out);
   return print_verification(session, out.document());
 }
 
 Result<int> prove(Session& session) {
-  std::string text = session.argument("SEQUENCE");
-  if (text.starts_with('#')) text.erase(0, 1);
-  auto sequence = parse_number("SEQUENCE", text);
+  auto sequence = sequence_argument(session, "SEQUENCE");
   if (!sequence) return std::unexpected(std::move(sequence).error());
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
   auto document = (*client)->query("prove", {{"sequence", std::to_string(*sequence)}});
   if (!document) return std::unexpected(std::move(document).error());
   MESH_TRY(check_proof((*client)->context().connection, *document, *sequence));
-  (*document)["verified"] = true;
+  MESH_TRY(write_proof(session, text_at(*document, "tlog_proof")));
   if (session.for_people())
     session.print(fmt::format(
         "entry #{} is in the log: leaf {} under root {} of size {}, signed by the log key\n",
@@ -276,11 +401,48 @@ Result<int> prove(Session& session) {
   return int{kSuccess};
 }
 
+Result<int> prove_consistency(Session& session) {
+  uint64_t to = 0;
+  if (!session.argument("NEW").empty()) {
+    auto size = sequence_argument(session, "NEW");
+    if (!size) return std::unexpected(std::move(size).error());
+    to = *size;
+  }
+  auto client = session.client();
+  if (!client) return std::unexpected(std::move(client).error());
+  const Connection& connection = (*client)->context().connection;
+  auto old = old_size_argument(session, connection);
+  if (!old) return std::unexpected(std::move(old).error());
+  auto document = (*client)->query(
+      "consistency", {{"from", std::to_string(old->size)}, {"to", std::to_string(to)}});
+  if (!document) return std::unexpected(std::move(document).error());
+  MESH_TRY(check_consistency(connection, *document, old->size, to));
+  if (old->kept) {
+    if (digest_at(*document, "from_root") != old->kept->checkpoint.root)
+      return fail(Errc::corrupt,
+                  fmt::format("equivocation: {} has root {} at #{}, and the log gives {}", old->kept->name,
+                              to_hex(old->kept->checkpoint.root.view()), old->size,
+                              text_at(*document, "from_root")),
+                  "see `meshcli verify --against`");
+    (*document)["old_checkpoint"] = old->kept->note;
+  }
+  (*document)["verified"] = true;
+  if (session.for_people())
+    session.print(fmt::format("the first {} entries are a prefix of the first {}: root {} led to {}\n", old->size,
+                              number_at(*document, "to"), text_at(*document, "from_root"),
+                              text_at(*document, "to_root")));
+  else
+    session.print(session.format() == Format::name ? text_at(*document, "to_root") + "\n"
+                                                   : document_text(*document, session.format()));
+  return int{kSuccess};
+}
+
 Result<int> show_checkpoint(Session& session) {
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
   auto position = (*client)->position();
   if (!position) return std::unexpected(std::move(position).error());
+  const SignKey& log_key = (*client)->context().connection.log_key;
   if (session.for_people() || session.format() == Format::name) {
     session.print(position->note);
   } else {
@@ -290,7 +452,9 @@ Result<int> show_checkpoint(Session& session) {
                             {"size", position->checkpoint.size},
                             {"root", to_hex(position->checkpoint.root.view())},
                             {"origin", position->checkpoint.origin},
-                            {"log_key", to_hex((*client)->context().connection.log_key.view())}});
+                            {"epoch", position->epoch},
+                            {"log_key", to_hex(log_key.view())},
+                            {"verifier_key", verifier_key(position->checkpoint.origin, log_key)}});
   }
   return int{kSuccess};
 }
@@ -308,8 +472,8 @@ Result<int> sign_checkpoint(Session& session) {
     return fail(Errc::corrupt,
                 fmt::format("entry {} does not hold: {}", log->first_bad->value(), log->problem),
                 "see `meshcli verify`");
-  MESH_TRY(matches(log->replica, position->checkpoint));
-  const SignAnchor anchor{log->replica.head(), state_digest(log->replica.state),
+  MESH_TRY(matches(log->replica(), position->checkpoint));
+  const SignAnchor anchor{log->replica().head(), state_digest(log->replica().state),
                           position->checkpoint.root};
   Mutation mutation;
   mutation.changes.push_back(

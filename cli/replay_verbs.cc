@@ -46,7 +46,7 @@ Result<ReplayedLog> fold(Session& session, Client& client, uint64_t size,
 
 /// The controller's own way to that state: its nearest snapshot, and the entries behind it.
 Status compare_with_controller(Client& client, const Position& position, Replay& out) {
-  const Replica& replica = out.log.replica;
+  const Replica& replica = out.log.replica();
   if (out.until.at == position.sequence)
     if (auto status = matches(replica, position.checkpoint); !status)
       out.problems.push_back(status.error().message);
@@ -66,7 +66,7 @@ Status compare_with_controller(Client& client, const Position& position, Replay&
 /// Writes only what verified. An older version that was activated again needs a state that was
 /// dropped on the way: then once more.
 Status write_files(Session& session, Client& client, Replay& out) {
-  const MeshState& state = out.log.replica.state;
+  const MeshState& state = out.log.replica().state;
   if (auto missing = out.committed.missing(state); !missing.empty()) {
     const uint64_t last = missing.back().value();
     out.committed.keep_only(std::move(missing));
@@ -84,7 +84,7 @@ Status write_files(Session& session, Client& client, Replay& out) {
 }
 
 Json document_of(const Replay& replay) {
-  const Replica& replica = replay.log.replica;
+  const Replica& replica = replay.log.replica();
   Json out{{"kind", "Replay"},
            {"ok", replay.ok()},
            {"entries", replica.frontier.size()},
@@ -111,13 +111,13 @@ std::string text_of(const Replay& replay, const std::string& directory) {
   std::string out;
   if (replay.log.first_bad) {
     out = fmt::format("NOT OK  {} held, #{} is the first bad one\n",
-                      entries_text(replay.log.replica.frontier.size()),
+                      entries_text(replay.log.replica().frontier.size()),
                       replay.log.first_bad->value());
   } else {
     const bool equal = replay.digest == replay.controllers_digest;
     out =
         fmt::format("{}  {} replayed in {:.1f} s, state {} {} the controller's\n",
-                    replay.ok() ? "ok" : "NOT OK", entries_text(replay.log.replica.frontier.size()),
+                    replay.ok() ? "ok" : "NOT OK", entries_text(replay.log.replica().frontier.size()),
                     static_cast<double>(replay.milliseconds) / 1000.0, replay.digest,
                     equal ? "equals" : "is not");
   }
@@ -162,7 +162,7 @@ Result<int> replay_history(Session& session) {
   if (replay.log.first_bad) {
     replay.problems.push_back(replay.log.problem);
   } else {
-    replay.digest = to_hex(state_digest(replay.log.replica.state).view());
+    replay.digest = to_hex(state_digest(replay.log.replica().state).view());
     MESH_TRY(compare_with_controller(**client, *position, replay));
     if (writes && replay.ok()) MESH_TRY(write_files(session, **client, replay));
   }

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "eventstore/model/limits.h"
 #include "schemas/codec.h"
 
@@ -12,15 +14,18 @@ namespace {
 constexpr int kSilenceMs =
     20'000;  // three of the controller's heartbeats, and more than a busy disk takes
 constexpr int kReconnects = 5;
+constexpr int kIdleHeads = 2;  // heartbeats without an entry before one asks what is wrong with it
 
 class Replayer {
  public:
   Replayer(Client& client, uint64_t size, const std::vector<uint64_t>& roots_at,
            const AfterEntry& after_entry)
-      : client_(client), size_(size), after_entry_(after_entry) {
+      : client_(client),
+        size_(size),
+        after_entry_(after_entry),
+        out_{Audit(client.context().connection.log), {}, {}} {
     for (const uint64_t at : roots_at)
-      if (at <= size) out_.roots[at];
-    note_root();
+      if (at <= size) out_.audit.want(at);
   }
 
   Result<ReplayedLog> run(const std::function<void(uint64_t)>& progress) {
@@ -35,11 +40,13 @@ class Replayer {
   }
 
  private:
-  bool done() const { return out_.first_bad || out_.replica.frontier.size() >= size_; }
+  bool done() const { return out_.first_bad || out_.replica().frontier.size() >= size_; }
+  Sequence expected() const { return next(out_.audit.head()); }
 
   Status listen(const std::function<void(uint64_t)>& progress) {
     Transport& transport = client_.transport();
-    MESH_TRY(transport.send(Subscribe{out_.replica.head(), kCreditBytesDefault, false}));
+    MESH_TRY(transport.send(Subscribe{out_.audit.head(), kCreditBytesDefault, false}));
+    int idle = 0;
     while (!done()) {
       auto body = transport.receive(kSilenceMs);
       if (!body) return std::unexpected(std::move(body).error());
@@ -47,38 +54,45 @@ class Replayer {
         return fail(Errc::unavailable,
                     fmt::format("the controller sent nothing for {} s", kSilenceMs / 1000));
       const auto* entries = std::get_if<Entries>(&**body);
-      if (!entries) continue;
+      if (!entries) {
+        if (std::holds_alternative<Head>(**body) && ++idle >= kIdleHeads) MESH_TRY(ask_why());
+        continue;
+      }
+      idle = 0;
       uint64_t bytes = 0;
       for (const EncodedEntry& encoded : entries->entries) {
         bytes += encoded.size();
         if (!done()) take(encoded);
       }
-      progress(out_.replica.frontier.size());
+      progress(out_.replica().frontier.size());
       if (bytes > 0 && !done()) MESH_TRY(transport.send(Credit{bytes}));
     }
     return {};
   }
 
+  /// A controller streams no further than to a record that it cannot read.
+  Status ask_why() {
+    auto answer = client_.query("entry", {{"sequence", std::to_string(expected().value())}});
+    if (answer) return fail(Errc::unavailable, "the controller stopped sending entries");
+    const Errc code = answer.error().code;
+    if (code != Errc::corrupt && code != Errc::not_found) return std::unexpected(answer.error());
+    bad(expected(), answer.error().message);
+    return {};
+  }
+
   void take(const EncodedEntry& encoded) {
-    const Sequence expected = next(out_.replica.head());
     auto entry = decode_entry(encoded);
-    if (!entry) return bad(expected, entry.error().message);
+    if (!entry) return bad(expected(), entry.error().message);
     // A repeat after a reconnection.
-    if (entry->header.sequence < expected) return;
-    if (auto status = replay(out_.replica, *entry, client_.context().connection.log); !status)
-      return bad(expected, status.error().message);
-    note_root();
-    if (after_entry_) after_entry_(out_.replica.state, *entry);
+    if (entry->header.sequence < expected()) return;
+    if (auto status = out_.audit.add(*entry); !status)
+      return bad(expected(), status.error().message);
+    if (after_entry_) after_entry_(out_.replica().state, *entry);
   }
 
   void bad(Sequence sequence, const std::string& what) {
     out_.first_bad = sequence;
     out_.problem = what;
-  }
-
-  void note_root() {
-    const auto wanted = out_.roots.find(out_.replica.frontier.size());
-    if (wanted != out_.roots.end()) wanted->second = out_.replica.frontier.root();
   }
 
   Client& client_;

@@ -66,8 +66,8 @@ const std::vector<Option>& option_table() {
       {"limit", 'n', "N", "only the newest N"},
       {"reverse", 0, "", "newest first"},
       // Trust.
-      {"from", 0, "DIR", "a controller's data directory on this machine", "", Hint::file},
-      {"against", 0, "FILE", "a checkpoint that was kept elsewhere", "", Hint::file},
+      {"from", 0, "PATH", "a controller's data directory on this machine", "", Hint::file},
+      {"against", 0, "FILE", "checkpoints that were kept elsewhere; may be given again", "", Hint::file},
       {"nodes", 0, "", "compare what the nodes saw"},
       {"uses", 0, "N", "how many nodes may join with it"},
       {"expires", 0, "TIME", "when it stops to be valid, for example 24h, or never"},
@@ -203,13 +203,19 @@ void add_changing(Rows& rows) {
 void add_trust(Rows& rows) {
   rows.insert(rows.end(), {
     {"verify", "", {}, {"from", "against", "nodes"}, "replay the whole log and check every signature and decision",
-     "  verify --against kept.checkpoint --nodes\nExit 12 when something is wrong.", verify},
+     "  verify --against kept.checkpoint --nodes\n  verify --from /var/lib/meshd\nExit 12 when something is wrong.",
+     verify},
+    {"prove", "", {{.name = "SEQUENCE", .hint = Hint::word}}, {"out"}, "prove that an entry is in the log",
+     "`--out FILE` writes a tlog-proof (c2sp.org/tlog-proof): others check it without this program.", prove},
+    {"prove", "consistency", {{.name = "OLD", .hint = Hint::file}, {.name = "NEW", .hint = Hint::word, .optional = true}},
+     {}, "prove that history was only appended to",
+     "  prove consistency 100           the first 100 entries are a prefix of all\n"
+     "  prove consistency kept.checkpoint", prove_consistency},
     {"replay", "", {}, {"until", "to"}, "rebuild the state from entry 1, and compare it with the controller's",
      "  replay --until -2h\n  replay --until before-move --to then\n"
      "--to writes the files of every node as they were, compiled from what was replayed: the versions that\n"
      "were active and committed, and `working` where that was different. Secret keys are left out.\n"
      "Exit 12 when the states differ.", replay_history},
-    {"prove", "", {{.name = "SEQUENCE", .hint = Hint::word}}, {}, "prove that an entry is in the log", "", prove},
     {"checkpoint", "", {}, {}, "the newest signed checkpoint, to be kept elsewhere", "", show_checkpoint},
     {"checkpoint", "sign", {}, change(), "replay, then countersign the state: newcomers may start from it", "",
      sign_checkpoint},

@@ -117,7 +117,7 @@ void Agent::send_status(int64_t now) {
   }
   const auto& pointers = store_.pointers();
   NodeStatus status{history_.head(), history_.root(), cosignature_, pointers.active, pointers.previous,
-                    deployment_.overlay().sequence, state_text(), problem(), options_.program, {}};
+                    deployment_.overlay().sequence, state_text(), problem(), options_.program, {}, {}};
   for (auto& tunnel : deployment_.health().tunnels) {
     status.links.push_back({tunnel.peer, tunnel.name, tunnel.bgp_up(), tunnel.bfd_up(), tunnel.handshake_age_s,
                             tunnel.rx_bytes, tunnel.tx_bytes, tunnel.endpoint});

@@ -207,8 +207,10 @@ static Offset<wire::NodeStatus> pack(Builder& b, const NodeStatus& m) {
   const auto problem = pack_prose(b, m.problem, kMessageBytesMax);
   const auto program = pack_text(b, m.program);
   const auto links = pack_list(b, m.links, [&](const LinkHealth& link) { return pack(b, link); });
+  const auto contradiction = pack_text(b, m.contradiction);
   return wire::CreateNodeStatus(b, m.head.value(), pack_fixed(m.root), cosignature, m.active.value(),
-                                m.previous.value(), m.overlay.value(), state, problem, program, links);
+                                m.previous.value(), m.overlay.value(), state, problem, program, links,
+                                contradiction);
 }
 static NodeStatus unpack(Reader& r, const wire::NodeStatus& w) {
   return {.head = Sequence(w.head()),
@@ -221,7 +223,8 @@ static NodeStatus unpack(Reader& r, const wire::NodeStatus& w) {
           .problem = r.prose(w.problem(), "problem", kMessageBytesMax),
           .program = r.line(w.program(), "program"),
           .links = r.list(w.links(), "links", kNodesMax,
-                          [&](const wire::LinkHealth* link) { return unpack_link(r, link); })};
+                          [&](const wire::LinkHealth* link) { return unpack_link(r, link); }),
+          .contradiction = r.prose(w.contradiction(), "contradiction", kNoteBytesMax)};
 }
 
 static Offset<wire::OutcomeMessage> pack(Builder& b, const OutcomeMessage& m) {
@@ -265,6 +268,23 @@ static Offset<wire::Refused> pack(Builder& b, const Refused& m) {
   return wire::CreateRefused(b, error);
 }
 static Refused unpack(Reader& r, const wire::Refused& w) { return {.error = unpack_error(r, w.error())}; }
+
+static Offset<wire::Orphans> pack(Builder& b, const Orphans& m) {
+  const auto entries = pack_list(b, m.entries, [&](const EncodedEntry& entry) { return pack(b, entry); });
+  return wire::CreateOrphans(b, m.epoch, entries);
+}
+static Orphans unpack(Reader& r, const wire::Orphans& w) {
+  return {.epoch = w.epoch(),
+          .entries = r.list(w.entries(), "entries", kOrphansMax,
+                            [&](const wire::EncodedEntry* entry) { return unpack_entry(r, entry); })};
+}
+
+static Offset<wire::OrphansKept> pack(Builder& b, const OrphansKept& m) {
+  return wire::CreateOrphansKept(b, m.epoch, m.last.value());
+}
+static OrphansKept unpack(Reader&, const wire::OrphansKept& w) {
+  return {.epoch = w.epoch(), .last = Sequence(w.last())};
+}
 
 Bytes encode_message(const Message& message) {
   Builder b;

@@ -89,11 +89,23 @@ struct NodeStatus {
   std::string problem;      // empty when there is none
   std::string program;      // version of meshnode
   std::vector<LinkHealth> links;
+  std::string contradiction;  // a signed checkpoint that contradicts what this node has verified; empty = none
   bool operator==(const NodeStatus&) const = default;
 };
 struct OutcomeMessage { SignedOutcome outcome; bool operator==(const OutcomeMessage&) const = default; };
 /// serial: outcomes up to here are in the log.
 struct Ack { uint64_t serial = 0; bool operator==(const Ack&) const = default; };
+/// Entries of epoch `epoch` that the log no longer has: an administrator started the next one on an older base. In
+/// order; a node hands over what it has of them.
+struct Orphans {
+  uint32_t epoch = 0; std::vector<EncodedEntry> entries;
+  bool operator==(const Orphans&) const = default;
+};
+/// The controller has looked at the orphans of `epoch` up to `last`: the node may forget them.
+struct OrphansKept {
+  uint32_t epoch = 0; Sequence last;
+  bool operator==(const OrphansKept&) const = default;
+};
 
 // --- enrolment ---
 struct Join { SignedJoin join; bool operator==(const Join&) const = default; };
@@ -106,7 +118,7 @@ struct Refused { Error error; bool operator==(const Refused&) const = default; }
 
 using Body = std::variant<Submit, Reply, ErrorReply, Prepare, Prepared, Query, QueryResult, Subscribe, SnapshotChunk,
                           Entries, Credit, Head, Fetch, BlobChunk, NodeStatus, OutcomeMessage, Ack, Join, Admitted,
-                          Waiting, Refused>;
+                          Waiting, Refused, Orphans, OrphansKept>;
 
 struct Message { uint64_t correlation = 0; Body body; bool operator==(const Message&) const = default; };
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 
@@ -146,6 +147,18 @@ std::string checkpoint_origin(const LogId& log, uint32_t epoch) {
   return fmt::format("meshlog/{}/{}", to_hex(log.view()), epoch);
 }
 
+Result<uint32_t> origin_epoch(std::string_view origin, const LogId& log) {
+  const std::string prefix = fmt::format("meshlog/{}/", to_hex(log.view()));
+  uint32_t epoch = 0;
+  const char* end = origin.data() + origin.size();
+  if (!origin.starts_with(prefix) ||
+      std::from_chars(origin.data() + prefix.size(), end, epoch).ptr != end ||
+      checkpoint_origin(log, epoch) != origin)
+    return fail(Errc::corrupt, fmt::format("a checkpoint of another log: {}", origin),
+                fmt::format("expected {}EPOCH", prefix));
+  return epoch;
+}
+
 std::string cosigner_name(const LogId& log, NodeId node) {
   return fmt::format("meshlog/{}/node/{}", to_hex(log.view()), node.value());
 }
@@ -178,6 +191,12 @@ Result<std::string> add_note_signature(std::string_view note, std::string_view n
   return std::string(note) + signature_line(parts->text, name, key, sign);
 }
 
+std::string verifier_key(std::string_view name, const SignKey& key) {
+  Bytes typed{kEd25519};
+  typed.insert(typed.end(), key.bytes.begin(), key.bytes.end());
+  return fmt::format("{}+{}+{}", name, to_hex(key_hash(name, key)), to_base64(typed));
+}
+
 Result<std::string> open_note(std::string_view note, std::string_view name, const SignKey& key) {
   auto parts = split_note(note);
   if (!parts) return std::unexpected(std::move(parts).error());
@@ -199,6 +218,24 @@ Result<std::string> open_note(std::string_view note, std::string_view name, cons
   return std::string(parts->text);
 }
 
+std::vector<std::string> split_notes(std::string_view text) {
+  std::vector<std::string> out;
+  bool at_end = true;  // nothing, or signature lines, stand before
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    const std::string_view whole = text.substr(0, std::min(text.size(), line.size() + 1));
+    text.remove_prefix(whole.size());
+    const bool is_signature = line.starts_with(kSignaturePrefix) && !out.empty();
+    if (at_end && !is_signature) {
+      if (line.empty()) continue;
+      out.emplace_back();
+    }
+    at_end = is_signature;
+    out.back() += whole;
+  }
+  return out;
+}
+
 Result<Checkpoint> parse_checkpoint_text(std::string_view text) {
   MESH_TRY(check_characters(text));
   const size_t blank = text.rfind("\n\n");
@@ -214,6 +251,20 @@ Result<Checkpoint> open_checkpoint(std::string_view note, std::string_view origi
     return fail(Errc::corrupt, fmt::format("the checkpoint is of \"{}\", expected \"{}\"",
                                            checkpoint->origin, origin));
   return checkpoint;
+}
+
+Result<Checkpoint> open_checkpoint(std::string_view note, const LogId& log, const SignKey& key) {
+  auto claimed = parse_checkpoint_text(note);
+  if (!claimed) return claimed;
+  MESH_TRY(origin_epoch(claimed->origin, log));
+  return open_checkpoint(note, claimed->origin, key);
+}
+
+std::string inclusion_proof_text(uint64_t index, const std::vector<Digest>& proof, ByteView extra,
+                                 std::string_view note) {
+  std::string out = fmt::format("c2sp.org/tlog-proof@v1\nextra {}\nindex {}\n", to_base64(extra), index);
+  for (const Digest& hash : proof) out += to_base64(hash.view()) + "\n";
+  return fmt::format("{}\n{}", out, note);
 }
 
 }  // namespace mesh

@@ -62,6 +62,8 @@ inline constexpr size_t kBlobBytesMax = 64 * 1024 * 1024;
 inline constexpr size_t kSnapshotBytesMax = 256 * 1024 * 1024;  // 10,000 nodes are a tenth of it
 inline constexpr size_t kArchiveChunkBytes = 1024 * 1024;        // a backup's record: compresses well, is soon read
 inline constexpr uint64_t kSnapshotReplayThreshold = 1'000'000;  // below, a newcomer replays everything
+inline constexpr size_t kOrphansMax = 10'000;                    // entries of given up histories, kept to be read
+inline constexpr size_t kOrphanBytesMax = 8 * 1024 * 1024;       // of them all; one frame holds them
 inline constexpr size_t kVersionsKept = 10;                      // on a node's disk
 inline constexpr size_t kInterfaceNameMax = 15;                  // IFNAMSIZ - 1 (Linux)
 

@@ -51,6 +51,14 @@ Status check_body(const Replica& replica, const EntryHeader& header, const Entry
   if (!events) return bad(header, "its request would have been refused: " + events.error().message);
   if (events->empty()) return bad(header, "its request changes nothing, so it should not be there");
   if (*events != body.events) return bad(header, "its events do not follow from its request");
+  for (const Event& event : body.events) {
+    // The one thing that decide() cannot know: the tree is not part of the state.
+    const auto* started = std::get_if<EpochStarted>(&event);
+    if (started && started->base_root != replica.frontier.root())
+      return bad(header, fmt::format("it starts epoch {} on root {}, but #{} has root {}", started->epoch,
+                                     to_hex(started->base_root.view()), started->base.value(),
+                                     to_hex(replica.frontier.root().view())));
+  }
   return {};
 }
 
@@ -72,6 +80,10 @@ Status replay(Replica& replica, const Entry& entry, const LogId& expected) {
 }
 
 Status matches(const Replica& replica, const Checkpoint& checkpoint) {
+  const std::string origin = checkpoint_origin(replica.state.log, replica.state.epoch);
+  if (checkpoint.origin != origin)
+    return fail(Errc::corrupt, fmt::format("the checkpoint is of {}, the replayed entries are of {}",
+                                           checkpoint.origin, origin));
   if (checkpoint.size != replica.frontier.size())
     return fail(Errc::corrupt, fmt::format("the checkpoint is at {}, the replica at {}",
                                            checkpoint.size, replica.frontier.size()));

@@ -20,7 +20,8 @@ struct Replica {
 
 /// Folds `entry` into `replica` when it is the next one and everything about it holds: log id,
 /// epoch, sequence, time not before the last, rules, class, signature of the request by the key
-/// that the state knows, and that its events are what decide() gives. On an error `replica` is
+/// that the state knows, that its events are what decide() gives, and that an epoch starts on the
+/// root of what is before it. On an error `replica` is
 /// unchanged. Errors: corrupt (names the sequence and what is wrong), unsupported (newer rules),
 /// conflict (a gap). `expected` pins the log when replica is empty: entry 1 must create that log.
 Status replay(Replica& replica, const Entry& entry, const LogId& expected);

@@ -83,6 +83,12 @@ struct Describer {
   }
   std::string operator()(const Waiting&) const { return "Waiting"; }
   std::string operator()(const Refused& m) const { return "Refused " + m.error.message; }
+  std::string operator()(const Orphans& m) const {
+    return fmt::format("Orphans of epoch {}: {}", m.epoch, m.entries.size());
+  }
+  std::string operator()(const OrphansKept& m) const {
+    return fmt::format("OrphansKept of epoch {} to #{}", m.epoch, m.last.value());
+  }
 };
 
 }  // namespace

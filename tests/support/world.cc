@@ -105,7 +105,7 @@ EncodedEntry World::encode(const Request& request, const SignedRequest& signed_r
                            const Context& context, const std::vector<Event>& events) const {
   EntryHeader header;
   header.log = request.log;
-  header.epoch = 1;
+  header.epoch = request.epoch;
   header.term = 1;
   header.sequence = next(state().sequence);
   header.time = context.time;

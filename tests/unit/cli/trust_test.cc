@@ -193,6 +193,97 @@ TEST_F(Trust, AProofIsCheckedHere) {
   EXPECT_EQ(exit_with(forged), 12);
 }
 
+TEST_F(Trust, AConsistencyProofIsCheckedHere) {
+  std::vector<Digest> leaves;
+  for (const EncodedEntry& encoded : controller_.entries) leaves.push_back(leaf_hash(encoded.header));
+  const HashReader read = [&](unsigned level, uint64_t index) -> Result<Digest> {
+    if (level == 0) return leaves[index];
+    return node_hash(*read(level - 1, 2 * index), *read(level - 1, 2 * index + 1));
+  };
+  const auto document = [&](uint64_t from, uint64_t to) {
+    Json out{{"kind", "Consistency"}, {"from", from}, {"to", to}};
+    out["from_root"] = to_hex(root_at(from, read)->view());
+    out["to_root"] = to_hex(root_at(to, read)->view());
+    for (auto [name, begin, end] : {std::tuple("proof", from, to), std::tuple("head_proof", to, uint64_t{4})}) {
+      out[name] = Json::array();
+      const auto proof = consistency_proof(begin, end, read);
+      for (const Digest& hash : *proof) out[name].push_back(to_hex(hash.view()));
+    }
+    out["checkpoint"] = controller_.checkpoint(4);
+    return out;
+  };
+  const auto exit_with = [&](const Json& proof, const std::string& sizes) {
+    controller_.documents["consistency"] = proof.dump();
+    return cli("prove consistency " + sizes + " -o json").exit;
+  };
+  EXPECT_EQ(exit_with(document(3, 4), "3"), 0);
+  EXPECT_EQ(exit_with(document(2, 3), "2 3"), 0);
+  EXPECT_EQ(exit_with(document(2, 3), "2"), 12) << "another size than asked";
+  for (const char* key : {"from_root", "to_root"}) {
+    Json forged = document(2, 3);
+    forged[key] = std::string(64, '0');
+    EXPECT_EQ(exit_with(forged, "2 3"), 12) << key;
+  }
+  Json forged = document(3, 4);
+  forged["proof"][1] = std::string(64, '0');
+  EXPECT_EQ(exit_with(forged, "3"), 12);
+  EXPECT_EQ(exit_with(document(3, 4), kept(controller_.checkpoint(3))), 0);
+  FakeController other;
+  other.given({AddSite{"lab"}});
+  other.given({AddSite{"ams"}});
+  EXPECT_EQ(exit_with(document(3, 4), kept(other.checkpoint(3))), 12) << "a checkpoint of another history";
+  EXPECT_EQ(exit_with(document(3, 4), "/nowhere"), 64);
+}
+
+TEST_F(Trust, SeveralKeptCheckpointsAreEachJudged) {
+  FakeController other;
+  other.given({AddSite{"lab"}});
+  const std::string good = kept(controller_.checkpoint(2) + controller_.checkpoint(3));
+  EXPECT_EQ(value_at(verification("--against " + good, 0), "checkpoints").size(), 2u);
+  const std::string path = good + ".other";
+  std::ofstream(path) << other.checkpoint(2);
+  files_.push_back(path);
+  const Json result = verification("--against " + good + " --against " + path, 12);
+  EXPECT_EQ(value_at(result, "problems").size(), 1u);
+  EXPECT_NE(json_text(value_at(result, "problems")).find("equivocation"), std::string::npos);
+  EXPECT_EQ(text_at(value_at(result, "checkpoints")[2], "standing"), "contradicts");
+}
+
+TEST_F(Trust, WhatANodeRefusedIsEvidence) {
+  FakeController other;  // the same keys: what the controller showed to that node
+  other.given({AddSite{"lab"}});
+  const auto roots = [&](const std::string& note) {
+    controller_.documents["nodes_roots"] =
+        R"({"items":[{"node":11,"fullname":"r1.ams","cosignature":"","problem":"equivocation","contradiction":)" +
+        json_string(note) + "}]}";
+  };
+  roots(other.checkpoint(2));
+  const Json result = verification("--nodes", 12);
+  EXPECT_NE(json_text(value_at(result, "problems")).find("equivocation: r1.ams was given"), std::string::npos);
+  roots(controller_.checkpoint(2));
+  verification("--nodes", 0);
+  std::string forged = other.checkpoint(2);
+  forged[forged.size() - 10] ^= 1;
+  roots(forged);
+  verification("--nodes", 0);  // not signed by the log key: a node's word alone proves nothing
+}
+
+TEST_F(Trust, AnEpochIsFollowedAndWhatItGaveUpIsNoEquivocation) {
+  const std::string before = controller_.checkpoint(4);
+  FakeController lost;  // the same history, and what was lost
+  lost.given({AddSite{"ams"}});
+  lost.given({AddNode{"r1.ams"}});
+  lost.given({SetAttribute{{Level::global, ""}, "wg_keepalive", int64_t{20}}});
+  lost.given({AddSite{"lost"}});
+  lost.given({AddSite{"more"}});
+  controller_.given({StartEpoch{2, Sequence(4), controller_.replica.frontier.root(), NodeId(1011), Version(1001)}});
+  EXPECT_EQ(number_at(verification("--against " + kept(before + lost.checkpoint(6)), 0), "epoch"), 2);
+  const Json result = verification("--against " + kept(before + lost.checkpoint(6)), 0);
+  EXPECT_EQ(text_at(value_at(result, "checkpoints")[0], "standing"), "agrees");
+  EXPECT_EQ(text_at(value_at(result, "checkpoints")[1], "standing"), "given up");
+  EXPECT_EQ(value_at(result, "warnings").size(), 1u);
+}
+
 TEST_F(Trust, OnlyAReplayedStateIsCountersigned) {
   ASSERT_EQ(cli("checkpoint sign").exit, 0);
   const Request request = controller_.requests().at(0);

@@ -274,7 +274,7 @@ Body Generator::body(size_t kind) {
     case 14:
       return NodeStatus{Sequence(wide()), array<Digest>(), prose(kNoteBytesMax), Version(narrow()),
                         Version(narrow()), Sequence(wide()), prose(kMessageBytesMax), prose(kMessageBytesMax),
-                        name(), list(5, link)};
+                        name(), list(5, link), prose(kNoteBytesMax)};
     case 15: return OutcomeMessage{signed_outcome()};
     case 16: return Ack{wide()};
     case 17: return Join{join(statement())};
@@ -283,8 +283,10 @@ Body Generator::body(size_t kind) {
                       list(kEndpointsMax, [this] { return line(kEndpointBytesMax); })};
     case 19: return Waiting{name()};
     case 20: return Refused{error()};
+    case 21: return Orphans{narrow(), list(6, entry)};
+    case 22: return OrphansKept{narrow(), Sequence(wide())};
   }
-  static_assert(std::variant_size_v<Body> == 21, "a new message needs a random value");
+  static_assert(std::variant_size_v<Body> == 23, "a new message needs a random value");
   std::unreachable();
 }
 
