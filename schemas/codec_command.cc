@@ -288,7 +288,7 @@ static Offset<wire::RestoreNode> pack(Builder& b, const RestoreNode& c) {
   return wire::CreateRestoreNode(b, c.node.value(), name);
 }
 static RestoreNode unpack(Reader& r, const wire::RestoreNode& w) {
-  return {.node = NodeId(w.node()), .name = r.line(w.name(), "node")};
+  return {.node = NodeId(w.node()), .name = r.line(w.name(), "node", kFullNameBytesMax)};
 }
 
 static Offset<wire::RollBack> pack(Builder& b, const RollBack& c) {

@@ -55,9 +55,12 @@ static Offset<wire::NodeRemoved> pack(Builder& b, const NodeRemoved& e) {
 static NodeRemoved unpack(Reader&, const wire::NodeRemoved& w) { return {.node = NodeId(w.node())}; }
 
 static Offset<wire::NodeRestored> pack(Builder& b, const NodeRestored& e) {
-  return wire::CreateNodeRestored(b, e.node.value());
+  const auto site = e.site.empty() ? Offset<WireString>() : pack_text(b, e.site);
+  return wire::CreateNodeRestored(b, e.node.value(), site);
 }
-static NodeRestored unpack(Reader&, const wire::NodeRestored& w) { return {.node = NodeId(w.node())}; }
+static NodeRestored unpack(Reader& r, const wire::NodeRestored& w) {
+  return {.node = NodeId(w.node()), .site = r.line(w.site(), "site")};
+}
 
 static Offset<wire::NodeRenamed> pack(Builder& b, const NodeRenamed& e) {
   const auto from = pack_text(b, e.from);

@@ -200,7 +200,11 @@ Json fields(const NodeAdded& e) {
   return {{"node", e.node.value()}, {"name", e.name}, {"site", e.site}};
 }
 Json fields(const NodeRemoved& e) { return {{"node", e.node.value()}}; }
-Json fields(const NodeRestored& e) { return {{"node", e.node.value()}}; }
+Json fields(const NodeRestored& e) {
+  Json out{{"node", e.node.value()}};
+  if (!e.site.empty()) out["site"] = e.site;
+  return out;
+}
 Json fields(const NodeRenamed& e) {
   return {{"node", e.node.value()}, {"from", e.from}, {"to", e.to}};
 }

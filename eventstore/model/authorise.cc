@@ -60,7 +60,10 @@ struct SiteOf {
   std::optional<std::string> operator()(const RevokeNode& c) const { return of_node(c.node); }
   std::optional<std::string> operator()(const RestoreNode& c) const {
     auto it = state.removed_nodes.find(c.node);
-    return it == state.removed_nodes.end() ? std::nullopt : std::optional(it->second->site);
+    if (it == state.removed_nodes.end()) return std::nullopt;
+    const auto dot = c.name.find('.');
+    const bool moves = dot != std::string::npos && c.name.substr(dot + 1) != it->second->site;
+    return moves ? std::nullopt : std::optional(it->second->site);
   }
   std::optional<std::string> operator()(const RollBack& c) const { return of(c.target); }
   std::optional<std::string> operator()(const RevokeToken& c) const {

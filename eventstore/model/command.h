@@ -230,7 +230,7 @@ struct RestoreSite {
 /// revoked when it was removed and stay dead: it enrols again.
 struct RestoreNode {
   NodeId node;
-  std::string name;  // within its site; empty = the name it had
+  std::string name;  // within its site, or node.site; empty = the name it had
   bool operator==(const RestoreNode&) const = default;
 };
 /// The last command of a rollback: those before it bring `target` back to what it was after entry

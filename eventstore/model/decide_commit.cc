@@ -186,7 +186,7 @@ class Discarder {
           Errc::conflict,
           fmt::format("node {} was removed and another of that name added", node.fullname()),
           "rename the new node first");
-    push(NodeRestored{change.scope.node});
+    push(NodeRestored{change.scope.node, {}});
     return {};
   }
 

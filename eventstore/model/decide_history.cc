@@ -73,18 +73,21 @@ Events decide(const Case& on, const RestoreNode& c) {
     return fail(Errc::not_found, fmt::format("no node {} was removed", c.node.value()),
                 "meshcli log --type NodeRemoved");
   const Node& node = *removed->second;
-  if (!on.state.find_site(node.site))
+  const auto dot = c.name.find('.');
+  const std::string site = dot == std::string::npos ? node.site : c.name.substr(dot + 1);
+  if (!on.state.find_site(site))
     return fail(Errc::invalid,
-                fmt::format("node {} was in site {}, which does not exist", node.fullname(), node.site),
+                fmt::format("node {} cannot come back to site {}, which does not exist",
+                            node.fullname(), site),
                 "restore the site first");
-  const std::string name = c.name.empty() ? node.name : c.name;
+  const std::string name = c.name.empty() ? node.name : c.name.substr(0, dot);
   MESH_TRY(check_name("node", name));
-  const std::string fullname = name + "." + node.site;
+  const std::string fullname = name + "." + site;
   if (on.state.find_node(fullname))
     return fail(Errc::conflict, fmt::format("node {} exists already", fullname));
   if (on.state.nodes.size() >= kNodesMax)
     return fail(Errc::exhausted, fmt::format("a network has at most {} nodes", kNodesMax));
-  std::vector<Event> events{NodeRestored{c.node}};
+  std::vector<Event> events{NodeRestored{c.node, site == node.site ? "" : site}};
   if (name != node.name) events.push_back(NodeRenamed{c.node, node.name, name});
   return events;
 }

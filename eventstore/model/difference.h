@@ -3,7 +3,6 @@
 #pragma once
 
 #include <map>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +17,7 @@ namespace mesh {
 
 /// What a network shall be, without how it came to be: what `export` writes and `apply` reads.
 struct DesiredNode {
-  NodeId id;  // 0 = a new number
+  NodeId id;  // 0 = the live node of that name, else a new one
   std::string fullname;
   std::map<std::string, AttributeValue> attributes;
   bool operator==(const DesiredNode&) const = default;
@@ -43,10 +42,12 @@ struct DifferenceOptions {
 };
 
 /// Commands for one request (one entry, decided as a whole) after which `now` wants what `desired`
-/// says within `target`: renames found by node numbers, also in circles; removals (with force);
-/// what was removed comes back under its number; attributes. Empty when nothing differs. Errors:
-/// invalid, conflict (two wanted things exclude each other), not_found; each names the thing and the
-/// fix.
+/// says within `target`, which is named as in `desired`: renames found by node numbers, also in
+/// circles; removals (with force); what was removed comes back under its number; attributes. Empty
+/// when nothing differs. Of `now` it reads names, numbers, attributes and what was removed. Errors:
+/// invalid (`desired` contradicts itself), conflict (two wanted things exclude each other, or a name
+/// is taken by something outside `target`), not_found (a number that no node ever had), unsupported
+/// (a node would have to change its site), exhausted; each names the thing and the fix.
 Result<std::vector<Command>> difference(const MeshState& now, const DesiredIntent& desired,
                                         const Target& target, const DifferenceOptions& options);
 
@@ -55,11 +56,14 @@ struct Compensation {
   std::vector<std::string> warnings;  // what does not come back, and what to do instead
 };
 
-/// Brings `target` back to what it was in `then`, the state after `to`. Errors: as difference().
+/// Brings `target`, named as it is now or as it was, back to what it was in `then`, the state after
+/// an earlier entry of the same log. A node's site keeps its name unless the site is in `target`.
+/// Errors: as difference(); not_found when `target` did not exist.
 Result<Compensation> roll_back(const MeshState& now, const MeshState& then, const Target& target);
 
-/// Takes `entry` back when nothing that came after rests on it. Errors: conflict (names what does),
-/// unsupported (what cannot be taken back, and what to do instead).
-Result<Compensation> undo(const MeshState& now, const Entry& entry);
+/// Takes `entry` back when nothing that came after rests on it; `before` is the state before it.
+/// What is already as it was before stays as it is. Errors: conflict (names what rests on it or
+/// changed it since), unsupported (what cannot be taken back, and what to do instead).
+Result<Compensation> undo(const MeshState& now, const MeshState& before, const Entry& entry);
 
 }  // namespace mesh

@@ -44,8 +44,10 @@ struct NodeRemoved {
   NodeId node;
   bool operator==(const NodeRemoved&) const = default;
 };
+/// site: where it came back, when that is not where it was.
 struct NodeRestored {
   NodeId node;
+  std::string site{};
   bool operator==(const NodeRestored&) const = default;
 };
 struct NodeRenamed {

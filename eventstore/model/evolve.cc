@@ -180,9 +180,14 @@ struct Evolver {
   void operator()(const NodeRestored& e) {
     auto entry = state.removed_nodes.extract(e.node);
     if (!entry) return;
+    const Scope scope{Level::node, {}, e.node};
+    if (!e.site.empty()) {
+      // In another site it is not what was committed, even if its removal was not.
+      entry->second.edit().site = e.site;
+      erase_change(state, Change::Kind::node_removed, scope);
+    }
     state.nodes.insert(std::move(entry));
-    came_back(Change::Kind::node_removed, Change::Kind::node_added,
-              Scope{Level::node, {}, e.node});
+    came_back(Change::Kind::node_removed, Change::Kind::node_added, scope);
     configured();
   }
 

@@ -109,7 +109,7 @@ std::vector<Event> example_events() {
           SiteRenamed{"ams", "amsterdam"},
           NodeAdded{NodeId(11), "r1", "ams"},
           NodeRemoved{NodeId(11)},
-          NodeRestored{NodeId(11)},
+          NodeRestored{NodeId(11), {}},
           NodeRenamed{NodeId(11), "r1", "edge1"},
           AttributeSet{ams, "groups", std::nullopt, mixed_list()},
           AttributeUnset{r1, "wg_keepalive", int64_t{25}},
@@ -147,7 +147,9 @@ std::vector<std::pair<std::string, Command>> example_later_commands() {
   return {{"Activate_again", Activate{{Level::site, "ams"}, Version(0), true}}};
 }
 
-std::vector<std::pair<std::string, Event>> example_later_events() { return {}; }
+std::vector<std::pair<std::string, Event>> example_later_events() {
+  return {{"NodeRestored_site", NodeRestored{NodeId(11), "fra"}}};
+}
 
 EntryHeader example_header(uint64_t sequence) {
   return {.log = counted<LogId>(7),

@@ -185,7 +185,7 @@ Event Generator::event(size_t kind) {
     case 4: return SiteRenamed{name(), name()};
     case 5: return NodeAdded{node(), name(), name()};
     case 6: return NodeRemoved{node()};
-    case 7: return NodeRestored{node()};
+    case 7: return NodeRestored{node(), flag() ? name() : ""};
     case 8: return NodeRenamed{node(), name(), name()};
     case 9:
       return AttributeSet{scope(), attribute(), flag() ? std::optional(value()) : std::nullopt, value()};
