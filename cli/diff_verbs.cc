@@ -36,23 +36,27 @@ std::string value_text(const Json& value) {
   return value.is_string() ? value.get<std::string>() : json_text(value);
 }
 
-/// A list item that is text, or an object with the text under one of `keys`.
-std::string item_text(const Json& item, std::initializer_list<std::string_view> keys) {
-  if (item.is_string()) return item.get<std::string>();
-  for (const std::string_view key : keys)
-    if (const Json& value = value_at(item, key); !value.is_null()) return value_text(value);
-  return json_text(item);
+/// "node r1.lab (12) added" with the mark of what it does.
+std::string marked(const std::string& structure) {
+  const char* mark = structure.ends_with(" added")     ? "+ "
+                     : structure.ends_with(" removed") ? "- "
+                                                       : "~ ";
+  return mark + structure;
+}
+
+std::string ends_text(char mark, const Json& pair, std::string_view a, std::string_view between,
+                      std::string_view b) {
+  return fmt::format("{} {} {} {}", mark, text_at(pair, a), between, text_at(pair, b));
 }
 
 class ComparisonText {
  public:
   ComparisonText(const Json& document, bool wide, bool colour)
-      : document_(document), wide_(wide), colour_(colour) {}
+      : document_(document), totals_(value_at(document, "totals")), wide_(wide), colour_(colour) {}
 
   std::string text() {
     attributes();
-    title("structure", value_at(document_, "structure").size());
-    for (const Json& line : value_at(document_, "structure")) add("  ", item_text(line, {"text"}));
+    structure();
     links();
     reachability();
     files();
@@ -61,11 +65,16 @@ class ComparisonText {
   }
 
  private:
+  /// Long lists come cut, with their true length beside.
+  size_t total(std::string_view name, const Json& list) const {
+    return std::max<size_t>(list.size(), static_cast<size_t>(number_at(totals_, name)));
+  }
   void title(std::string_view name, size_t count) {
     if (count > 0) out_ += paint(name, Tone::bold, colour_) + "\n";
   }
-  void add(std::string_view indent, const std::string& line) {
-    out_ += fmt::format("{}{}\n", indent, change_line(line, colour_));
+  void add(const std::string& line) { out_ += "  " + change_line(line, colour_) + "\n"; }
+  void more(size_t shown, size_t all) {
+    if (shown < all) out_ += fmt::format("  and {} more\n", all - shown);
   }
 
   void attributes() {
@@ -75,47 +84,53 @@ class ComparisonText {
       const Json &before = value_at(item, "before"), &now = value_at(item, "now");
       const std::string name = fmt::format("{}: {}", text_at(item, "scope"), text_at(item, "name"));
       if (before.is_null())
-        add("  ", fmt::format("+ {} = {}", name, value_text(now)));
+        add(fmt::format("+ {} = {}", name, value_text(now)));
       else if (now.is_null())
-        add("  ", fmt::format("- {} = {}", name, value_text(before)));
+        add(fmt::format("- {} = {}", name, value_text(before)));
       else
-        add("  ", fmt::format("~ {} = {} -> {}", name, value_text(before), value_text(now)));
+        add(fmt::format("~ {} = {} -> {}", name, value_text(before), value_text(now)));
     }
+    more(items.size(), total("attributes", items));
+  }
+
+  void structure() {
+    const Json& items = value_at(document_, "structure");
+    title("structure", items.size());
+    for (const Json& item : items)
+      if (item.is_string()) add(marked(item.get<std::string>()));
+    more(items.size(), total("structure", items));
   }
 
   void links() {
     const Json &links = value_at(document_, "links"), &added = value_at(links, "added"),
                &removed = value_at(links, "removed");
     title("links", added.size() + removed.size());
-    const auto line = [](char mark, const Json& link) {
-      return fmt::format("{} {} - {}", mark, item_text(value_at(link, "a"), {}),
-                         item_text(value_at(link, "b"), {}));
-    };
-    for (const Json& link : removed) add("  ", line('-', link));
-    for (const Json& link : added) add("  ", line('+', link));
+    for (const Json& link : removed) add(ends_text('-', link, "a", "-", "b"));
+    more(removed.size(), total("links_removed", removed));
+    for (const Json& link : added) add(ends_text('+', link, "a", "-", "b"));
+    more(added.size(), total("links_added", added));
   }
 
   void reachability() {
     const Json &reach = value_at(document_, "reachability"), &lost = value_at(reach, "lost"),
                &gained = value_at(reach, "gained");
     title("reachability", lost.size() + gained.size());
-    pairs('-', lost);
-    pairs('+', gained);
+    pairs('-', lost, total("reachability_lost", lost));
+    pairs('+', gained, total("reachability_gained", gained));
   }
-  void pairs(char mark, const Json& list) {
+  void pairs(char mark, const Json& list, size_t all) {
     size_t shown = 0;
     for (const Json& pair : list) {
-      if (shown++ == kPairsShown && !wide_) break;
-      add("  ", fmt::format("{} {} to {}", mark, item_text(value_at(pair, "from"), {}),
-                            item_text(value_at(pair, "to"), {})));
+      if (shown == kPairsShown && !wide_) break;
+      add(ends_text(mark, pair, "from", "and", "to"));
+      ++shown;
     }
-    if (!wide_ && list.size() > kPairsShown)
-      out_ += fmt::format("  {} and {} more\n", mark, list.size() - kPairsShown);
+    more(shown, all);
   }
 
   void files() {
-    for (const Json& item : value_at(document_, "items")) {
-      ++nodes_;
+    const Json& items = value_at(document_, "items");
+    for (const Json& item : items) {
       const std::string diff = text_at(item, "text");
       for (const std::string& line : split(diff, '\n')) {
         plus_ += line.starts_with('+') && !line.starts_with("+++ ");
@@ -128,28 +143,33 @@ class ComparisonText {
                           effect_text(text_at(item, "effect"), colour_));
       out_ += change_lines(value_at(item, "changes"), colour_) + unified_text(diff, colour_);
     }
+    if (items.size() < total("items", items))
+      out_ += fmt::format("and {} more nodes\n", total("items", items) - items.size());
   }
 
   std::string summary() const {
     const Json &links = value_at(document_, "links"), &reach = value_at(document_, "reachability");
     std::vector<std::string> parts;
-    const auto part = [&](size_t count, std::string_view noun, std::string_view what = "") {
-      if (count > 0) parts.push_back(count_text(count, noun) + std::string(what));
+    const auto part = [&](std::string_view name, const Json& list, std::string_view noun,
+                          std::string_view what) {
+      if (const size_t count = total(name, list); count > 0)
+        parts.push_back(count_text(count, noun) + std::string(what));
     };
-    part(value_at(document_, "attributes").size(), "attribute");
-    part(value_at(document_, "structure").size(), "change", " of structure");
-    part(value_at(links, "added").size(), "link", " added");
-    part(value_at(links, "removed").size(), "link", " removed");
-    part(value_at(reach, "gained").size(), "pair", " gained");
-    part(value_at(reach, "lost").size(), "pair", " lost");
-    part(nodes_, "node", fmt::format("'{} files +{} -{}", nodes_ == 1 ? "s" : "", plus_, minus_));
+    part("attributes", value_at(document_, "attributes"), "attribute", "");
+    part("structure", value_at(document_, "structure"), "change", " of structure");
+    part("links_added", value_at(links, "added"), "link", " added");
+    part("links_removed", value_at(links, "removed"), "link", " removed");
+    part("reachability_gained", value_at(reach, "gained"), "pair", " gained");
+    part("reachability_lost", value_at(reach, "lost"), "pair", " lost");
+    part("items", value_at(document_, "items"), "configuration",
+         fmt::format(" (+{} -{} lines)", plus_, minus_));
     return fmt::format("{}", fmt::join(parts, ", "));
   }
 
-  const Json& document_;
+  const Json &document_, &totals_;
   bool wide_, colour_;
   std::string out_;
-  size_t nodes_ = 0, plus_ = 0, minus_ = 0;
+  size_t plus_ = 0, minus_ = 0;
 };
 
 bool differs(const Json& document) {
@@ -180,6 +200,8 @@ Result<int> show_diff(Session& session) {
         ComparisonText(*document, session.format() == Format::wide, session.colour_out()).text());
   else
     session.print_document(*document);
+  for (const Json& note : value_at(*document, "notes"))
+    if (note.is_string()) session.hint(printable(note.get<std::string>()));
   const bool different = differs(*document);
   if (!different && session.for_people()) session.note("No difference.");
   return int{session.has("detailed-exitcode") && different ? kChanges : kSuccess};

@@ -101,6 +101,23 @@ class TimeTravel(unittest.TestCase):
         self.assertEqual(mesh.cli("set", "global", "x", "1", "--at", "3", check=False).returncode, 64)
         self.assertEqual(mesh.cli("show", "node", "r1.s1", "--at", "v9", check=False).returncode, 5)
 
+    def check_diff(self, mesh):
+        document = mesh.json("diff", "at-start", "at-set")
+        changed = {(item["scope"], item["name"]): (item["before"], item["now"]) for item in document["attributes"]}
+        self.assertEqual(changed, {("global", "wg_keepalive"): (None, 15), ("node r1.s1", "wg_mtu"): (None, 1400)})
+        self.assertEqual([item["fullname"] for item in document["items"]], ["r1.s1", "r1.s2"])
+        self.assertIn("MTU = 1400", document["items"][0]["text"])
+        grown = mesh.json("diff", "at-second", "at-grown")
+        self.assertTrue(grown["structure"])
+        self.assertTrue(grown["links"]["added"])
+        self.assertTrue(grown["reachability"]["gained"])
+        same = mesh.cli("diff", "at-set", "at-set", "--detailed-exitcode")
+        self.assertEqual(same.stdout, b"")
+        self.assertEqual(mesh.cli("diff", "at-set", "at-start", "--detailed-exitcode", check=False).returncode, 2)
+        text = mesh.cli("diff", "at-second", "at-grown").stdout.decode()
+        for section in ("structure", "links", "reachability"):
+            self.assertIn(section + "\n", text)
+
     def check_replay(self, mesh, points):
         head = mesh.json("replay")
         self.assertTrue(head["ok"] and head["equal"], head)
@@ -138,6 +155,7 @@ class TimeTravel(unittest.TestCase):
             self.check_refusals(mesh)
             self.check_replay(mesh, points)
             self.check_files(mesh)
+            self.check_diff(mesh)
 
 
 if __name__ == "__main__":
