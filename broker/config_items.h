@@ -1,5 +1,5 @@
-// Differences of configurations as items of an answer, bounded so that the answer fits a frame. Not for
-// use outside broker/queries*.cc.
+// For .cc files only. Differences of configurations as items of an answer, bounded so that the answer
+// fits a frame.
 #pragma once
 
 #include <nlohmann/json.hpp>

@@ -1,6 +1,7 @@
-// Claim: the state after any entry is what folding the log from its first entry gives, whichever snapshots there are and
-// however damaged they are; instants are found by time; every query that reads intent answers at an instant.
-// Method: a world's entries in a memory log, compared with states recorded while they were made; a Desk for the queries.
+// Claim: the state after any entry is what folding the log from its first entry gives, whichever
+// snapshots there are and however damaged; instants are found by time; every query that reads intent
+// answers at an instant. Method: a world's entries in a memory log, compared with states recorded
+// while they were made; a Desk for the queries.
 #include "broker/past.h"
 
 #include <nlohmann/json.hpp>

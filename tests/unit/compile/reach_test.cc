@@ -1,5 +1,6 @@
-// Claim: two LANs of one family reach each other exactly when a path of links joins nodes that announce them, and what
-// two networks differ in is listed completely. Method: small states by hand; random states against a search over links().
+// Claim: two LANs of one family reach each other exactly when a path of links joins nodes that
+// announce them, and what two networks differ in is listed completely. Method: small states by hand;
+// random states against a search over links().
 #include "eventstore/model/reach.h"
 
 #include <gtest/gtest.h>

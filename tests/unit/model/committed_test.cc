@@ -1,5 +1,6 @@
-// Claim: the committed state is what a discard of everything would give. Method: random histories of a world; after each
-// entry the committed state is compared with the state after a discard, in what an intent digest covers.
+// Claim: the committed state is what a discard of everything would give. Method: random histories of
+// a world; after each entry the committed state is compared with the state after a discard, in what
+// an intent digest covers.
 #include "eventstore/model/committed.h"
 
 #include <gtest/gtest.h>
