@@ -88,14 +88,12 @@ class Writer {
   Result<WrittenFiles> run() {
     out_.nodes = now_.nodes.size();
     std::map<Sequence, std::vector<NodeId>> by_commit;
-    std::vector<NodeId> all;
-    for (const auto& [id, node] : now_.nodes) {
-      all.push_back(id);
+    for (const auto& [id, node] : now_.nodes)
       for (const VersionRecord* record : versions_of(*node))
         by_commit[record->sequence].push_back(id);
-    }
     for (const auto& [commit, nodes] : by_commit) MESH_TRY(write_commit(commit, nodes));
-    for (const auto& [id, config] : compile_nodes(now_, all)) MESH_TRY(write_working(id, config));
+    const Compilation working(now_);
+    for (const auto& [id, node] : now_.nodes) MESH_TRY(write_working(id, working.node(id)));
     return std::move(out_);
   }
 
@@ -103,10 +101,10 @@ class Writer {
   Status write_commit(Sequence commit, const std::vector<NodeId>& nodes) {
     const MeshState* then = committed_.find(commit);
     MESH_ASSERT(then != nullptr);
-    const auto configs = compile_nodes(*then, nodes);
+    const Compilation configs(*then);
     for (const NodeId id : nodes)
       for (const VersionRecord* record : versions_of(*now_.find_node(id)))
-        if (record->sequence == commit) MESH_TRY(write_version(id, *record, configs.at(id)));
+        if (record->sequence == commit) MESH_TRY(write_version(id, *record, configs.node(id)));
     return {};
   }
 

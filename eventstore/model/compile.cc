@@ -156,14 +156,6 @@ Result<NodeConfig> compile(const MeshState& state, NodeId node) {
   return Compilation(state).node(node);
 }
 
-std::map<NodeId, Result<NodeConfig>> compile_nodes(const MeshState& state,
-                                                   const std::vector<NodeId>& nodes) {
-  const Compilation compilation(state);
-  std::map<NodeId, Result<NodeConfig>> out;
-  for (NodeId node : nodes) out.emplace(node, compilation.node(node));
-  return out;
-}
-
 Result<Candidates> compile_candidates(const MeshState& state, const Scope& scope,
                                       bool with_neighbours) {
   Compiler compiler(state);

@@ -26,8 +26,6 @@ inline constexpr uint32_t kCompileRules = 1;
 /// The configuration that `node` has by the working state. Reads only the state; canonical order everywhere.
 /// Errors: not_found, invalid (an attribute that makes no configuration possible, with the fix).
 Result<NodeConfig> compile(const MeshState& state, NodeId node);
-/// The same for several nodes; the intent of all is read once.
-std::map<NodeId, Result<NodeConfig>> compile_nodes(const MeshState& state, const std::vector<NodeId>& nodes);
 
 /// compile() for many nodes of one state: what they share is read once. Borrows the state.
 class Compilation {
