@@ -186,10 +186,12 @@ void Controller::on_submit(const ReplyTo& to, const Peer& peer, const Submit& su
                         fmt::format("the signature of {} is wrong", to_text(request->principal)),
                         {}});
   if (answer_retry(to, request->id)) return;
+  if (auto writable = check_writable(*request); !writable) return fail_to(to, writable.error());
   if (submit.dry_run) {
     auto context = make_context(*request, now);
     auto events = context ? decide(state_, *request, *context) : std::unexpected(context.error());
     if (!events) return answer(to, ErrorReply{events.error()});
+    if (auto based = check_base(*events); !based) return answer(to, ErrorReply{based.error()});
     return answer(to, Reply{{}, context->time, std::move(*events), {}});
   }
   auto staged = stage(submit.request, *request, now);
@@ -278,6 +280,7 @@ Result<Controller::Staged*> Controller::stage(const SignedRequest& request, cons
   auto events = decide(state_, decoded, *context);
   if (!events) return std::unexpected(events.error());
   if (events->empty()) return nullptr;
+  MESH_TRY(check_base(*events));
   auto entry_class = classify(decoded);
   EntryHeader header = make_header(state_, decoded, *entry_class, *context);
   EntryBody body{request, decoded, std::move(*context), std::move(*events)};
@@ -410,8 +413,9 @@ void Controller::tick(Now now) {
       broken_ = loaded.error().message;
   }
   if (!broken_.empty()) return;
-  expire_tokens(now);
-  if (now.mono_ms >= next_report_ && !outcomes_.empty()) {
+  const bool writable = read_only().empty();
+  if (writable) expire_tokens(now);
+  if (writable && now.mono_ms >= next_report_ && !outcomes_.empty()) {
     next_report_ = now.mono_ms + 1'000;
     report_outcomes(now);
   }

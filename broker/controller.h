@@ -29,6 +29,13 @@ namespace mesh {
 /// Signs with the log key: (domain, bytes). The domain is empty for notes.
 using LogSigner = std::function<Signature(std::string_view domain, ByteView bytes)>;
 
+/// That the log came from a backup, and where it ended then. Entries that others saw may be missing
+/// from it, so that nothing is written before an administrator says which history counts.
+struct Restored {
+  uint32_t epoch = 0;
+  Sequence sequence;
+};
+
 struct ControllerOptions {
   LogSigner sign;
   std::function<RequestId()> new_request_id;
@@ -43,6 +50,7 @@ struct ControllerOptions {
   int64_t heartbeat_ms = 3'000;
   uint64_t snapshot_every = 10'000;  // entries between snapshots of the state, at least
   uint64_t snapshot_threshold = kSnapshotReplayThreshold;  // of Subscriptions
+  std::optional<Restored> restored;  // read-only until an epoch after that one is started
 };
 
 /// Builds and signs the first entry. `genesis.log_key` is the signer's.
@@ -83,6 +91,9 @@ class Controller {
   const EventLog& log() const { return *log_; }
   /// Why the log refuses writes; empty while it does not.
   const std::string& broken() const { return broken_; }
+  /// Why only StartEpoch is taken: the log was restored from a backup. Empty when it was not, or
+  /// when an administrator has started the next epoch.
+  std::string read_only() const;
   /// Set when the log cannot be opened again even for reading: the shell has to end the program,
   /// since nothing else may be called any more.
   const std::optional<Error>& fatal() const { return fatal_; }
@@ -155,12 +166,16 @@ class Controller {
   void add_missing_snapshot();
   void put_snapshot(Sequence sequence, const Bytes& bytes);
 
+  // controller_storage.cc
+  Status check_writable(const Request& request) const;
+  Status check_base(const std::vector<Event>& events) const;
+  void on_fetch(const ReplyTo& to, const Peer& peer, const Fetch& fetch);
+
   // controller_deferred.cc
   void handle(const Deferred& deferred, Now now);
   void start_job(Job job);
   void on_prepare(const ReplyTo& to, const Prepare& prepare);
   void on_query(const ReplyTo& to, const Peer& peer, const Query& query, Now now);
-  void on_fetch(const ReplyTo& to, const Peer& peer, const Fetch& fetch);
   void on_node_status(const Peer& peer, const NodeStatus& status, Now now);
   void on_outcome(const ReplyTo& to, const Peer& peer, const OutcomeMessage& message);
   void on_join(const ReplyTo& to, const Join& join, Now now);

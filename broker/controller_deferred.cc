@@ -17,7 +17,6 @@ namespace {
 constexpr size_t kPreparedMax = 16;         // shown and not yet committed; the oldest is forgotten
 constexpr size_t kOutcomesPerEntry = 200;   // well below the limits of a request
 constexpr size_t kOutcomesPerNodeMax = 64;  // a node resends what is not acknowledged
-constexpr size_t kBlobChunkBytes = 256 * 1024;
 }  // namespace
 
 void Controller::handle(const Deferred& deferred, Now now) {
@@ -35,12 +34,12 @@ void Controller::handle(const Deferred& deferred, Now now) {
                                     *subscribe);
   if (const auto* credit = std::get_if<Credit>(&deferred.body))
     return subscriptions_.add_credit(deferred.session, credit->bytes);
+  if (const auto* fetch = std::get_if<Fetch>(&deferred.body)) return on_fetch(to, peer, *fetch);
   if (is_node) {
     if (const auto* status = std::get_if<NodeStatus>(&deferred.body))
       return on_node_status(peer, *status, now);
     if (const auto* outcome = std::get_if<OutcomeMessage>(&deferred.body))
       return on_outcome(to, peer, *outcome);
-    if (const auto* fetch = std::get_if<Fetch>(&deferred.body)) return on_fetch(to, peer, *fetch);
   } else {
     if (const auto* prepare = std::get_if<Prepare>(&deferred.body)) return on_prepare(to, *prepare);
     if (const auto* query = std::get_if<Query>(&deferred.body))
@@ -110,7 +109,7 @@ void Controller::on_query(const ReplyTo& to, const Peer& peer, const Query& quer
   facts.started_ms = started_ms_;
   facts.sessions = sessions_.size();
   facts.log_bytes = options_.log_bytes();
-  facts.broken = broken_;
+  facts.broken = broken_.empty() ? read_only() : broken_;
   facts.program = options_.program;
   facts.query = query;
   if (!is_heavy(query)) {
@@ -127,22 +126,6 @@ void Controller::on_query(const ReplyTo& to, const Peer& peer, const Query& quer
         fail_to(to, result->error());
     };
   });
-}
-
-void Controller::on_fetch(const ReplyTo& to, const Peer& peer, const Fetch& fetch) {
-  const Node* node = state_.find_node(peer.node);
-  bool own = node && std::any_of(node->versions.begin(), node->versions.end(),
-                                 [&](const VersionRecord& v) { return v.digest == fetch.digest; });
-  if (!own)
-    return fail_to(to, {Errc::not_permitted, "a node fetches only its own configurations", {}});
-  auto bytes = log_->get_blob(fetch.digest);
-  if (!bytes) return fail_to(to, bytes.error());
-  for (size_t offset = 0; offset < bytes->size(); offset += kBlobChunkBytes) {
-    auto begin = bytes->begin() + static_cast<int64_t>(offset);
-    size_t size = std::min(kBlobChunkBytes, bytes->size() - offset);
-    send(to, BlobChunk{fetch.digest, offset, bytes->size(),
-                       Bytes(begin, begin + static_cast<int64_t>(size))});
-  }
 }
 
 void Controller::on_node_status(const Peer& peer, const NodeStatus& status, Now now) {
@@ -211,6 +194,8 @@ void Controller::on_join(const ReplyTo& to, const Join& join, Now now) {
   auto refuse = [&](Error error) { answer(to, Refused{std::move(error)}); };
   if (!broken_.empty())
     return refuse({Errc::unavailable, "the log refuses writes: " + broken_, "try again later"});
+  if (std::string why = read_only(); !why.empty())
+    return refuse({Errc::unavailable, "the controller is read-only: " + why, "try again later"});
   auto statement = decode_join(join.join.statement);
   if (!statement) return refuse(statement.error());
   if (statement->log != state_.log)

@@ -51,6 +51,22 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
 
+  RestoreOptions restore_options;
+  auto* restore_verb = app.add_subcommand(
+      "restore", "Make a controller's directory from a backup; it stays read-only until an administrator "
+                 "starts a new epoch");
+  restore_verb->add_option("file", restore_options.file, "What meshcli controller backup wrote")->required();
+  restore_verb->add_option("--data", restore_options.data, "Directory to be made")->required();
+  restore_verb
+      ->add_option("--keys", restore_options.keys,
+                   "Directory with log.key, controller.key and meshd.toml of the controller that was")
+      ->required();
+  restore_verb->add_option("--listen", restore_options.listen, "Where operators and nodes connect, if elsewhere");
+  restore_verb->add_option("--enrol", restore_options.enrol, "Where new nodes join, if elsewhere");
+  restore_verb->add_option("-o,--output", restore_options.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+
   auto* version_verb = app.add_subcommand("version", "Print the version");
 
   try {
@@ -61,6 +77,7 @@ int main(int argc, char** argv) {
   if (*init_verb) return init(init_options);
   if (*run_verb) return run(data, log_level);
   if (*verify_verb) return verify(data, against, output);
+  if (*restore_verb) return restore(restore_options);
   if (*version_verb) fmt::print("meshd {}\n", kProgramVersion);
   return 0;
 }

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "broker/controller.h"
 #include "eventstore/model/ids.h"
 #include "eventstore/model/result.h"
 
@@ -37,6 +39,17 @@ int run(const std::filesystem::path& data, const std::string& log_level);
 /// `against`: files with checkpoints that were kept elsewhere.
 int verify(const std::filesystem::path& data, const std::vector<std::filesystem::path>& against,
            const std::string& output);
+
+struct RestoreOptions {
+  std::filesystem::path data;    // to be made
+  std::filesystem::path keys;    // holds log.key, controller.key and meshd.toml
+  std::filesystem::path file;    // the backup
+  std::string listen, enrol;     // instead of those of meshd.toml; empty = as they were
+  std::string output = "table";
+};
+int restore(const RestoreOptions& options);
+/// Whether DATA came from a backup, and where that ended. Errors: corrupt.
+Result<std::optional<Restored>> load_restored(const std::filesystem::path& data);
 
 /// Prints an error with its fix to stderr, as JSON when `output` is json; returns its exit code.
 int report(const Error& error, const std::string& output);

@@ -131,6 +131,8 @@ Status serve(const std::filesystem::path& data) {
   auto controller_key = BoxSecret::load(controller_key_path(data));
   if (!log_key) return std::unexpected(log_key.error());
   if (!controller_key) return std::unexpected(controller_key.error());
+  auto restored = load_restored(data);
+  if (!restored) return std::unexpected(restored.error());
   auto log = RocksEventLog::open(log_path(data));
   if (!log) return fail_in("opening the log", log.error());
 
@@ -149,6 +151,7 @@ Status serve(const std::filesystem::path& data) {
     return std::unique_ptr<EventLog>(std::move(*opened));
   };
   options.program = kProgramVersion;
+  options.restored = *restored;
   auto controller = Controller::open(std::move(*log), std::move(options));
   if (!controller) return std::unexpected(controller.error());
   if ((*controller)->state().genesis.log_key != log_key->public_key())
@@ -166,6 +169,8 @@ Status serve(const std::filesystem::path& data) {
   Shell shell(**bus, pool, **controller, *controller_key, settings->enrol);
   spdlog::info("log {} at #{}", to_hex((*controller)->state().log.view()),
                (*controller)->state().sequence.value());
+  if (const std::string why = (*controller)->read_only(); !why.empty())
+    spdlog::warn("read-only until meshcli controller start-epoch: {}", why);
   // The address as it was asked for, with the port that it got.
   auto port = port_of((*bus)->bound_endpoint());
   if (!port) return std::unexpected(port.error());

@@ -167,9 +167,11 @@ static Head unpack(Reader& r, const wire::Head& w) {
 }
 
 static Offset<wire::Fetch> pack(Builder& b, const Fetch& m) {
-  return wire::CreateFetch(b, pack_fixed(m.digest));
+  return wire::CreateFetch(b, pack_fixed(m.digest), m.offset, m.limit);
 }
-static Fetch unpack(Reader& r, const wire::Fetch& w) { return {.digest = r.fixed<Digest>(w.digest(), "digest")}; }
+static Fetch unpack(Reader& r, const wire::Fetch& w) {
+  return {.digest = r.fixed<Digest>(w.digest(), "digest"), .offset = w.offset(), .limit = w.limit()};
+}
 
 static Offset<wire::BlobChunk> pack(Builder& b, const BlobChunk& m) {
   const auto bytes = pack_bytes(b, m.bytes);

@@ -69,7 +69,9 @@ struct Credit { uint64_t bytes = 0; bool operator==(const Credit&) const = defau
 struct Head { Sequence sequence; std::string checkpoint; bool operator==(const Head&) const = default; };
 
 // --- nodes ---
-struct Fetch { Digest digest; bool operator==(const Fetch&) const = default; };
+/// A blob from `offset` on, at most `limit` bytes of it; 0 = all, in as many chunks as it takes. Nodes get their own
+/// configurations, administrators everything.
+struct Fetch { Digest digest; uint64_t offset = 0; uint64_t limit = 0; bool operator==(const Fetch&) const = default; };
 struct BlobChunk {
   Digest digest; uint64_t offset = 0; uint64_t total = 0; Bytes bytes;
   bool operator==(const BlobChunk&) const = default;

@@ -43,7 +43,7 @@ class Desk {
   Request request(std::vector<Command> commands, const std::string& who = "alice") {
     Request out;
     out.log = controller->state().log;
-    out.epoch = 1;
+    out.epoch = controller->state().epoch;
     out.principal = Principal::human(who);
     out.id = request_id(next_id++);
     out.based_on = controller->state().sequence;

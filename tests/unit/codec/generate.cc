@@ -266,7 +266,7 @@ Body Generator::body(size_t kind) {
     case 9: return Entries{list(6, entry), prose(500)};
     case 10: return Credit{below(kCreditBytesMax + 1)};
     case 11: return Head{Sequence(wide()), prose(500)};
-    case 12: return Fetch{array<Digest>()};
+    case 12: return Fetch{array<Digest>(), wide(), wide()};
     case 13: {
       auto [offset, total, content] = part();
       return BlobChunk{array<Digest>(), offset, total, content};

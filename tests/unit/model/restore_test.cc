@@ -70,7 +70,8 @@ TEST(Restore, UnderAnotherNameWhereTheOldOneIsTaken) {
 TEST(Epoch, VoidsWhatFollowedAndLeavesNumbersOut) {
   World world;
   world.must({AddSite{"ams"}, AddNode{"r1.ams"}});
-  const StartEpoch start{2, world.state().sequence, {}, NodeId(1'000), Version(100)};
+  const StartEpoch start{2, world.state().sequence, world.replica().frontier.root(), NodeId(1'000),
+                         Version(100)};
   StartEpoch wrong = start;
   wrong.epoch = 3;
   EXPECT_EQ(refused(world, wrong), Errc::conflict);

@@ -1,0 +1,75 @@
+// A log that was restored, the start of an epoch, and blobs for those who may have them.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "broker/controller.h"
+
+namespace mesh {
+
+namespace {
+constexpr uint64_t kBlobChunkBytes = 256 * 1024;
+}
+
+std::string Controller::read_only() const {
+  if (!options_.restored || state_.epoch > options_.restored->epoch) return {};
+  return fmt::format("its log was restored from a backup that ends at #{}, epoch {}",
+                     options_.restored->sequence.value(), options_.restored->epoch);
+}
+
+Status Controller::check_writable(const Request& request) const {
+  std::string why = read_only();
+  if (why.empty()) return {};
+  if (request.commands.size() == 1 && std::holds_alternative<StartEpoch>(request.commands.front()))
+    return {};
+  return fail(Errc::unavailable, "the controller is read-only: " + why,
+              "an administrator goes on with meshcli controller start-epoch");
+}
+
+/// decide() knows no tree: whether an epoch stands on this history is seen here, and by every
+/// reader.
+Status Controller::check_base(const std::vector<Event>& events) const {
+  const auto started = std::ranges::find_if(
+      events, [](const Event& event) { return std::holds_alternative<EpochStarted>(event); });
+  if (started == events.end()) return {};
+  MerkleFrontier tree = log_->frontier();
+  for (const Staged& staged : staged_) tree.append(leaf_hash(staged.encoded.header));
+  if (std::get<EpochStarted>(*started).base_root == tree.root()) return {};
+  return fail(Errc::conflict,
+              fmt::format("the epoch stands on another history: root {}, this log has {}",
+                          to_hex(std::get<EpochStarted>(*started).base_root.view()),
+                          to_hex(tree.root().view())),
+              "meshcli controller start-epoch");
+}
+
+void Controller::on_fetch(const ReplyTo& to, const Peer& peer, const Fetch& fetch) {
+  if (const Node* node = state_.find_node(peer.node)) {
+    if (std::ranges::none_of(node->versions, [&](const VersionRecord& version) {
+          return version.digest == fetch.digest;
+        }))
+      return fail_to(to, {Errc::not_permitted, "a node fetches only its own configurations", {}});
+  } else {
+    const Operator* asker = state_.find_operator(peer.principal.name);
+    if (peer.principal.kind != PrincipalKind::human || !asker || asker->role != Role::admin)
+      return fail_to(to, {Errc::not_permitted, "only an administrator fetches any blob", {}});
+  }
+  auto bytes = log_->get_blob(fetch.digest);
+  if (!bytes) return fail_to(to, bytes.error());
+  if (fetch.offset > bytes->size())
+    return fail_to(to,
+                   {Errc::usage,
+                    fmt::format("a blob of {} bytes has no byte {}", bytes->size(), fetch.offset),
+                    {}});
+  uint64_t end = bytes->size();
+  if (fetch.limit > 0) end = fetch.offset + std::min(fetch.limit, end - fetch.offset);
+  uint64_t offset = fetch.offset;
+  do {
+    const uint64_t size = std::min(kBlobChunkBytes, end - offset);
+    const auto begin = bytes->begin() + static_cast<int64_t>(offset);
+    send(to, BlobChunk{fetch.digest, offset, bytes->size(),
+                       Bytes(begin, begin + static_cast<int64_t>(size))});
+    offset += size;
+  } while (offset < end);
+}
+
+}  // namespace mesh

@@ -1,0 +1,242 @@
+// Claim: a restored log takes nothing but a new epoch that stands on its own history, and every reader can check that; a
+// backup becomes the same log again or none; only administrators fetch any blob.
+// Method: a Controller over a log in memory, driven with encoded frames; backups made of its log, also forged ones.
+#include "broker/controller.h"
+#include "broker/restore.h"
+#include "eventstore/model/canonical.h"
+#include "tests/support/archive_bytes.h"
+#include "tests/unit/broker/desk.h"
+
+namespace mesh {
+namespace {
+
+using test::Desk;
+
+StartEpoch next_epoch(const Desk& desk) {
+  const MeshState& state = desk.controller->state();
+  return {state.epoch + 1, state.sequence, desk.controller->log().frontier().root(),
+          NodeId(state.next_node.value() + 1'000), Version(1'000)};
+}
+
+/// A controller whose log has a site, a node and an open token, restored just now.
+void fill_and_restore(Desk& desk) {
+  desk.submit({AddSite{"ams"}, AddNode{"r1.ams"}});
+  CreateToken token;
+  token.key = test::sign_secret("token").public_key();
+  token.target = {Level::node, "r1.ams"};
+  token.uses = 1;
+  token.expires = Timestamp(desk.now.wall.value() + 1'000'000);
+  desk.submit({token});
+  ASSERT_EQ(desk.controller->state().tokens.size(), 1u);
+  desk.options.restored = Restored{1, desk.disk->head()};
+  desk.restart();
+}
+
+Status replay_all(const EventLog& log, Replica& replica) {
+  auto entries = log.read(Sequence(1), SIZE_MAX, SIZE_MAX);
+  if (!entries) return std::unexpected(entries.error());
+  for (const EncodedEntry& encoded : *entries) MESH_TRY(replay(replica, *decode_entry(encoded), log.id()));
+  return {};
+}
+
+TEST(RestoredController, RefusesEverythingButANewEpoch) {
+  Desk desk;
+  fill_and_restore(desk);
+  const Sequence head = desk.disk->head();
+  for (const bool dry_run : {false, true}) {
+    const Error error = desk.error_of(
+        desk.ask(desk.alice, Submit{Desk::sign(desk.request({AddSite{"lab"}})), dry_run}));
+    EXPECT_EQ(error.code, Errc::unavailable);
+    EXPECT_NE(error.message.find("restored from a backup that ends at #3"), std::string::npos);
+    EXPECT_NE(error.fix.find("start-epoch"), std::string::npos);
+  }
+  EXPECT_EQ(desk.error_of(desk.submit({next_epoch(desk), AddSite{"lab"}})).code, Errc::unavailable);
+  desk.now.wall = Timestamp(desk.now.wall.value() + 10'000'000);  // the token is over
+  desk.now.mono_ms += 10'000;
+  desk.controller->tick(desk.now);
+  EXPECT_EQ(desk.disk->head(), head);
+  const Body status = desk.ask(desk.alice, Query{"controller", {}, {}});
+  const std::string json = std::get<QueryResult>(status).json;
+  EXPECT_NE(json.find("\"read_only\":true"), std::string::npos);
+  EXPECT_NE(json.find("restored from a backup"), std::string::npos);
+}
+
+TEST(RestoredController, WritesAgainInTheNextEpoch) {
+  Desk desk;
+  fill_and_restore(desk);
+  StartEpoch wrong = next_epoch(desk);
+  wrong.base_root.bytes[0] ^= 1;
+  EXPECT_EQ(desk.error_of(desk.submit({wrong})).code, Errc::conflict);
+  const SignedRequest of_before = Desk::sign(desk.request({AddSite{"old"}}));
+  ASSERT_TRUE(std::holds_alternative<Reply>(desk.submit({next_epoch(desk)})));
+  EXPECT_EQ(desk.controller->read_only(), "");
+  EXPECT_EQ(desk.error_of(desk.ask(desk.alice, Submit{of_before, false})).code, Errc::conflict);
+  ASSERT_TRUE(std::holds_alternative<Reply>(desk.submit({AddNode{"r2.ams"}})));
+  EXPECT_EQ(desk.controller->state().find_node("r2.ams")->id, NodeId(1'012));
+  // The mark of the restore is still there when it starts again: it is of an epoch that is over.
+  desk.restart();
+  EXPECT_EQ(desk.controller->read_only(), "");
+
+  Replica replica;
+  auto replayed = replay_all(*desk.disk, replica);
+  ASSERT_TRUE(replayed) << replayed.error().message;
+  const CreateLog& log = replica.state.genesis;
+  auto note = open_checkpoint(desk.disk->checkpoint(), checkpoint_origin(replica.state.log, 2), log.log_key);
+  ASSERT_TRUE(note) << note.error().message;
+  EXPECT_TRUE(matches(replica, *note));
+  note->origin = checkpoint_origin(replica.state.log, 1);
+  EXPECT_FALSE(matches(replica, *note)) << "the epoch before is over";
+}
+
+TEST(RestoredController, TheCheckpointOverTheEpochsFirstEntryIsOfThatEpoch) {
+  Desk desk;
+  fill_and_restore(desk);
+  const StartEpoch start = next_epoch(desk);
+  desk.give(desk.alice, Submit{Desk::sign(desk.request({start})), false});
+  Request other = desk.request({AddSite{"lab"}});
+  other.epoch = 2;  // in the same batch
+  desk.give(desk.alice, Submit{Desk::sign(other), false});
+  desk.answers();
+  EXPECT_EQ(desk.disk->head(), Sequence(start.base.value() + 2));
+  auto note = parse_checkpoint_text(desk.disk->checkpoint());
+  ASSERT_TRUE(note);
+  EXPECT_EQ(note->origin, checkpoint_origin(desk.controller->state().log, 2));
+}
+
+TEST(Replay, AnEpochOnAnotherHistoryIsRefused) {
+  test::World world;
+  world.must(AddSite{"ams"});
+  Replica replica = world.replica();
+  StartEpoch start{2, world.state().sequence, replica.frontier.root(), NodeId(1'000), Version(100)};
+  start.base_root.bytes[31] ^= 1;
+  world.must(start);
+  auto replayed = replay(replica, *decode_entry(world.entries().back()), world.state().log);
+  ASSERT_FALSE(replayed);
+  EXPECT_EQ(replayed.error().code, Errc::corrupt);
+  EXPECT_NE(replayed.error().message.find("another history"), std::string::npos);
+}
+
+TEST(Blobs, AdministratorsFetchAnyInPieces) {
+  Desk desk;
+  Bytes bytes(600'000);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 7);
+  const Blob blobs[] = {{sha256(bytes), bytes}, {sha256({}), {}}};
+  ASSERT_TRUE(desk.disk->put_blobs(blobs));
+  Bytes got;
+  while (got.size() < bytes.size()) {
+    const Body body = desk.ask(desk.alice, Fetch{blobs[0].digest, got.size(), 250'000});
+    const auto* chunk = std::get_if<BlobChunk>(&body);
+    ASSERT_TRUE(chunk);
+    EXPECT_EQ(chunk->total, bytes.size());
+    EXPECT_EQ(chunk->offset, got.size());
+    ASSERT_LE(chunk->bytes.size(), 250'000u);
+    got.insert(got.end(), chunk->bytes.begin(), chunk->bytes.end());
+  }
+  EXPECT_EQ(got, bytes);
+  const Body empty = desk.ask(desk.alice, Fetch{blobs[1].digest, 0, 100});
+  ASSERT_TRUE(std::holds_alternative<BlobChunk>(empty));
+  EXPECT_EQ(desk.error_of(desk.ask(desk.alice, Fetch{blobs[1].digest, 1, 100})).code, Errc::usage);
+  EXPECT_EQ(desk.error_of(desk.ask(desk.alice, Fetch{Digest(), 0, 100})).code, Errc::not_found);
+  desk.submit({AddOperator{"otto", Role::operator_, {}, test::sign_secret("otto").public_key(),
+                           test::box_secret("otto").public_key()}});
+  const SessionId otto{test::box_secret("otto").public_key(), 2, false};
+  EXPECT_EQ(desk.error_of(desk.ask(otto, Fetch{blobs[0].digest, 0, 100})).code, Errc::not_permitted);
+}
+
+// ---- restore_log
+
+test::ArchiveContents backup_of(const MemoryEventLog& log, const std::vector<Digest>& blobs) {
+  test::ArchiveContents out;
+  out.head = {log.id(), log.head().value(), log.checkpoint()};
+  out.entries = *log.read(Sequence(1), SIZE_MAX, SIZE_MAX);
+  for (const Digest& digest : blobs) out.blobs.push_back({digest, *log.get_blob(digest)});
+  return out;
+}
+
+Result<RestoredLog> restored(const test::ArchiveContents& backup, EventLog& into) {
+  const Bytes bytes = *test::write_archive(backup);
+  auto reader = ArchiveReader::open(test::source_of(bytes));
+  if (!reader) return std::unexpected(reader.error());
+  return restore_log(
+      *reader, into, [](const MeshState&) -> Status { return {}; }, [](uint64_t) {});
+}
+
+/// A log with a committed version and an anchor.
+struct Backup {
+  Desk desk;
+  test::ArchiveContents contents;
+
+  Backup() {
+    desk.submit({AddSite{"ams"}, AddNode{"r1.ams"},
+                 SetAttribute{{Level::node, "r1.ams"}, "endpoint", std::string("192.0.2.1:51820")}});
+    const Body prepared = desk.ask(desk.alice, Prepare{Target{}, true, false});
+    const auto& shown = std::get<Prepared>(prepared);
+    EXPECT_TRUE(std::holds_alternative<Reply>(
+        desk.submit({Commit{Target{}, shown.sequence, shown.root, true, false}})));
+    desk.ask(desk.alice, Query{"state", {}, {}});
+    const MeshState& state = desk.controller->state();
+    EXPECT_TRUE(std::holds_alternative<Reply>(desk.submit(
+        {SignAnchor{state.sequence, state_digest(state), desk.disk->frontier().root()}})));
+    desk.submit({AddSite{"lab"}});
+    contents = backup_of(*desk.disk, {shown.rows.at(0).digest});
+  }
+};
+
+TEST(RestoreLog, MakesTheSameLog) {
+  Backup backup;
+  const MemoryEventLog& from = *backup.desk.disk;
+  MemoryEventLog into(from.id());
+  auto done = restored(backup.contents, into);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_TRUE(done->missing.empty());
+  EXPECT_EQ(done->blobs, 1u);
+  EXPECT_EQ(done->state, backup.desk.controller->state());
+  EXPECT_EQ(into.head(), from.head());
+  EXPECT_EQ(into.checkpoint(), from.checkpoint());
+  EXPECT_EQ(into.frontier(), from.frontier());
+  EXPECT_EQ(into.read(Sequence(1), SIZE_MAX, SIZE_MAX), from.read(Sequence(1), SIZE_MAX, SIZE_MAX));
+  const Sequence anchor = done->state.anchor->sequence;
+  EXPECT_EQ(into.snapshots(), (std::vector{anchor, from.head()}));
+  EXPECT_EQ(into.get_snapshot(anchor), from.get_snapshot(anchor));
+}
+
+TEST(RestoreLog, TellsWhatABackupLacks) {
+  Backup backup;
+  backup.contents.blobs.clear();
+  MemoryEventLog into(backup.desk.disk->id());
+  auto done = restored(backup.contents, into);
+  ASSERT_TRUE(done);
+  ASSERT_EQ(done->missing.size(), 1u);
+  EXPECT_TRUE(done->missing[0].starts_with("v1 of node 11 from #3 (")) << done->missing[0];
+}
+
+TEST(RestoreLog, RefusesWhatDoesNotHold) {
+  Backup backup;
+  const auto refused = [&](const test::ArchiveContents& contents) {
+    MemoryEventLog into(backup.desk.disk->id());
+    auto done = restored(contents, into);
+    EXPECT_FALSE(done);
+    return done ? std::string() : done.error().message;
+  };
+  auto changed = backup.contents;
+  changed.entries[1].body.back() ^= 1;
+  EXPECT_TRUE(refused(changed).starts_with("entry 2: ")) << refused(changed);
+  auto other_log = backup.contents;
+  other_log.head.log.bytes[0] ^= 1;
+  EXPECT_NE(refused(other_log).find("another log"), std::string::npos);
+  auto shorter = backup.contents;
+  shorter.entries.pop_back();
+  --shorter.head.entries;
+  EXPECT_NE(refused(shorter).find("the checkpoint is at 5, the replica at 4"), std::string::npos)
+      << refused(shorter);
+  auto forged = backup.contents;
+  const size_t line = forged.head.note.rfind(' ') + 10;
+  forged.head.note[line] = forged.head.note[line] == 'A' ? 'B' : 'A';
+  EXPECT_TRUE(refused(forged).starts_with("the backup's checkpoint: ")) << refused(forged);
+  MemoryEventLog full(backup.desk.disk->id());
+  ASSERT_TRUE(restored(backup.contents, full));
+  EXPECT_EQ(restored(backup.contents, full).error().code, Errc::conflict);
+}
+
+}  // namespace
+}  // namespace mesh
