@@ -46,6 +46,9 @@ struct ControllerOptions {
   /// serves reading.
   std::function<bool()> worth_reopening;
   std::function<uint64_t()> log_bytes;  // on disk, for status
+  /// Compacts one part of `optimise_parts` of the log, from a worker. Errors: io, exhausted.
+  std::function<Status(unsigned part)> optimise;
+  unsigned optimise_parts = 0;
   std::string program;                  // version, for status
   int64_t heartbeat_ms = 3'000;
   uint64_t snapshot_every = 10'000;  // entries between snapshots of the state, at least
@@ -166,10 +169,22 @@ class Controller {
   void add_missing_snapshot();
   void put_snapshot(Sequence sequence, const Bytes& bytes);
 
+  /// The compaction that runs or ran last.
+  struct Optimisation {
+    bool running = false;
+    unsigned done = 0;
+    uint64_t bytes_before = 0, bytes_after = 0;
+    std::string problem;
+  };
+
   // controller_storage.cc
+  bool is_administrator(const Peer& peer) const;
   Status check_writable(const Request& request) const;
   Status check_base(const std::vector<Event>& events) const;
   void on_fetch(const ReplyTo& to, const Peer& peer, const Fetch& fetch);
+  void on_optimise(const ReplyTo& to, const Peer& peer, const Query& query);
+  void optimise_part(unsigned part);
+  void finish_optimisation(std::string problem);
 
   // controller_deferred.cc
   void handle(const Deferred& deferred, Now now);
@@ -209,6 +224,7 @@ class Controller {
   Sequence head_at_tick_;
   LogIndex index_;
   int jobs_running_ = 0;  // they read the log, so it is not closed under them
+  Optimisation optimisation_;
   std::string broken_;
   std::optional<Error> fatal_;
   int64_t next_heartbeat_ = 0, next_report_ = 0, next_reopen_ = 0, started_ms_ = -1;

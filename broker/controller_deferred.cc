@@ -91,6 +91,7 @@ void Controller::remember(PreparedCommit prepared) {
 }
 
 void Controller::on_query(const ReplyTo& to, const Peer& peer, const Query& query, Now now) {
+  if (query.kind == "optimise") return on_optimise(to, peer, query);
   const bool now_asked = query.at == Sequence();
   // An anchor needs the snapshot that it countersigns, and only an administrator signs one.
   const Operator* asker = state_.find_operator(peer.principal.name);

@@ -4,11 +4,17 @@
 #include <algorithm>
 
 #include "broker/controller.h"
+#include "eventstore/model/json_text.h"
 
 namespace mesh {
 
 namespace {
 constexpr uint64_t kBlobChunkBytes = 256 * 1024;
+}
+
+bool Controller::is_administrator(const Peer& peer) const {
+  const Operator* asker = state_.find_operator(peer.principal.name);
+  return peer.principal.kind == PrincipalKind::human && asker && asker->role == Role::admin;
 }
 
 std::string Controller::read_only() const {
@@ -48,10 +54,8 @@ void Controller::on_fetch(const ReplyTo& to, const Peer& peer, const Fetch& fetc
           return version.digest == fetch.digest;
         }))
       return fail_to(to, {Errc::not_permitted, "a node fetches only its own configurations", {}});
-  } else {
-    const Operator* asker = state_.find_operator(peer.principal.name);
-    if (peer.principal.kind != PrincipalKind::human || !asker || asker->role != Role::admin)
-      return fail_to(to, {Errc::not_permitted, "only an administrator fetches any blob", {}});
+  } else if (!is_administrator(peer)) {
+    return fail_to(to, {Errc::not_permitted, "only an administrator fetches any blob", {}});
   }
   auto bytes = log_->get_blob(fetch.digest);
   if (!bytes) return fail_to(to, bytes.error());
@@ -70,6 +74,45 @@ void Controller::on_fetch(const ReplyTo& to, const Peer& peer, const Fetch& fetc
                        Bytes(begin, begin + static_cast<int64_t>(size))});
     offset += size;
   } while (offset < end);
+}
+
+void Controller::on_optimise(const ReplyTo& to, const Peer& peer, const Query& query) {
+  if (!is_administrator(peer))
+    return fail_to(to, {Errc::not_permitted, "only an administrator optimises the log", {}});
+  if (query.arguments.contains("start") && !optimisation_.running) {
+    optimisation_ = {};
+    optimisation_.running = true;
+    optimisation_.bytes_before = options_.log_bytes();
+    optimise_part(0);
+  }
+  const Optimisation& now = optimisation_;
+  std::string problem;
+  append_json_string(problem, now.problem);
+  send(to,
+       QueryResult{fmt::format(R"({{"kind":"Optimisation","sequence":{},"running":{},"done":{},)"
+                               R"("total":{},"bytes_before":{},"bytes_after":{},"problem":{}}})",
+                               state_.sequence.value(), now.running, now.done,
+                               options_.optimise_parts, now.bytes_before, now.bytes_after, problem),
+                   false,
+                   {}});
+}
+
+/// Part by part, so that other long work comes in between and the log can be opened anew.
+void Controller::optimise_part(unsigned part) {
+  if (part == options_.optimise_parts || !broken_.empty()) return finish_optimisation(broken_);
+  start_job([this, part]() -> Completion {
+    return [this, part, done = options_.optimise(part)] {
+      if (!done) return finish_optimisation(done.error().message);
+      optimisation_.done = part + 1;
+      optimise_part(part + 1);
+    };
+  });
+}
+
+void Controller::finish_optimisation(std::string problem) {
+  optimisation_.running = false;
+  optimisation_.bytes_after = options_.log_bytes();
+  optimisation_.problem = std::move(problem);
 }
 
 }  // namespace mesh

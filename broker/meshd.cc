@@ -5,6 +5,29 @@
 
 #include <CLI/CLI.hpp>
 
+namespace {
+
+CLI::App* add_restore(CLI::App& app, mesh::meshd::RestoreOptions& options) {
+  auto* verb = app.add_subcommand(
+      "restore",
+      "Make a controller's directory from a backup; it stays read-only until an administrator "
+      "starts a new epoch");
+  verb->add_option("file", options.file, "What meshcli controller backup wrote")->required();
+  verb->add_option("--data", options.data, "Directory to be made")->required();
+  verb->add_option(
+          "--keys", options.keys,
+          "Directory with log.key, controller.key and meshd.toml of the controller that was")
+      ->required();
+  verb->add_option("--listen", options.listen, "Where operators and nodes connect, if elsewhere");
+  verb->add_option("--enrol", options.enrol, "Where new nodes join, if elsewhere");
+  verb->add_option("-o,--output", options.output, "table or json")
+      ->check(CLI::IsMember({"table", "json"}))
+      ->capture_default_str();
+  return verb;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
   using namespace mesh::meshd;
   CLI::App app{"Meshlog's controller: keeps the log of every change and streams it to the routers.",
@@ -46,26 +69,14 @@ int main(int argc, char** argv) {
   verify_verb->add_option("--data", data, "Directory of the controller, or of the log itself")
       ->required();
   std::vector<std::filesystem::path> against;
-  verify_verb->add_option("--against", against, "A checkpoint that was kept elsewhere; may be given again");
+  verify_verb->add_option("--against", against,
+                          "A checkpoint that was kept elsewhere; may be given again");
   verify_verb->add_option("-o,--output", output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
 
   RestoreOptions restore_options;
-  auto* restore_verb = app.add_subcommand(
-      "restore", "Make a controller's directory from a backup; it stays read-only until an administrator "
-                 "starts a new epoch");
-  restore_verb->add_option("file", restore_options.file, "What meshcli controller backup wrote")->required();
-  restore_verb->add_option("--data", restore_options.data, "Directory to be made")->required();
-  restore_verb
-      ->add_option("--keys", restore_options.keys,
-                   "Directory with log.key, controller.key and meshd.toml of the controller that was")
-      ->required();
-  restore_verb->add_option("--listen", restore_options.listen, "Where operators and nodes connect, if elsewhere");
-  restore_verb->add_option("--enrol", restore_options.enrol, "Where new nodes join, if elsewhere");
-  restore_verb->add_option("-o,--output", restore_options.output, "table or json")
-      ->check(CLI::IsMember({"table", "json"}))
-      ->capture_default_str();
+  auto* restore_verb = add_restore(app, restore_options);
 
   auto* version_verb = app.add_subcommand("version", "Print the version");
 

@@ -144,6 +144,8 @@ Status serve(const std::filesystem::path& data) {
   options.new_request_id = [] { return random_array<RequestId>(); };
   options.worth_reopening = [&] { return has_space(log_path(data)); };
   options.log_bytes = [&rocks] { return rocks->disk_bytes(); };
+  options.optimise = [&rocks](unsigned part) { return rocks->compact(part); };
+  options.optimise_parts = RocksEventLog::kCompactParts;
   options.reopen = [&]() -> Result<std::unique_ptr<EventLog>> {
     auto opened = RocksEventLog::open(log_path(data));
     if (!opened) return std::unexpected(opened.error());

@@ -87,7 +87,10 @@ namespace {
 
 json controller_json(const QueryFacts& facts) {
   size_t enrolled = 0, connected = 0;
+  Version newest;
+  for (const auto& [id, node] : facts.state.removed_nodes) newest = std::max(newest, node->latest());
   for (const auto& [id, node] : facts.state.nodes) {
+    newest = std::max(newest, node->latest());
     enrolled += node->enrolment == Enrolment::enrolled;
     connected += is_connected(facts.board, id, facts.now.mono_ms);
   }
@@ -103,6 +106,9 @@ json controller_json(const QueryFacts& facts) {
           {"version", facts.program},
           {"read_only", !facts.broken.empty()},
           {"problem", facts.broken},
+          {"next_node", facts.state.next_node.value()},
+          {"newest_version", newest.value()},
+          {"version_floor", facts.state.version_floor.value()},
           {"log", to_hex(facts.state.log.view())}};
 }
 

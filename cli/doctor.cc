@@ -130,8 +130,9 @@ class Doctor {
       return;
     }
     if (flag_at(*document, "read_only"))
-      broken("log", {Errc::unavailable, "the controller is read-only",
-                     "see its own log: a full disk, or a restored backup"});
+      broken("log", {Errc::unavailable,
+                     "the controller is read-only: " + text_at(*document, "problem"),
+                     "free space on its disk; after a restore, meshcli controller start-epoch"});
     else
       ok("log", fmt::format("#{} entries, {}, takes writes", number_at(*document, "sequence"),
                             bytes_text(static_cast<uint64_t>(number_at(*document, "log_bytes")))));

@@ -76,6 +76,12 @@ Result<int> prove_consistency(Session& session);
 Result<int> show_checkpoint(Session& session);
 Result<int> sign_checkpoint(Session& session);
 
+// storage_verbs.cc
+Result<int> controller_backup(Session& session);
+Result<int> controller_restore(Session& session);
+Result<int> controller_start_epoch(Session& session);
+Result<int> controller_optimise(Session& session);
+
 // help.cc, completion.cc
 Result<int> show_help(Session& session);
 Result<int> print_completion(Session& session);

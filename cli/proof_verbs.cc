@@ -93,17 +93,6 @@ int print_verification(Session& session, const Json& document) {
   return kIntegrity;
 }
 
-/// What a program said that was run with -o json and failed.
-Error error_of_program(std::string_view name, const Environment::Finished& finished) {
-  const Json document = Json::parse(finished.errors, nullptr, false);
-  const Json& error = value_at(document, "error");
-  const std::string code = text_at(error, "code");
-  for (uint8_t i = 1; i <= static_cast<uint8_t>(Errc::unsupported); ++i)
-    if (errc_name(static_cast<Errc>(i)) == code)
-      return Error{static_cast<Errc>(i), text_at(error, "message"), text_at(error, "fix")};
-  return Error{Errc::io, fmt::format("{} gave no result (exit {})", name, finished.status), {}};
-}
-
 std::vector<std::string> all_of(const Session& session, std::string_view option) {
   const auto& options = session.invocation().options;
   const auto found = options.find(option);

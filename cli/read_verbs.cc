@@ -160,7 +160,7 @@ Result<int> controller_status(Session& session) {
   line("sequence", fmt::format("#{}", number_at(*document, "sequence")));
   line("root", text_at(*document, "root"));
   line("epoch", fmt::format("{}", number_at(*document, "epoch")));
-  line("state", read_only ? "read-only" : "ok");
+  line("state", read_only ? "read-only: " + text_at(*document, "problem") : "ok");
   line("nodes", fmt::format("{} connected, {} enrolled, {} in all", number_at(nodes, "connected"),
                             number_at(nodes, "enrolled"), number_at(nodes, "total")));
   line("sessions", fmt::format("{}", number_at(*document, "sessions")));

@@ -164,6 +164,16 @@ Result<Version> parse_version(std::string_view text) {
   return Version(number);
 }
 
+Error error_of_program(std::string_view name, const Environment::Finished& finished) {
+  const Json document = Json::parse(finished.errors, nullptr, false);
+  const Json& error = value_at(document, "error");
+  const std::string code = text_at(error, "code");
+  for (uint8_t i = 1; i <= static_cast<uint8_t>(Errc::unsupported); ++i)
+    if (errc_name(static_cast<Errc>(i)) == code)
+      return Error{static_cast<Errc>(i), text_at(error, "message"), text_at(error, "fix")};
+  return Error{Errc::io, fmt::format("{} gave no result (exit {})", name, finished.status), {}};
+}
+
 std::string error_json(const Error& error, int exit) {
   const Json document{{"error",
                        {{"code", std::string(errc_name(error.code))},

@@ -100,6 +100,8 @@ class Progress {
 Result<uint64_t> parse_number(std::string_view what, std::string_view text);
 /// "v5", "5", "latest", "current": 0 = latest. Errors: usage.
 Result<Version> parse_version(std::string_view text);
+/// What the program `name` said that was run with -o json and failed.
+Error error_of_program(std::string_view name, const Environment::Finished& finished);
 /// JSON text of an error, as -o json prints it.
 std::string error_json(const Error& error, int exit);
 

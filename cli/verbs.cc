@@ -22,6 +22,16 @@ const Argument kName{.name = "NAME", .hint = Hint::word};
 constexpr std::string_view kFormatChoices = "table|wide|json|yaml|jsonl|name";
 static_assert(kFormatChoices == kFormats);
 
+/// Of the verbs that run a controller.
+constexpr Option kRunningOptions[] = {
+    {"data", 0, "DIR", "the directory to make; empty or new", "", Hint::file},
+    {"keys", 0, "DIR", "where log.key, controller.key and meshd.toml are", "", Hint::file},
+    {"listen", 0, "ENDPOINT", "where operators and nodes connect, if elsewhere than before"},
+    {"enrol", 0, "ENDPOINT", "where new nodes join, if elsewhere than before"},
+    {"node-floor", 0, "N", "the lowest number of the next node"},
+    {"version-floor", 0, "N", "the lowest number of the next version"},
+};
+
 const std::vector<Option>& option_table() {
   static const std::vector<Option> table{
       // Everywhere.
@@ -251,6 +261,22 @@ void add_running(Rows& rows) {
     {"controller", "status", {}, {}, "the controller itself", "", controller_status},
     {"controller", "connection", {}, {}, "the public part of a context, for a new operator", "",
      controller_connection, true},
+    {"controller", "backup", {{.name = "FILE", .hint = Hint::file}}, {"force"},
+     "copy the whole history to one file, while others write",
+     "For administrators. What is in the file was checked against the signed checkpoint. No keys are in it: keep\n"
+     "log.key, controller.key and meshd.toml of the controller's directory apart; they never change.\n"
+     "Exit 10 when the controller could not give some configuration; it is named.", controller_backup},
+    {"controller", "restore", {{.name = "FILE", .hint = Hint::file}}, {"data", "keys", "listen", "enrol"},
+     "make a controller's directory from a backup and the keys",
+     "  controller restore mesh.backup --data /var/lib/meshd --keys /root/meshd-keys\n"
+     "Everything is verified first; nothing is overwritten. The controller then only reads, until `controller\n"
+     "start-epoch`.", controller_restore, true},
+    {"controller", "start-epoch", {}, change({"node-floor", "version-floor"}),
+     "make the history of a restored controller the one that counts",
+     "For administrators. Entries that the backup lacks are void; nodes that saw them are told. New nodes and\n"
+     "versions get numbers that the lost entries cannot have used.", controller_start_epoch},
+    {"controller", "optimise", {}, {}, "give back the space of what was replaced or removed",
+     "For administrators. The controller goes on meanwhile; nothing of the history is dropped.", controller_optimise},
     {"doctor", "", {}, {}, "look for what is wrong, and say how to mend it", "", doctor},
     {"completion", "", {{.name = "SHELL", .hint = Hint::word, .choices = "bash|zsh|fish"}}, {},
      "a script that completes commands", "  source <(meshcli completion bash)", print_completion, true},
@@ -274,7 +300,12 @@ const Grammar& meshcli_grammar() {
     add_running(out);
     return out;
   }();
-  static const Grammar grammar{rows, option_table(), kGlobalOptions, kVerbSynonyms, kNounSynonyms};
+  static const std::vector<Option> options = [] {
+    std::vector<Option> out = option_table();
+    out.insert(out.end(), std::begin(kRunningOptions), std::end(kRunningOptions));
+    return out;
+  }();
+  static const Grammar grammar{rows, options, kGlobalOptions, kVerbSynonyms, kNounSynonyms};
   return grammar;
 }
 

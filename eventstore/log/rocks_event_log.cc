@@ -260,6 +260,39 @@ Result<Bytes> RocksEventLog::Impl::get_blob(const Digest& digest) const {
   return Bytes(bytes.begin(), bytes.end());
 }
 
+namespace {
+
+constexpr unsigned kEntryParts = 32, kBlobParts = 16, kSnapshotParts = 8;
+static_assert(RocksEventLog::kCompactParts == 1 + kEntryParts + kBlobParts + kSnapshotParts + 1);
+
+/// Where part `part` of a log of `head` entries begins, in the order of the keys.
+std::string part_begin(unsigned part, uint64_t head) {
+  if (part == 0) return {};  // batch records
+  if (--part < kEntryParts) return records::entry_key(Sequence(head / kEntryParts * part));
+  if (part -= kEntryParts; part < kBlobParts) {
+    Digest digest;
+    digest.bytes[0] = static_cast<uint8_t>(256 / kBlobParts * part);
+    return records::blob_key(digest);
+  }
+  if (part -= kBlobParts; part < kSnapshotParts)
+    return records::snapshot_key(Sequence(head / kSnapshotParts * part));
+  return records::tile_key(0, 0);
+}
+
+}  // namespace
+
+Status RocksEventLog::Impl::compact(unsigned part) const {
+  MESH_ASSERT(part < kCompactParts);
+  const uint64_t head = with_visible([](const Visible& visible) { return visible.head.value(); });
+  const bool last = part + 1 == kCompactParts;
+  const std::string begin = part_begin(part, head), end = part_begin(part + 1, head);
+  const rocksdb::Slice from(begin), to(end);
+  rocksdb::CompactRangeOptions options;
+  options.exclusive_manual_compaction = false;  // what writes need goes on beside it
+  const auto status = db_->CompactRange(options, part == 0 ? nullptr : &from, last ? nullptr : &to);
+  return status.ok() ? Status{} : std::unexpected(to_error(status, "optimising the log"));
+}
+
 // ---- the port
 
 RocksEventLog::RocksEventLog(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -308,6 +341,8 @@ uint64_t RocksEventLog::disk_bytes() const {
   }
   return total;
 }
+
+Status RocksEventLog::compact(unsigned part) const { return impl_->compact(part); }
 
 LogId RocksEventLog::id() const { return impl_->id(); }
 

@@ -45,6 +45,11 @@ class RocksEventLog final : public EventLog {
   const std::optional<Error>& damage() const;
   /// Bytes on disk, for status reports.
   uint64_t disk_bytes() const;
+  /// Rewrites one part of the store (0 to kCompactParts - 1), so that what was replaced or removed
+  /// no longer takes space. Any thread, beside reads and writes; blocks for as long as it takes. Ends
+  /// harmlessly wherever it is interrupted. Errors: io, exhausted, corrupt.
+  Status compact(unsigned part) const;
+  static constexpr unsigned kCompactParts = 58;
 
   LogId id() const override;
   Sequence head() const override;

@@ -66,6 +66,7 @@ class RocksEventLog::Impl {
   Result<std::optional<std::string>> get_sealed(const std::string& key,
                                                 std::string_view what) const;
   Result<Bytes> get_blob(const Digest& digest) const;
+  Status compact(unsigned part) const;
 
   template <class Use>
   auto with_visible(const Use& use) const {
