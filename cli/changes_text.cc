@@ -8,7 +8,7 @@ namespace mesh::cli {
 
 std::string effect_text(const std::string& effect, bool colour) {
   if (effect == "restart") return paint("restarts", Tone::bad, colour);
-  if (effect == "session_reset") return paint("resets sessions", Tone::warn, colour);
+  if (effect == "session reset" || effect == "session_reset") return paint("resets sessions", Tone::warn, colour);
   if (effect == "hot") return paint("without interruption", Tone::good, colour);
   const bool none = effect.empty() || effect == "none";
   return paint(none ? "no effect on traffic" : effect, Tone::good, colour);
