@@ -5,7 +5,7 @@
 #include <algorithm>
 
 #include "broker/prepare.h"
-#include "broker/text_diff.h"
+#include "eventstore/model/text_diff.h"
 #include "eventstore/model/overlay.h"
 
 namespace mesh::answering {

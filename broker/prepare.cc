@@ -11,20 +11,6 @@ namespace mesh {
 
 using nlohmann::json;
 
-std::string_view effect_name(Effect effect) {
-  switch (effect) {
-    case Effect::none:
-      return "none";
-    case Effect::hot:
-      return "hot";
-    case Effect::session_reset:
-      return "session reset";
-    case Effect::restart:
-      return "restart";
-  }
-  return "unknown";
-}
-
 Result<NodeConfig> load_config(const EventLog& log, const Node& node, Version version) {
   const VersionRecord* record = node.find_version(version);
   if (!record)

@@ -29,6 +29,4 @@ Result<PreparedPlan> prepare_commit(const MeshState& state, const EventLog& log,
 std::string changed_items(const MeshState& state, const EventLog& log,
                           const Candidates& candidates);
 
-std::string_view effect_name(Effect effect);
-
 }  // namespace mesh

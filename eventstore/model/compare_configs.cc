@@ -125,4 +125,18 @@ ConfigChange compare_configs(const NodeConfig* before, const NodeConfig& after) 
   return out.take();
 }
 
+std::string_view effect_name(Effect effect) {
+  switch (effect) {
+    case Effect::none:
+      return "none";
+    case Effect::hot:
+      return "hot";
+    case Effect::session_reset:
+      return "session reset";
+    case Effect::restart:
+      return "restart";
+  }
+  return "unknown";
+}
+
 }  // namespace mesh

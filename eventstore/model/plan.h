@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -66,6 +67,8 @@ struct ConfigChange {
   std::vector<std::string> lines;  // "+ link to r1.ams", "~ link to r1.lab: keepalive 25 -> 20"
   bool operator==(const ConfigChange&) const = default;
 };
+/// "none", "hot", "session reset", "restart".
+std::string_view effect_name(Effect effect);
 /// `before` may be nullptr: the first version.
 ConfigChange compare_configs(const NodeConfig* before, const NodeConfig& after);
 

@@ -1,4 +1,4 @@
-#include "broker/text_diff.h"
+#include "eventstore/model/text_diff.h"
 
 #include <fmt/format.h>
 

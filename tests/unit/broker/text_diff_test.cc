@@ -1,5 +1,5 @@
 // Claim: a diff names exactly the lines that differ, in the unified form. Method: fixed cases.
-#include "broker/text_diff.h"
+#include "eventstore/model/text_diff.h"
 
 #include <gtest/gtest.h>
 
