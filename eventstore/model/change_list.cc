@@ -42,16 +42,15 @@ const Change* ChangeList::find(Change::Kind kind, const Scope& scope, std::strin
   return place ? &*ordered_.at(*place) : nullptr;
 }
 
+Change* ChangeList::edit(Change::Kind kind, const Scope& scope, std::string_view name) {
+  auto place = place_of(kind, scope, name);
+  return place ? &ordered_.edit(*place)->edit() : nullptr;
+}
+
 void ChangeList::push_back(Change change) {
   uint64_t place = ordered_.empty() ? 0 : ordered_.rbegin()->first + 1;
   index_.emplace(Key(hash_of(change.kind, change.scope, change.name), place), 0);
   ordered_.emplace(place, Cow(std::move(change)));
-}
-
-void ChangeList::put(Change change) {
-  auto place = place_of(change.kind, change.scope, change.name);
-  if (!place) return push_back(std::move(change));
-  *ordered_.edit(*place) = Cow(std::move(change));
 }
 
 void ChangeList::erase(Change::Kind kind, const Scope& scope, std::string_view name) {
@@ -64,6 +63,7 @@ void ChangeList::remove(uint64_t place) {
 }
 
 void ChangeList::move_scope(const Scope& from, const Scope& to) {
+  if (from == to) return;
   std::vector<uint64_t> places;
   for (const auto& [place, change] : ordered_)
     if (change->scope == from) places.push_back(place);

@@ -72,9 +72,9 @@ class ChangeList {
 
   /// The first about (kind, scope, name); null when there is none. It holds until the list changes.
   const Change* find(Change::Kind kind, const Scope& scope, std::string_view name) const;
+  /// The same for changing what was before, who and when; null when there is none.
+  Change* edit(Change::Kind kind, const Scope& scope, std::string_view name);
   void push_back(Change change);
-  /// Replaces the first about the same thing, at its place; at the end if there is none.
-  void put(Change change);
   /// Removes the first about (kind, scope, name).
   void erase(Change::Kind kind, const Scope& scope, std::string_view name);
   void clear() { *this = ChangeList(); }

@@ -12,9 +12,12 @@ namespace {
 /// Records that (kind, scope, name) was changed; what it was before is kept from the first time.
 void touch(MeshState& state, Change::Kind kind, const Scope& scope, std::string name,
            std::optional<AttributeValue> before, const Applied& at) {
-  const Change* known = state.changes.find(kind, scope, name);
-  if (known) before = known->before;
-  state.changes.put(
+  if (Change* known = state.changes.edit(kind, scope, name)) {
+    known->by = to_text(at.principal);
+    known->sequence = at.sequence;
+    return;
+  }
+  state.changes.push_back(
       {kind, scope, std::move(name), std::move(before), to_text(at.principal), at.sequence});
 }
 
@@ -37,12 +40,17 @@ Attributes* attributes_of(MeshState& state, const Scope& scope) {
 void touch_attribute(MeshState& state, const Scope& scope, const std::string& name,
                      const std::optional<AttributeValue>& before,
                      const std::optional<AttributeValue>& now, const Applied& at) {
-  const Change* known = state.changes.find(Change::Kind::attribute, scope, name);
+  constexpr auto kKind = Change::Kind::attribute;
+  Change* known = state.changes.edit(kKind, scope, name);
   // Back at the committed value: there is nothing to commit or to discard any more.
-  if ((known ? known->before : before) == now)
-    state.changes.erase(Change::Kind::attribute, scope, name);
-  else
-    touch(state, Change::Kind::attribute, scope, name, before, at);
+  if ((known ? known->before : before) == now) {
+    if (known) state.changes.erase(kKind, scope, name);
+  } else if (known) {
+    known->by = to_text(at.principal);
+    known->sequence = at.sequence;
+  } else {
+    state.changes.push_back({kKind, scope, name, before, to_text(at.principal), at.sequence});
+  }
 }
 
 /// What is removed keeps its committed attributes, so that a discard brings it back as it was.

@@ -5,11 +5,13 @@
 // <= latest; a live sign key or box key belongs to exactly one principal.
 #pragma once
 
+#include <cstring>
 #include <deque>
 #include <map>
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "eventstore/model/attribute_value.h"
@@ -125,7 +127,15 @@ struct NodeReport {
 
 /// Which requests the newest intent entries answered, so that a retry is recognised.
 struct RecentRequests {
-  std::map<RequestId, Sequence> entries;
+  struct Hash {
+    // Ids are random already; who crafts colliding ones slows down a chain of at most kRequestWindow.
+    size_t operator()(const RequestId& id) const {
+      size_t out;
+      std::memcpy(&out, id.bytes.data(), sizeof out);
+      return out;
+    }
+  };
+  std::unordered_map<RequestId, Sequence, Hash> entries;
   std::deque<RequestId> order;  // oldest first; at most kRequestWindow
   bool operator==(const RecentRequests&) const = default;
 };

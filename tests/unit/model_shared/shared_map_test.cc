@@ -157,11 +157,14 @@ TEST(ChangeList, BehavesAsAVectorAndCopiesStand) {
           break;
         }
         default:
-          changes.put(change);
-          if (known != plain.list.end())
-            *known = change;
-          else
+          if (Change* there = changes.edit(change.kind, change.scope, change.name)) {
+            ASSERT_NE(known, plain.list.end());
+            there->sequence = known->sequence = change.sequence;
+          } else {
+            ASSERT_EQ(known, plain.list.end());
+            changes.push_back(change);
             plain.list.push_back(change);
+          }
       }
       if (step % 500 == 0) copies.emplace_back(changes, plain.list);
     }
