@@ -15,6 +15,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr size_t kScanBytes = 256 * 1024;
+
 constexpr size_t kBlobBatchBytes = 8 * 1024 * 1024;
 
 rocksdb::Slice slice(std::string_view text) { return {text.data(), text.size()}; }
@@ -191,7 +193,13 @@ Result<std::vector<EncodedEntry>> RocksEventLog::Impl::read(Sequence from, size_
   const Sequence head = with_visible([](const Visible& visible) { return visible.head; });
   std::vector<EncodedEntry> out;
   if (from > head || max_entries == 0) return out;
-  const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator({}));
+  rocksdb::ReadOptions options;
+  if (max_bytes >= kScanBytes) {
+    // Who walks through the log reads each block once: it must not cost the others their cache.
+    options.fill_cache = false;
+    options.readahead_size = std::min(max_bytes, 4 * kScanBytes);
+  }
+  const std::unique_ptr<rocksdb::Iterator> it(db_->NewIterator(options));
   size_t bytes = 0;
   Sequence at = from;
   for (it->Seek(records::entry_key(from)); at <= head && out.size() < max_entries; it->Next()) {
