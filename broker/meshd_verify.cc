@@ -5,10 +5,13 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
+#include <thread>
 
 #include "broker/meshd.h"
+#include "broker/read_ahead.h"
 #include "eventstore/log/rocks_event_log.h"
 #include "eventstore/model/audit.h"
+#include "eventstore/model/decide.h"
 #include "schemas/codec.h"
 
 namespace mesh::meshd {
@@ -25,7 +28,7 @@ class Source {
   virtual Sequence head() const = 0;
   /// The newest signed note.
   virtual std::string checkpoint() const = 0;
-  /// Some entries from `from` on, at least one. Errors: corrupt, io.
+  /// Some entries from `from` on, at least one. Any thread, one at a time. Errors: corrupt, io.
   virtual Result<std::vector<EncodedEntry>> read(Sequence from) const = 0;
   /// What opening found damaged.
   virtual std::optional<Error> damage() const = 0;
@@ -64,9 +67,12 @@ void blame(Verdict& verdict, uint64_t sequence, std::string problem) {
     verdict.problems.push_back(std::move(problem));
 }
 
-Status replay_one(Audit& audit, const EncodedEntry& encoded) {
-  auto entry = decode_entry(encoded);
-  if (!entry) return fail_in(fmt::format("entry {}", audit.head().value() + 1), entry.error());
+Status replay_next(Audit& audit, ReadAhead& ahead) {
+  auto entry = ahead.next();
+  if (!entry) return std::unexpected(entry.error());
+  if (!entry->checked && entry->body)
+    if (auto key = signer_key(audit.replica().state, entry->body->request))
+      ahead.learn(entry->header.principal, *key);
   return audit.add(*entry);
 }
 
@@ -74,17 +80,13 @@ Status replay_one(Audit& audit, const EncodedEntry& encoded) {
 /// named too.
 void replay_all(const Source& log, Verdict& verdict) {
   Audit& audit = verdict.audit;
-  while (audit.head() < log.head() && !verdict.first_bad) {
-    auto entries = log.read(next(audit.head()));
-    if (!entries) {
-      blame(verdict, audit.head().value() + 1, entries.error().message);
-      break;
-    }
-    for (const EncodedEntry& encoded : *entries)
-      if (auto good = replay_one(audit, encoded); !good) {
+  {
+    // Nine tenths of the work are signatures: all cores check them.
+    ReadAhead ahead([&](Sequence from) { return log.read(from); }, Sequence(1), log.head(),
+                    std::max(std::thread::hardware_concurrency(), 2u) - 1);
+    while (audit.head() < log.head() && !verdict.first_bad)
+      if (auto good = replay_next(audit, ahead); !good)
         blame(verdict, audit.head().value() + 1, good.error().message);
-        break;
-      }
   }
   if (!verdict.first_bad) return;
   for (uint64_t at = *verdict.first_bad + 1;

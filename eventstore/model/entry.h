@@ -73,6 +73,9 @@ struct Entry {
   Digest leaf;  // leaf_hash of the encoded header
   std::optional<EntryBody>
       body;  // nothing for another node's report, of which only the header travels
+  /// The request's signature is of this key, found by whoever read the entry ahead of its replay; the codec leaves it
+  /// empty.
+  std::optional<SignKey> checked = {};
   bool operator==(const Entry&) const = default;
 };
 
