@@ -243,7 +243,7 @@ Status measure_all(Report& report, const Scale& scale, Setup& setup) {
 }
 
 struct Prepared {
-  std::vector<BoxSecret> nodes;
+  std::vector<NodeKeys> nodes;
   Sequence head;
 };
 
@@ -269,7 +269,7 @@ Status bench_fanout(Report& report, const Scale& scale) {
   if (!meshd) return std::unexpected(meshd.error());
   const auto before = static_cast<double>((*meshd)->resident_bytes());
   std::vector<const BoxSecret*> keys;
-  for (const BoxSecret& node : prepared->nodes) keys.push_back(&node);
+  for (const NodeKeys& node : prepared->nodes) keys.push_back(&node.box);
   keys.push_back(&network->admin_box);
   int64_t begin = now_us();
   Peers peers(PeerKind::dealer, (*meshd)->endpoint(), network->controller, keys);

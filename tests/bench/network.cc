@@ -84,7 +84,9 @@ std::optional<std::string> first_line(int fd) {
   return std::nullopt;
 }
 
-Result<Network> read_context(const fs::path& data) {
+}  // namespace
+
+Result<Network> open_network(const fs::path& data) {
   toml::table table = toml::parse_file((data / "admin.context").string());
   auto text = [&](const char* name) { return table[name].value_or(std::string()); };
   auto log = array_from_hex<LogId>(text("log_id"));
@@ -106,8 +108,6 @@ Result<Network> read_context(const fs::path& data) {
                  std::move(*admin_box)};
 }
 
-}  // namespace
-
 TemporaryDirectory::TemporaryDirectory() {
   std::string name = (fs::temp_directory_path() / "meshbench.XXXXXX").string();
   MESH_ASSERT(mkdtemp(name.data()) != nullptr);
@@ -124,7 +124,7 @@ Result<Network> make_network(const fs::path& data) {
                    "--enrol", "tcp://127.0.0.1:0", "--output", "json"},
                   data.string() + ".errors");
   if (!made) return std::unexpected(made.error());
-  return read_context(data);
+  return open_network(data);
 }
 
 Bytes submit_frame(const Network& network, uint64_t correlation, Sequence based_on,
@@ -175,8 +175,8 @@ uint64_t ControllerProcess::resident_bytes() const {
   return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
 }
 
-double ControllerProcess::processor_seconds() const {
-  std::ifstream file(fmt::format("/proc/{}/stat", pid_));
+double processor_seconds(int pid) {
+  std::ifstream file(fmt::format("/proc/{}/stat", pid));
   std::string text((std::istreambuf_iterator<char>(file)), {});
   std::istringstream fields(text.substr(text.rfind(')') + 1));  // the name may hold anything
   std::string skipped;
@@ -210,7 +210,7 @@ struct Filler::Impl {
 Filler::Filler(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Filler::~Filler() = default;
 
-Result<std::unique_ptr<Filler>> Filler::open(const Network& network) {
+Result<std::unique_ptr<Filler>> Filler::open(const Network& network, const Wrap& wrap) {
   auto key = SignSecret::load(network.data / "log.key");
   if (!key) return std::unexpected(key.error());
   auto log = RocksEventLog::open(network.data / "log");
@@ -225,7 +225,9 @@ Result<std::unique_ptr<Filler>> Filler::open(const Network& network) {
   options.new_request_id = [] { return random_array<RequestId>(); };
   options.worth_reopening = [] { return false; };
   options.log_bytes = [] { return uint64_t{0}; };
-  auto controller = Controller::open(std::move(*log), std::move(options));
+  std::unique_ptr<EventLog> port = std::move(*log);
+  if (wrap) port = wrap(std::move(port));
+  auto controller = Controller::open(std::move(port), std::move(options));
   if (!controller) return std::unexpected(controller.error());
   impl->controller = std::move(*controller);
   return std::unique_ptr<Filler>(new Filler(std::move(impl)));
@@ -270,7 +272,9 @@ Status Filler::submit(std::vector<std::vector<Command>> requests) {
   return {};
 }
 
-Result<std::vector<BoxSecret>> Filler::enrol(const std::string& site, size_t count) {
+Controller& Filler::controller() { return *impl_->controller; }
+
+Result<std::vector<NodeKeys>> Filler::enrol(const std::string& site, size_t count) {
   Impl& self = *impl_;
   MESH_TRY(submit({{AddSite{site}}}));
   std::vector<std::vector<Command>> additions;
@@ -284,11 +288,11 @@ Result<std::vector<BoxSecret>> Filler::enrol(const std::string& site, size_t cou
   CreateToken create{
       token.public_key(), {Level::site, site}, static_cast<uint32_t>(count), {}, false};
   MESH_TRY(submit({{create}}));
-  std::vector<BoxSecret> keys;
+  std::vector<NodeKeys> keys;
   for (size_t i = 0; i < count; ++i) {
-    SignSecret sign = SignSecret::generate();
-    keys.push_back(BoxSecret::generate());
-    const BoxKey& box = keys.back().public_key();
+    keys.push_back({BoxSecret::generate(), SignSecret::generate()});
+    const SignSecret& sign = keys.back().sign;
+    const BoxKey& box = keys.back().box.public_key();
     JoinStatement statement{self.network.log,
                             fmt::format("r{}.{}", i, site),
                             token_id,

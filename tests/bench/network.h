@@ -3,11 +3,13 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "broker/bus/keys.h"
+#include "broker/controller.h"
 #include "eventstore/model/command.h"
 #include "eventstore/model/result.h"
 #include "schemas/message.h"
@@ -39,6 +41,8 @@ struct Network {
 };
 /// Runs `meshd init` in `data` on free loopback ports. Errors: io, and what meshd says.
 Result<Network> make_network(const std::filesystem::path& data);
+/// What an earlier make_network left in `data`. Errors: corrupt.
+Result<Network> open_network(const std::filesystem::path& data);
 
 /// A signed request of the administrator, as a frame. `based_on`: the newest sequence it knows.
 Bytes submit_frame(const Network& network, uint64_t correlation, Sequence based_on,
@@ -47,6 +51,9 @@ Bytes submit_frame(const Network& network, uint64_t correlation, Sequence based_
 /// Runs `meshd verify`: replays every entry and compares the root with the checkpoint. Returns the
 /// number of entries. Errors: corrupt.
 Result<uint64_t> verify_log(const Network& network);
+
+/// Processor time so far of a process, all its threads.
+double processor_seconds(int pid);
 
 /// `meshd run`, from the folder of this program. The destructor ends it.
 class ControllerProcess {
@@ -60,8 +67,7 @@ class ControllerProcess {
   int pid() const { return pid_; }
   /// Resident memory now.
   uint64_t resident_bytes() const;
-  /// Processor time so far, of all its threads.
-  double processor_seconds() const;
+  double processor_seconds() const { return bench::processor_seconds(pid_); }
   /// SIGTERM, and waits. Errors: io (it ended badly).
   Status stop();
 
@@ -71,19 +77,27 @@ class ControllerProcess {
   std::string endpoint_;
 };
 
+struct NodeKeys {
+  BoxSecret box;
+  SignSecret sign;
+};
+
 /// The controller's own code over the same directory, without process and sockets: thousands of
 /// entries in one group commit. While it exists, no meshd can run there.
 class Filler {
  public:
-  static Result<std::unique_ptr<Filler>> open(const Network& network);
+  using Wrap = std::function<std::unique_ptr<EventLog>(std::unique_ptr<EventLog>)>;
+  /// `wrap`, if any, puts something between the controller and its log.
+  static Result<std::unique_ptr<Filler>> open(const Network& network, const Wrap& wrap = {});
   ~Filler();
 
   /// One entry for each list. Errors: what the controller refused.
   Status submit(std::vector<std::vector<Command>> requests);
   /// Adds `count` nodes to the new site `site` and enrols them with one token, as `meshnode join`
-  /// does. Returns their CURVE keys.
-  Result<std::vector<BoxSecret>> enrol(const std::string& site, size_t count);
+  /// does.
+  Result<std::vector<NodeKeys>> enrol(const std::string& site, size_t count);
   Sequence head() const;
+  Controller& controller();
   /// Bytes of all entries, headers and bodies.
   Result<uint64_t> entry_bytes() const;
 

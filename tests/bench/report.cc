@@ -37,6 +37,17 @@ bool meets(const Target& target, double value) {
   return target.at_most ? value <= target.bound : value >= target.bound;
 }
 
+nlohmann::json verdict(const Target& target, double value) {
+  return {{"target", target.id},
+          {target.at_most ? "at_most" : "at_least", target.bound},
+          {"met", meets(target, value)}};
+}
+
+std::string verdict_text(const Target& target, double value) {
+  return fmt::format("{} {} {}: {}", target.id, target.at_most ? "at most" : "at least",
+                     number(target.bound), meets(target, value) ? "met" : "missed");
+}
+
 }  // namespace
 
 double quantile(std::vector<double> values, double share) {
@@ -96,16 +107,15 @@ std::string Report::json(bool quick) const {
                  {"durable", figure.nature.durable},
                  {"encrypted", figure.nature.encrypted},
                  {"signed", figure.nature.with_signatures}});
+    if (auto it = bounds_.find(figure.name); it != bounds_.end())
+      item.update(verdict(it->second, median(figure.runs)));
     out["figures"].push_back(std::move(item));
   }
   for (const Ratio& ratio : ratios_) {
     std::vector<double> values = quotients(ratio);
     nlohmann::json item = spread(values);
     item.update({{"name", ratio.name}, {"of", ratio.of}, {"to", ratio.to}});
-    if (ratio.target)
-      item.update({{"target", ratio.target->id},
-                   {ratio.target->at_most ? "at_most" : "at_least", ratio.target->bound},
-                   {"met", meets(*ratio.target, median(values))}});
+    if (ratio.target) item.update(verdict(*ratio.target, median(values)));
     out["ratios"].push_back(std::move(item));
   }
   return out.dump(2) + "\n";
@@ -115,21 +125,20 @@ std::string Report::table() const {
   std::string out = fmt::format("{:<44} {:>10} {:>10} {:>10}  {:<14} {}\n", "figure", "median",
                                 "min", "max", "unit", "durable encrypted signed");
   auto yes = [](bool is) { return is ? "yes" : "-"; };
-  for (const Figure& f : figures_)
-    out += fmt::format("{:<44} {:>10} {:>10} {:>10}  {:<14} {:<7} {:<9} {}\n", f.name,
+  for (const Figure& f : figures_) {
+    auto it = bounds_.find(f.name);
+    out += fmt::format("{:<44} {:>10} {:>10} {:>10}  {:<14} {:<7} {:<9} {:<6} {}\n", f.name,
                        number(median(f.runs)), number(quantile(f.runs, 0)),
                        number(quantile(f.runs, 1)), f.unit, yes(f.nature.durable),
-                       yes(f.nature.encrypted), yes(f.nature.with_signatures));
+                       yes(f.nature.encrypted), yes(f.nature.with_signatures),
+                       it == bounds_.end() ? "" : verdict_text(it->second, median(f.runs)));
+  }
   if (!ratios_.empty())
     out += fmt::format("\n{:<44} {:>10} {:>10} {:>10}  {}\n", "ratio", "median", "min", "max",
                        "target");
   for (const Ratio& ratio : ratios_) {
     std::vector<double> values = quotients(ratio);
-    std::string target;
-    if (ratio.target)
-      target = fmt::format("{} {} {}: {}", ratio.target->id,
-                           ratio.target->at_most ? "at most" : "at least", ratio.target->bound,
-                           meets(*ratio.target, median(values)) ? "met" : "missed");
+    std::string target = ratio.target ? verdict_text(*ratio.target, median(values)) : "";
     out += fmt::format("{:<44} {:>10} {:>10} {:>10}  {}\n", ratio.name, number(median(values)),
                        number(quantile(values, 0)), number(quantile(values, 1)), target);
   }

@@ -37,6 +37,8 @@ class Report {
   /// Compares two sampled figures, repetition by repetition: only those ran side by side.
   void ratio(const std::string& name, const std::string& of, const std::string& to,
              std::optional<Target> target = {});
+  /// What the median of a figure shall be, in the figure's unit.
+  void bound(const std::string& figure, Target target) { bounds_[figure] = std::move(target); }
   /// A number that is counted, not repeated.
   void fact(const std::string& name, double value) { facts_[name] = value; }
   /// Something that must hold; a false one fails the benchmark.
@@ -62,6 +64,7 @@ class Report {
   bool warm_up_ = false;
   std::vector<Figure> figures_;
   std::vector<Ratio> ratios_;
+  std::map<std::string, Target> bounds_;
   std::map<std::string, double> facts_;
   std::map<std::string, bool> checks_;
 };

@@ -5,6 +5,7 @@
 
 #include "schemas/codec.h"
 #include "tests/bench/benches.h"
+#include "tests/bench/etcd.h"
 #include "tests/bench/network.h"
 #include "tests/bench/peers.h"
 #include "tests/bench/raw.h"
@@ -150,7 +151,69 @@ Status repetition(Report& report, Setup& setup, const Scale& scale) {
   return measure_open(report, setup, "requests.open_loop_80_percent", open, 0.8 * *saturated);
 }
 
+/// Ends meshd and replays its log.
+Status finish(Report& report, Setup& setup) {
+  report.fact("requests.meshd_resident_bytes", static_cast<double>(setup.meshd->resident_bytes()));
+  MESH_TRY(setup.meshd->stop());
+  auto entries = verify_log(setup.network);
+  if (!entries) return std::unexpected(entries.error());
+  report.fact("requests.entries_verified", static_cast<double>(*entries));
+  report.check("requests.every_acknowledged_entry_verified", *entries == setup.head.value());
+  return {};
+}
+
+Status measure_etcd(Report& report, Etcd& etcd, size_t clients, size_t count) {
+  const double before = etcd.processor_seconds();
+  auto result = etcd.put(clients, count, kRawValueBytes);
+  if (!result) return std::unexpected(result.error());
+  const std::string name = fmt::format("etcd.{}_client{}", clients, clients == 1 ? "" : "s");
+  constexpr Nature kEtcd{true, false, false};
+  report.sample(name + ".puts_per_s", "puts/s", kEtcd,
+                static_cast<double>(count) / result->seconds);
+  report.sample(name + ".ack_p50", "us", kEtcd, quantile(result->latencies_us, 0.5));
+  report.sample(name + ".ack_p99", "us", kEtcd, quantile(result->latencies_us, 0.99));
+  if (clients > 1)
+    report.sample(name + ".processor_us", "us/put", kEtcd,
+                  1e6 * (etcd.processor_seconds() - before) / static_cast<double>(count));
+  return {};
+}
+
 }  // namespace
+
+Status bench_peers(Report& report, const Scale& scale) {
+  report.fact("peers.etcd_is_installed", Etcd::installed() ? 1 : 0);
+  if (!Etcd::installed()) return {};
+  TemporaryDirectory directory;
+  auto network = make_network(directory.path() / "data");
+  if (!network) return std::unexpected(network.error());
+  Setup setup(std::move(*network), directory.path());
+  MESH_TRY(start(setup));
+  auto etcd = Etcd::start(directory.path() / "etcd");
+  if (!etcd) return std::unexpected(etcd.error());
+  const size_t few = scale.count(150, 50), many = scale.count(3'000, 256),
+               bulk = scale.count(600, 128);
+  uint64_t put = 0;
+  for (Repetitions run(report, scale); run.next(); put += few + many) {
+    MESH_TRY(measure_etcd(report, **etcd, 1, few));
+    MESH_TRY(measure(report, setup, *setup.one, "requests.1_client", few, 1));
+    MESH_TRY(measure_etcd(report, **etcd, kClients, many));
+    MESH_TRY(measure(report, setup, *setup.many, "requests.64_clients", many, 1));
+    MESH_TRY(measure(report, setup, *setup.many, "requests.64_clients_16_commands", bulk,
+                     kCommandsEach));
+  }
+  auto keys = (*etcd)->keys();
+  if (!keys) return std::unexpected(keys.error());
+  report.check("peers.etcd_has_every_key", *keys == put);
+  MESH_TRY(finish(report, setup));
+  report.ratio("64 clients / etcd 64 clients", "requests.64_clients.requests_per_s",
+               "etcd.64_clients.puts_per_s", Target{"T1", 1.0});
+  report.ratio("1 client / etcd, ack p50", "requests.1_client.ack_p50", "etcd.1_client.ack_p50",
+               Target{"T1", 0.9, true});
+  report.ratio("64 x 16 commands / etcd 64 clients",
+               "requests.64_clients_16_commands.commands_per_s", "etcd.64_clients.puts_per_s",
+               Target{"T2", 8});
+  return {};
+}
 
 Status bench_requests(Report& report, const Scale& scale) {
   TemporaryDirectory directory;
@@ -161,12 +224,7 @@ Status bench_requests(Report& report, const Scale& scale) {
   for (Repetitions run(report, scale); run.next();) {
     MESH_TRY(repetition(report, setup, scale));
   }
-  report.fact("requests.meshd_resident_bytes", static_cast<double>(setup.meshd->resident_bytes()));
-  MESH_TRY(setup.meshd->stop());
-  auto entries = verify_log(setup.network);
-  if (!entries) return std::unexpected(entries.error());
-  report.fact("requests.entries_verified", static_cast<double>(*entries));
-  report.check("requests.every_acknowledged_entry_verified", *entries == setup.head.value());
+  MESH_TRY(finish(report, setup));
   report.ratio("1 client / raw RocksDB batch 1", "requests.1_client.requests_per_s",
                "raw_rocksdb.batch_1");
   report.ratio("64 clients / raw RocksDB batch 64", "requests.64_clients.requests_per_s",
