@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "eventstore/model/evolve.h"
+#include "eventstore/model/replay.h"
 #include "schemas/codec.h"
 
 namespace mesh {
@@ -22,6 +23,7 @@ Status fold(MeshState& state, const EncodedEntry& encoded) {
   if (entry->header.sequence != next(state.sequence) || !entry->body)
     return fail(Errc::corrupt, fmt::format("found entry {} in its place",
                                            entry->header.sequence.value()));
+  MESH_TRY(check_rules(entry->header, &entry->body->request));
   evolve(state, entry->header, *entry->body);
   return {};
 }

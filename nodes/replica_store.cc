@@ -225,7 +225,11 @@ Status ReplicaStore::fold_tail(ByteView bytes, std::optional<Sequence> until, Lo
       return damaged(fmt::format("entry {} follows entry {}", sequence.value(), replica.head().value()));
     }
     // What a snapshot holds already: the crash came between writing it and emptying the tail.
-    if (sequence > replica.head()) fold(replica, *entry);
+    if (sequence > replica.head()) {
+      const auto known = check_rules(entry->header, entry->body ? &entry->body->request : nullptr);
+      if (!known) return fail_in("reading replica/tail", known.error());
+      fold(replica, *entry);
+    }
     good += record.size;
   }
   return {};

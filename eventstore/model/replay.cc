@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/decide.h"
 #include "eventstore/model/evolve.h"
@@ -20,11 +22,7 @@ Status check_header(const Replica& replica, const EntryHeader& header, const Log
     return fail(Errc::conflict, fmt::format("expected entry {}, got {}", state.sequence.value() + 1,
                                             header.sequence.value()));
   if (header.log != expected) return bad(header, "it belongs to another log");
-  if (header.rules > kRulesNewest)
-    return fail(Errc::unsupported,
-                fmt::format("entry {} has rules {}, this program knows {}", header.sequence.value(),
-                            header.rules, kRulesNewest),
-                "upgrade this program");
+  MESH_TRY(check_rules(header, nullptr));
   if (header.time < state.time)
     return bad(header, "its time is before that of the entry before it");
   if (state.sequence == Sequence()) return {};
@@ -49,6 +47,7 @@ Status check_body(const Replica& replica, const Entry& entry) {
   if (entry.checked != *key && !verify_signature(*key, kRequestDomain, body.signed_request.bytes,
                                                  body.signed_request.signature))
     return bad(header, fmt::format("the signature of {} is wrong", to_text(request.principal)));
+  MESH_TRY(check_rules(header, &request));
   auto events = decide(replica.state, request, body.context);
   if (!events) return bad(header, "its request would have been refused: " + events.error().message);
   if (events->empty()) return bad(header, "its request changes nothing, so it should not be there");
@@ -65,6 +64,20 @@ Status check_body(const Replica& replica, const Entry& entry) {
 }
 
 }  // namespace
+
+Status check_rules(const EntryHeader& header, const Request* request) {
+  uint32_t rules = header.rules;
+  for (size_t i = 0; request && i < request->commands.size(); ++i) {
+    const Command& command = request->commands[i];
+    if (const auto* raise = std::get_if<RaiseRules>(&command)) rules = std::max(rules, raise->rules);
+    if (const auto* first = std::get_if<CreateLog>(&command)) rules = std::max(rules, first->rules);
+  }
+  if (rules <= kRulesNewest) return {};
+  return fail(Errc::unsupported,
+              fmt::format("entry {} has rules {}, this program knows {}", header.sequence.value(),
+                          rules, kRulesNewest),
+              "upgrade this program");
+}
 
 Status replay(Replica& replica, const Entry& entry, const LogId& expected) {
   MESH_TRY(check_header(replica, entry.header, expected));

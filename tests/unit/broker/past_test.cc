@@ -73,6 +73,26 @@ TEST(Past, EveryStateIsTheOneThatWas) {
   }
 }
 
+// A newer program raised the rules, and an older one was put back: it stops at the raise, and serves no log.
+TEST(Past, RulesThatThisProgramDoesNotKnowStopIt) {
+  History history;
+  auto log = history.log();
+  const Request raise = history.world.request(Principal::human("alice"), {RaiseRules{kRulesNewest + 1}});
+  const EncodedEntry entry = history.world.encode(raise, history.world.sign(raise), Context{history.world.now, {}},
+                                                  {RulesRaised{kRulesNewest + 1}});
+  const RequestId id = test::request_id(1'000);
+  ASSERT_TRUE(log->append(Sequence(history.head()), 1, {&entry, 1}, {&id, 1}, {}));
+  MeshState state;
+  const Status folded = fold_to(*log, state, log->head());
+  ASSERT_FALSE(folded);
+  EXPECT_EQ(folded.error().code, Errc::unsupported);
+  EXPECT_EQ(state, history.states.back());
+  const auto controller = Controller::open(std::move(log), {});
+  ASSERT_FALSE(controller);
+  EXPECT_EQ(controller.error().code, Errc::unsupported);
+  EXPECT_NE(controller.error().message.find("rules"), std::string::npos) << controller.error().message;
+}
+
 TEST(Past, BeyondTheHeadThereIsNothing) {
   History history;
   auto log = history.log();

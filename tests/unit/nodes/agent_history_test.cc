@@ -212,6 +212,61 @@ TEST_F(AgentTest, NewerRulesAreUpgradeRequiredAndRoutingGoesOn) {
   EXPECT_EQ(node.router().state(), before);
 }
 
+TEST_F(AgentTest, ARaiseBeyondThisProgramIsUpgradeRequiredAndRoutingGoesOn) {
+  node.follow();
+  const auto good = log.size();
+  const auto before = node.router().state();
+  log.raise_rules(kRulesNewest + 1);
+  log.append({AddSite{"x"}});
+  node.follow();
+  EXPECT_EQ(status().state, "upgrade required") << "at the raise, not only after it";
+  EXPECT_EQ(status().sequence, Sequence(good));
+  node.pass(60'000);
+  EXPECT_EQ(node.router().state(), before);
+  node.start();
+  EXPECT_EQ(status().sequence, Sequence(good));
+  EXPECT_EQ(node.router().state(), before) << "a restart does not change that";
+}
+
+TEST_F(AgentTest, RaisedRulesThatThisProgramKnowsAreFollowed) {
+  ASSERT_EQ(log.state().rules, 1u);
+  node.follow();
+  log.raise_rules(kRulesNewest);
+  log.append({AddTag{"raised", {}}});
+  log.set("wg_keepalive", int64_t{7});
+  log.commit();
+  node.follow();
+  EXPECT_EQ(status().state, "ok");
+  EXPECT_EQ(node.agent().state(), log.state());
+  EXPECT_TRUE(node.agent().state().tags.contains("raised"));
+  node.start();
+  EXPECT_EQ(node.agent().state(), log.state());
+}
+
+TEST_F(AgentTest, ACommandBeforeItsRulesIsRefused) {
+  node.follow();
+  const auto good = log.size();
+  log.forge({AddTag{"early", Sequence(1)}}, {TagAdded{"early", Sequence(1)}});
+  node.follow();
+  EXPECT_EQ(status().sequence, Sequence(good));
+  EXPECT_TRUE(status().state.starts_with("refused")) << status().state;
+  EXPECT_NE(status().problem.find("needs rules 2, this log is at 1"), std::string::npos) << status().problem;
+}
+
+// Its disk was written by a newer program, and an older one was put back.
+TEST_F(AgentTest, AReplicaWithNewerRulesIsUpgradeRequired) {
+  node.follow();
+  const auto good = log.size();
+  log.raise_rules(kRulesNewest + 1);
+  ASSERT_TRUE(node.store().append({log.entries().back()}));
+  ReplicaStore store(node.disk());
+  ASSERT_TRUE(store.open());
+  const auto loaded = store.load();
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().code, Errc::unsupported);
+  EXPECT_NE(loaded.error().message.find(std::to_string(good + 1)), std::string::npos) << loaded.error().message;
+}
+
 TEST_F(AgentTest, ALongTailBecomesASnapshotAndReadsTheSame) {
   node.follow();
   const std::string long_text(900, 'x');

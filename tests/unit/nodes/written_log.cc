@@ -98,7 +98,7 @@ void WrittenLog::write(const Request& request, const Signer& signer, Context con
   header.time = context.time;
   header.principal = request.principal;
   header.entry_class = classify(request).value();
-  header.rules = rules;
+  header.rules = rules > 0 ? rules : std::max<uint32_t>(replica.state.rules, 1);
   auto encoded = encode_entry(header, {signed_request, request, context, std::move(events)});
   const auto entry = decode_entry(encoded).value();
   evolve(replica.state, entry.header, *entry.body);

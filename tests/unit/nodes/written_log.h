@@ -34,6 +34,8 @@ class WrittenLog {
   void forge(std::vector<Command> commands, std::vector<Event> events);
   /// One entry of a program with newer rules.
   void append_newer(std::vector<Command> commands);
+  /// Raises the rules, also beyond what this program knows.
+  void raise_rules(uint32_t rules) { forge({RaiseRules{rules}}, {RulesRaised{rules}}); }
   /// A token for the node, and its admission with `keys`.
   void admit(NodeId node, const Signer& signer, const WireGuardKey& wireguard);
   /// Prepares and commits everything. `change` may lie about the candidates.
@@ -60,7 +62,7 @@ class WrittenLog {
  private:
   Request request(const Principal& principal, std::vector<Command> commands) const;
   void write(const Request& request, const Signer& signer, Context context, std::vector<Event> events,
-             uint32_t rules = 1);
+             uint32_t rules = 0);
   void decided(const Request& request, const Signer& signer, Context context);
 
   Signer controller_{1}, admin_{2}, recovery_{3};
