@@ -35,7 +35,7 @@ RequestId request_id(uint64_t number) {
   return id;
 }
 
-CreateLog genesis(std::string_view name) {
+CreateLog genesis(std::string_view name, uint32_t rules) {
   CreateLog out;
   std::string text(name);
   out.log_key = sign_secret(text + " log").public_key();
@@ -53,12 +53,12 @@ CreateLog genesis(std::string_view name) {
   out.transfernet_ipv6 = "fe80::/64";
   out.bgp_as_base = 4'200'000'000;
   out.nonce = seed_of("nonce ", name);
-  out.rules = kRulesNewest;
+  out.rules = rules;
   return out;
 }
 
-World::World(std::string_view name) : name_(name) {
-  CreateLog first = genesis(name);
+World::World(std::string_view name, uint32_t rules) : name_(name) {
+  CreateLog first = genesis(name, rules);
   Request create;
   create.log = derive_log_id(first);
   create.epoch = 1;
@@ -153,18 +153,19 @@ Result<std::vector<Event>> World::commit(const Principal& who, const Target& tar
   return submit(who, {command}, Context{{}, candidates->rows});
 }
 
-void World::enrol(const std::string& fullname) {
-  SignSecret token = sign_secret("token " + fullname);
+void World::enrol(const std::string& fullname, const std::string& again) {
+  const std::string keys = fullname + again;
+  SignSecret token = sign_secret("token " + keys);
   TokenId id = state().next_token;
   must(CreateToken{token.public_key(), {Level::node, fullname}, 1, {}, false});
-  SignSecret sign_key = sign_secret(fullname);
+  SignSecret sign_key = sign_secret(keys);
   JoinStatement statement;
   statement.log = state().log;
   statement.node = fullname;
   statement.token = id;
   statement.sign_key = sign_key.public_key();
-  statement.box_key = box_secret(fullname).public_key();
-  statement.wireguard_key = WireGuardKey{box_secret("wg " + fullname).public_key().bytes};
+  statement.box_key = box_secret(keys).public_key();
+  statement.wireguard_key = WireGuardKey{box_secret("wg " + keys).public_key().bytes};
   statement.hostname = "host";
   SignedJoin join{encode_join(statement), {}, {}};
   join.node_signature = sign_key.sign(kJoinDomain, join.statement);

@@ -20,12 +20,12 @@ BoxSecret box_secret(std::string_view name);
 RequestId request_id(uint64_t number);
 
 /// A genesis with fixed keys and networks; administrator "alice".
-CreateLog genesis(std::string_view name = "test");
+CreateLog genesis(std::string_view name = "test", uint32_t rules = kRulesNewest);
 
 class World {
  public:
   /// Makes the log's first entry at time 1'000'000.
-  explicit World(std::string_view name = "test");
+  explicit World(std::string_view name = "test", uint32_t rules = kRulesNewest);
   /// Carries on after `replica`, which a World of that name made; entries() begins after it, and its
   /// requests are numbered from `first_request`.
   World(std::string_view name, Replica replica, uint64_t first_request);
@@ -45,7 +45,8 @@ class World {
 
   /// A token for the node and a join signed with it; the node's keys are sign_secret(fullname),
   /// box_secret(fullname) and the WireGuard key of box_secret("wg " + fullname).
-  void enrol(const std::string& fullname);
+  /// A node that was revoked needs other keys: `again` is added to the names that they follow from.
+  void enrol(const std::string& fullname, const std::string& again = "");
 
   Request request(const Principal& who, std::vector<Command> commands) const;
   SignedRequest sign(const Request& request) const;

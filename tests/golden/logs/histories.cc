@@ -1,0 +1,130 @@
+#include "tests/golden/logs/histories.h"
+
+#include <gtest/gtest.h>
+
+#include "eventstore/model/canonical.h"
+#include "eventstore/model/crypto.h"
+#include "eventstore/model/intent_digest.h"
+#include "schemas/codec.h"
+
+namespace mesh::test {
+
+namespace {
+
+const Principal kAlice = Principal::human("alice");
+
+Target site(const char* name) { return {Level::site, name}; }
+Target node(const char* name) { return {Level::node, name}; }
+
+void commit(World& world, const Target& target) {
+  const auto committed = world.commit(kAlice, target);
+  ASSERT_TRUE(committed) << committed.error().message;
+}
+
+void report(World& world, const Outcome& outcome, const char* by) {
+  SignedOutcome reported{encode_outcome(outcome), {}, outcome};
+  reported.signature = sign_secret(by).sign(kOutcomeDomain, reported.bytes);
+  ASSERT_TRUE(world.submit(Principal::controller(), {ReportOutcomes{{reported}}}));
+}
+
+/// Two sites with a node each, and what makes configurations of them.
+void build(World& world) {
+  world.must({AddSite{"ams"}, AddNode{"r1.ams"}, AddSite{"lab"}, AddNode{"r1.lab"}});
+  world.must({SetAttribute{node("r1.ams"), "endpoint", {"192.0.2.1"}},
+              SetAttribute{node("r1.lab"), "endpoint", {"r1.lab.example.net:40000"}},
+              SetAttribute{site("ams"), "lans", {"10.1.0.0/24"}},
+              SetAttribute{site("lab"), "lans", {"10.2.0.0/24"}}});
+  world.must({SetAttribute{{}, "wg_keepalive", int64_t{25}}, SetAttribute{{}, "note", {"first"}}});
+  world.enrol("r1.ams");
+  world.enrol("r1.lab");
+}
+
+void add_people_and_tokens(World& world) {
+  world.must(AddOperator{"bob", Role::operator_, {"lab"}, sign_secret("bob").public_key(),
+                         box_secret("bob").public_key()});
+  const auto by_bob =
+      world.submit(Principal::human("bob"), {SetAttribute{node("r1.lab"), "bfd_multiplier", int64_t{5}}});
+  ASSERT_TRUE(by_bob) << by_bob.error().message;
+  world.must(SetRole{"bob", Role::viewer, {}});
+  world.must(BanOperator{"bob"});
+  const TokenId first = world.state().next_token;
+  world.must(CreateToken{sign_secret("one").public_key(), site("lab"), 3, {}, true});
+  world.must(CreateToken{sign_secret("two").public_key(), site("lab"), 1, Timestamp(world.now.value() + 500), false});
+  world.must(RevokeToken{first});
+  const auto expired = world.submit(Principal::controller(), {ExpireToken{TokenId(first.value() + 1)}});
+  ASSERT_TRUE(expired) << expired.error().message;
+  world.must(RejectNode{"0123:4567:89ab:cdef:0123:4567:89ab:cdef"});
+}
+
+void change_and_remove(World& world) {
+  world.must({UnsetAttribute{{}, "note"}, AddSite{"nyc"}, AddNode{"r1.nyc"}});
+  world.must(RenameSite{"nyc", "ny"});
+  world.must(RenameNode{"r1.ny", "r2.ny"});
+  world.must(Discard{site("ny")});
+  world.must({AddNode{"r2.ams"}, SetAttribute{node("r2.ams"), "endpoint", {"192.0.2.2"}}});
+  world.enrol("r2.ams");
+  commit(world, site("ams"));
+  world.must(RevokeNode{"r2.ams"});
+  world.must(RemoveNode{"r2.ams", true});
+}
+
+void live(World& world) {
+  build(world);
+  commit(world, {});
+  world.must(Activate{{}, {}});
+  report(world, {NodeId(11), 1, OutcomeKind::applied, ActivationId(1), Version(1), ""}, "r1.ams");
+  report(world, {NodeId(12), 1, OutcomeKind::reverted, ActivationId(1), {}, "no handshake"}, "r1.lab");
+  world.must(Activate{node("r1.lab"), {}, true});
+  add_people_and_tokens(world);
+  world.must(SignAnchor{world.state().sequence, state_digest(world.state()), world.replica().frontier.root()});
+  change_and_remove(world);
+}
+
+void use_rules_2(World& world) {
+  world.must(AddTag{"good", {}});
+  world.must(AddTag{"gone", Sequence(1)});
+  world.must(RemoveTag{"gone"});
+  const Sequence good = world.state().sequence;
+  const Digest intent = intent_digest(world.state(), {});
+  const Digest of_lab = intent_digest(world.state(), {Level::site, "lab", {}});
+  commit(world, {});
+  world.must(SetAttribute{site("lab"), "lans", {"10.3.0.0/24"}});
+  world.must({SetAttribute{site("lab"), "lans", {"10.2.0.0/24"}}, RollBack{site("lab"), good, of_lab}});
+  world.must({RemoveNode{"r1.lab", true}, RemoveSite{"lab"}});
+  commit(world, {});
+  world.must({RestoreSite{"lab"}, RestoreNode{NodeId(12), ""}, RollBack{{}, good, intent}});
+  world.must(SetAttribute{{}, "note", {"by mistake"}});
+  world.must({UnsetAttribute{{}, "note"}, Undo{world.state().sequence}});
+  world.enrol("r1.lab", " again");
+  commit(world, {});
+  world.must(StartEpoch{2, world.state().sequence, world.replica().frontier.root(), NodeId(1'000), Version(100)});
+  world.must({AddNode{"r3.ams"}, SetAttribute{node("r3.ams"), "endpoint", {"192.0.2.3"}}});
+  world.enrol("r3.ams");
+  commit(world, {});
+  world.must(Activate{{}, {}});
+}
+
+}  // namespace
+
+World history_of_rules_1() {
+  World world("golden 1", 1);
+  live(world);
+  return world;
+}
+
+World history_of_rules_2() {
+  World world("golden 2", 2);
+  live(world);
+  use_rules_2(world);
+  return world;
+}
+
+World history_of_a_raise() {
+  World world("golden raise", 1);
+  live(world);
+  world.must(RaiseRules{2});
+  use_rules_2(world);
+  return world;
+}
+
+}  // namespace mesh::test
