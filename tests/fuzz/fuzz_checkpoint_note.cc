@@ -17,6 +17,10 @@ int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const auto opened = open_checkpoint(text, fuzz::kNoteOrigin, kKey);
   MESH_ASSERT(!opened || opened->origin == fuzz::kNoteOrigin);
+  for (const std::string& one : split_notes(text)) {
+    const auto alone = split_notes(one);  // what was one note stays one
+    MESH_ASSERT(alone.size() == 1 && alone.front() == one);
+  }
   const auto cosigned = add_note_signature(text, "node-11", kKey, fuzz::sign_as_note_key);
   const bool another = text.find("node-11") != text.npos;  // a wrong signature of that name makes it wrong
   MESH_ASSERT(!cosigned || another || open_note(*cosigned, "node-11", kKey));

@@ -1,9 +1,12 @@
 // Writes seeds for the fuzzers from the golden examples. Usage: fuzz_seeds tests/fuzz/corpus
 // Existing files stay: what a fuzzer found is kept there too.
+#include <array>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
 
+#include "eventstore/log/crc32c.h"
+#include "eventstore/log/records.h"
 #include "eventstore/model/address.h"
 #include "eventstore/model/canonical.h"
 #include "eventstore/model/node_config.h"
@@ -84,6 +87,51 @@ void add_texts(Corpus& corpus) {
     corpus.add("fuzz_checkpoint_note", "cosigned", as_bytes(*cosigned));
 }
 
+/// Numbers and digests as fuzz_proof takes them; it makes its own honest proofs of these places.
+void add_proofs(Corpus& corpus) {
+  for (const auto& [index, size, old_size] : {std::array<uint64_t, 3>{0, 1, 1}, {41, 99, 64}, {255, 299, 200}}) {
+    Bytes bytes;
+    for (const uint64_t number : {index, size, old_size})
+      for (int i = 0; i < 8; ++i) bytes.push_back(static_cast<uint8_t>(number >> (8 * i)));
+    for (uint8_t digest = 0; digest < 9; ++digest) bytes.insert(bytes.end(), Digest::kSize, digest);
+    corpus.add("fuzz_proof", "index_" + std::to_string(index), bytes);
+  }
+}
+
+void add_record(Bytes& file, uint8_t type, std::string_view payload) {
+  Bytes covered{type};
+  covered.insert(covered.end(), payload.begin(), payload.end());
+  const uint32_t crc = crc32c(covered), masked = (crc >> 15 | crc << 17) + 0xa282ead8;
+  for (int i = 0; i < 4; ++i) file.push_back(static_cast<uint8_t>(masked >> (8 * i)));
+  file.push_back(static_cast<uint8_t>(payload.size()));
+  file.push_back(static_cast<uint8_t>(payload.size() >> 8));
+  file.insert(file.end(), covered.begin(), covered.end());
+}
+
+void add_log_files(Corpus& corpus) {
+  Bytes file;
+  add_record(file, 1, "a whole write");
+  add_record(file, 2, "the first piece of one, ");
+  add_record(file, 4, "and its last");
+  corpus.add("fuzz_recovery", "whole", file);
+  file.resize(file.size() - 5);
+  corpus.add("fuzz_recovery", "cut", file);
+  file.resize(file.size() + 600);
+  corpus.add("fuzz_recovery", "zeros", file);
+}
+
+void add_records(Corpus& corpus) {
+  const std::string values[] = {
+      records::encode_batch({Sequence(1), Sequence(2), 1, {}, {RequestId{}, RequestId{}}}),
+      records::encode_u32(6) + "headerbody", records::encode_sequences({Sequence(4), Sequence(8)}),
+      records::encode_tile({}), "sealed"};
+  for (uint8_t kind = 0; kind < 5; ++kind) {
+    Bytes input{kind};
+    input.insert(input.end(), values[kind].begin(), values[kind].end());
+    corpus.add("fuzz_records", "kind_" + std::to_string(kind), input);
+  }
+}
+
 void add_config(Corpus& corpus) {
   LinkConfig link;
   link.peer = NodeId(12);
@@ -140,6 +188,9 @@ int main(int count, char** arguments) {
   mesh::add_signed_statements(corpus);
   mesh::add_states(corpus);
   mesh::add_texts(corpus);
+  mesh::add_proofs(corpus);
+  mesh::add_log_files(corpus);
+  mesh::add_records(corpus);
   mesh::add_config(corpus);
   mesh::add_typed(corpus);
   mesh::add_archives(corpus);
