@@ -65,7 +65,7 @@ struct Options {
 
 struct Counts {
   uint64_t cycles = 0, opened = 0, killed = 0, power = 0, outlived = 0, torn = 0, full = 0, io = 0;
-  uint64_t entries = 0, blobs = 0, snapshots = 0;
+  uint64_t entries = 0, blobs = 0, snapshots = 0, backups = 0;
   std::map<std::string, uint64_t> points;
 };
 
@@ -172,6 +172,7 @@ void cycle(const fs::path& directory, const Plan& plan, Witness& witness, Counts
   }
   ++counts.opened;
   witness.check(**log, findings);
+  if (findings.clean()) witness.check_backup(backup_of(directory), findings);
 }
 
 /// The lives of one log. Returns whether all was well.
@@ -196,6 +197,7 @@ bool run_log(const Options& options, std::mt19937_64& random, Counts& counts, Fi
   counts.entries += witness.acknowledged_entries();
   counts.blobs += witness.blobs();
   counts.snapshots += witness.snapshots();
+  counts.backups += witness.backups();
   if (findings.clean())
     if (const auto log = RocksEventLog::open(directory)) witness.check_from_the_beginning(**log, findings);
   return findings.clean();
@@ -212,12 +214,12 @@ int run(const Options& options) {
   for (const auto& [point, count] : counts.points) points += fmt::format(" {} {},", point, count);
   if (!points.empty()) points.pop_back();
   std::printf("points:%s\n", points.c_str());
-  std::printf("%lu cycles: %lu opened, %lu acknowledged entries, %lu blobs, %lu snapshots; %lu lost, %lu half, "
-              "%lu gaps, %lu duplicates, %lu otherwise wrong; killed %lu, power cut %lu (torn %lu), full %lu, eio %lu, "
-              "outlived %lu\n",
-              counts.cycles, counts.opened, counts.entries, counts.blobs, counts.snapshots, findings.lost,
-              findings.half, findings.gaps, findings.duplicates, findings.wrong, counts.killed, counts.power,
-              counts.torn, counts.full, counts.io, counts.outlived);
+  std::printf("%lu cycles: %lu opened, %lu acknowledged entries, %lu blobs, %lu snapshots, %lu backups; "
+              "%lu lost, %lu half, %lu gaps, %lu duplicates, %lu otherwise wrong; "
+              "killed %lu, power cut %lu (torn %lu), full %lu, eio %lu, outlived %lu\n",
+              counts.cycles, counts.opened, counts.entries, counts.blobs, counts.snapshots, counts.backups,
+              findings.lost, findings.half, findings.gaps, findings.duplicates, findings.wrong, counts.killed,
+              counts.power, counts.torn, counts.full, counts.io, counts.outlived);
   return findings.clean() ? 0 : 1;
 }
 

@@ -9,6 +9,7 @@ namespace {
 /// Often enough that most lives come so far: a write happens for each batch, a snapshot for few.
 uint64_t occurrences(const std::string& point) {
   if (point == "snapshot") return 12;
+  if (point == "backup") return 10;
   if (point == "blobs") return 20;
   if (point == "compact") return 60;
   if (point == "recover") return 30;

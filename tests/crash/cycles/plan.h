@@ -39,8 +39,8 @@ struct Plan {
 
 /// stage: the batch is put together; write, sync: the write-ahead log; publish: readers see it;
 /// snapshot, blobs: these writes as a whole; compact: tables made, installed and removed, in a
-/// flush or a compaction; recover: any file operation of opening.
-inline const std::vector<std::string> kPoints{"stage",    "write", "sync",    "publish",
-                                              "snapshot", "blobs", "compact", "recover"};
+/// flush or a compaction; backup: each piece of the file; recover: any file operation of opening.
+inline const std::vector<std::string> kPoints{"stage", "write",   "sync",   "publish", "snapshot",
+                                              "blobs", "compact", "backup", "recover"};
 
 }  // namespace mesh::crash

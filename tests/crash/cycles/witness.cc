@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "broker/bus/keys.h"
+#include "eventstore/log/archive.h"
 #include "eventstore/model/crypto.h"
 #include "schemas/codec.h"
 #include "tests/crash/cycles/writer.h"
@@ -74,6 +75,13 @@ void Witness::hear(const std::string& line) {
   } else if (word == "dropped") {
     snapshots_.erase(*drop_in_flight_);
     drop_in_flight_.reset();
+  } else if (word == "try-backup") {
+    in >> number;
+    backup_ = number;
+    backup_finished_ = false;
+  } else if (word == "backup") {
+    backup_finished_ = true;
+    ++heard_backups_;
   } else if (word == "refused") {
     refused_ = true;
   } else if (word == "failed") {
@@ -171,6 +179,29 @@ void Witness::check_snapshots(const RocksEventLog& log, Findings& findings) {
         (replica->head() == replica_.head() && *replica != replica_))
       note(findings.wrong, findings, fmt::format("snapshot {} is not what was written", at));
   }
+}
+
+void Witness::check_backup(const std::filesystem::path& file, Findings& findings) const {
+  if (!backup_) return;
+  uint64_t count = 0;
+  const auto read = [&]() -> Status {
+    auto source = read_file(file);
+    if (!source) return std::unexpected(source.error());
+    auto archive = ArchiveReader::open(std::move(*source));
+    if (!archive) return std::unexpected(archive.error());
+    for (;;) {
+      auto part = archive->next();
+      if (!part) return std::unexpected(part.error());
+      if (!*part) return {};
+      for (const EncodedEntry& entry : (*part)->entries)
+        if (++count > entries_.size() || digest_of(entry) != entries_[count - 1])
+          return fail(Errc::usage, fmt::format("entry {} in the backup is not what was written", count));
+    }
+  };
+  const Status whole = read();
+  if (whole ? count != *backup_ : backup_finished_ || whole.error().code == Errc::usage)
+    note(findings.wrong, findings,
+         fmt::format("the backup up to {} holds {}: {}", *backup_, count, whole ? "whole" : whole.error().message));
 }
 
 void Witness::check_from_the_beginning(const RocksEventLog& log, Findings& findings) const {

@@ -38,10 +38,13 @@ class Witness {
   void check(const RocksEventLog& log, Findings& findings);
   /// Folds the whole log from its first entry, and compares with the fold so far.
   void check_from_the_beginning(const RocksEventLog& log, Findings& findings) const;
+  /// A backup that was finished holds all it announced; one that was not is never taken for whole.
+  void check_backup(const std::filesystem::path& file, Findings& findings) const;
 
   uint64_t acknowledged_entries() const { return heard_entries_; }
   size_t blobs() const { return blobs_.size(); }
   size_t snapshots() const { return heard_snapshots_; }
+  size_t backups() const { return heard_backups_; }
   /// What the writer said that it must not: "failed ...".
   const std::optional<std::string>& failure() const { return failure_; }
   bool refused() const { return refused_; }
@@ -62,10 +65,13 @@ class Witness {
   std::map<uint64_t, std::string> snapshots_;
   std::optional<std::pair<uint64_t, std::string>> snapshot_in_flight_;
   std::optional<uint64_t> drop_in_flight_;
+  std::optional<uint64_t> backup_;  // its head
+  bool backup_finished_ = false;
   std::unordered_set<std::string> requests_;
   Replica replica_;  // the fold of what was checked
   uint64_t heard_entries_ = 0;
   size_t heard_snapshots_ = 0;
+  size_t heard_backups_ = 0;
   std::optional<std::string> failure_;
   bool refused_ = false;
 };

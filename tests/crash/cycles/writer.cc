@@ -6,10 +6,12 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <fstream>
 #include <optional>
 #include <thread>
 
 #include "broker/bus/keys.h"
+#include "eventstore/log/archive.h"
 #include "eventstore/log/rocks_event_log.h"
 #include "eventstore/log/rocks_seams.h"
 #include "eventstore/model/crypto.h"
@@ -91,7 +93,8 @@ class Fate {
 
 class Writer {
  public:
-  Writer(RocksEventLog& log, Fate& fate, uint64_t seed) : log_(log), fate_(fate), random_(seed) {}
+  Writer(RocksEventLog& log, Fate& fate, std::filesystem::path backup, uint64_t seed)
+      : log_(log), fate_(fate), backup_(std::move(backup)), random_(seed) {}
 
   /// What a controller does at start: the newest snapshot, and the entries after it.
   Status load() {
@@ -127,6 +130,7 @@ class Writer {
       MESH_TRY(store());
       if (batch % 5 == 0) MESH_TRY(put_blobs());
       if (batch % 11 == 0) MESH_TRY(put_snapshot());
+      if (batch % 37 == 0) MESH_TRY(back_up());
     }
     return {};
   }
@@ -232,8 +236,32 @@ class Writer {
     return {};
   }
 
+  /// What a controller does for `controller backup`, but the disk's sync: the file is not under test.
+  Status back_up() {
+    const uint64_t head = log_.head().value();
+    say(fmt::format("try-backup {}", head));
+    fate_.begin("backup");
+    std::ofstream file(backup_, std::ios::binary | std::ios::trunc);
+    const ByteSink sink = [&](ByteView bytes) -> Status {
+      fate_.begin("backup");
+      file << as_text(bytes) << std::flush;
+      fate_.end("backup");
+      return file ? Status() : fail(Errc::io, "writing the backup failed");
+    };
+    auto archive = ArchiveWriter::start(sink, {log_.id(), head, log_.checkpoint()});
+    if (!archive) return std::unexpected(archive.error());
+    const auto entries = log_.read(Sequence(1), ~size_t{0}, head);
+    if (!entries) return std::unexpected(entries.error());
+    for (const EncodedEntry& entry : *entries) MESH_TRY(archive->add_entry(entry));
+    MESH_TRY(archive->finish());
+    fate_.end("backup");
+    say(fmt::format("backup {}", head));
+    return {};
+  }
+
   RocksEventLog& log_;
   Fate& fate_;
+  const std::filesystem::path backup_;
   std::mt19937_64 random_;
   std::optional<test::World> world_;
   size_t taken_ = 0;  // of the world's entries
@@ -258,7 +286,7 @@ int write_until_death(const std::filesystem::path& directory, const Plan& plan) 
   }
   fate.opened();
   say(fmt::format("opened {}", (*log)->head().value()));
-  Writer writer(**log, fate, plan.seed);
+  Writer writer(**log, fate, backup_of(directory), plan.seed);
   if (const Status loaded = writer.load(); !loaded) {
     say("failed " + loaded.error().message);
     return 3;

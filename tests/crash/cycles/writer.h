@@ -18,11 +18,16 @@ inline constexpr const char* kWorld = "crash";
 //   blob DIGEST              acknowledged
 //   try-snapshot SEQUENCE DIGEST, snapshot SEQUENCE
 //   try-drop SEQUENCE, dropped SEQUENCE
+//   try-backup HEAD, backup HEAD      into backup_of(directory)
 //   refused CODE             an operation failed; so did the next write, with `unavailable`
 //   closed
 //
 /// Returns the exit code: 0, or 3 when the log did not open ("failed MESSAGE" was said).
 int write_until_death(const std::filesystem::path& directory, const Plan& plan);
+
+inline std::filesystem::path backup_of(const std::filesystem::path& directory) {
+  return directory.string() + ".backup";
+}
 
 /// RocksDB's write buffer of the writer: small, so that flushes and compactions are frequent.
 inline constexpr size_t kWriteBufferBytes = 128 * 1024;
