@@ -13,7 +13,8 @@ using test::Desk;
 std::vector<Timestamp> times_of(const EventLog& log) {
   std::vector<Timestamp> out;
   Replica replica;
-  for (const EncodedEntry& encoded : log.read(Sequence(1), ~size_t{0}, ~size_t{0}).value()) {
+  const auto entries = log.read(Sequence(1), ~size_t{0}, ~size_t{0}).value();
+  for (const EncodedEntry& encoded : entries) {
     const auto entry = decode_entry(encoded);
     const Status taken = replay(replica, *entry, log.id());
     EXPECT_TRUE(taken) << (taken ? "" : taken.error().message);
