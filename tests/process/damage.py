@@ -1,7 +1,7 @@
-"""Claim: a damaged log directory is refused by meshd with what is wrong, or served with every acknowledged change in it;
-verify says the same; nothing crashes, and a lost end is no shorter history. Method: changes, kill -9, then one flipped
-bit in each file of the directory in turn, and each file left out; meshd verify and meshd run on each. MESH_SEED
-chooses the bits."""
+"""Claim: a damaged log directory is refused by meshd with what is wrong, or served with every acknowledged change in
+it; verify says the same; nothing crashes, and a lost end is no shorter history. Method: changes, kill -9, then one
+flipped bit in each file of the directory in turn, and each file left out; meshd verify and meshd run on each.
+MESH_SEED chooses the bits."""
 import json
 import os
 import pathlib
