@@ -239,6 +239,7 @@ class Writer {
   /// What a controller does for `controller backup`, but the disk's sync: the file is not under test.
   Status back_up() {
     const uint64_t head = log_.head().value();
+    std::filesystem::remove(backup_);  // the one before is whole, and must not be taken for this one
     say(fmt::format("try-backup {}", head));
     fate_.begin("backup");
     std::ofstream file(backup_, std::ios::binary | std::ios::trunc);
