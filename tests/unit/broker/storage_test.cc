@@ -1,6 +1,7 @@
-// Claim: a restored log takes nothing but a new epoch that stands on its own history, and every reader can check that;
-// a backup becomes the same log again or none; only administrators fetch any blob.
-// Method: a Controller over a log in memory, driven with encoded frames; backups made of its log, also forged ones.
+// Claim: a restored log takes nothing but a new epoch that stands on its own history, and every
+// reader can check that; a backup becomes the same log again or none; only administrators fetch any
+// blob. Method: a Controller over a log in memory, driven with encoded frames; backups made of its
+// log, also forged ones.
 #include "broker/controller.h"
 #include "broker/restore.h"
 #include "eventstore/model/canonical.h"
@@ -35,7 +36,8 @@ void fill_and_restore(Desk& desk) {
 Status replay_all(const EventLog& log, Replica& replica) {
   auto entries = log.read(Sequence(1), SIZE_MAX, SIZE_MAX);
   if (!entries) return std::unexpected(entries.error());
-  for (const EncodedEntry& encoded : *entries) MESH_TRY(replay(replica, *decode_entry(encoded), log.id()));
+  for (const EncodedEntry& encoded : *entries)
+    MESH_TRY(replay(replica, *decode_entry(encoded), log.id()));
   return {};
 }
 
@@ -81,7 +83,8 @@ TEST(RestoredController, WritesAgainInTheNextEpoch) {
   auto replayed = replay_all(*desk.disk, replica);
   ASSERT_TRUE(replayed) << replayed.error().message;
   const CreateLog& log = replica.state.genesis;
-  auto note = open_checkpoint(desk.disk->checkpoint(), checkpoint_origin(replica.state.log, 2), log.log_key);
+  auto note = open_checkpoint(desk.disk->checkpoint(), checkpoint_origin(replica.state.log, 2),
+                              log.log_key);
   ASSERT_TRUE(note) << note.error().message;
   EXPECT_TRUE(matches(replica, *note));
   note->origin = checkpoint_origin(replica.state.log, 1);
@@ -137,10 +140,48 @@ TEST(Blobs, AdministratorsFetchAnyInPieces) {
   ASSERT_TRUE(std::holds_alternative<BlobChunk>(empty));
   EXPECT_EQ(desk.error_of(desk.ask(desk.alice, Fetch{blobs[1].digest, 1, 100})).code, Errc::usage);
   EXPECT_EQ(desk.error_of(desk.ask(desk.alice, Fetch{Digest(), 0, 100})).code, Errc::not_found);
-  desk.submit({AddOperator{"otto", Role::operator_, {}, test::sign_secret("otto").public_key(),
+  desk.submit({AddOperator{"otto",
+                           Role::operator_,
+                           {},
+                           test::sign_secret("otto").public_key(),
                            test::box_secret("otto").public_key()}});
   const SessionId otto{test::box_secret("otto").public_key(), 2, false};
-  EXPECT_EQ(desk.error_of(desk.ask(otto, Fetch{blobs[0].digest, 0, 100})).code, Errc::not_permitted);
+  EXPECT_EQ(desk.error_of(desk.ask(otto, Fetch{blobs[0].digest, 0, 100})).code,
+            Errc::not_permitted);
+}
+
+TEST(Optimise, RunsPartByPartAndSaysHowItWent) {
+  Desk desk;
+  std::vector<unsigned> parts;
+  bool broken = false;
+  desk.options.optimise_parts = 5;
+  desk.options.optimise = [&](unsigned part) -> Status {
+    parts.push_back(part);
+    if (broken && part == 2) return fail(Errc::exhausted, "the disk is full");
+    return {};
+  };
+  desk.restart();
+  const auto ask = [&](const SessionId& who, std::map<std::string, std::string> arguments) {
+    return desk.ask(who, Query{"optimise", std::move(arguments), {}});
+  };
+  desk.submit({AddOperator{"otto",
+                           Role::operator_,
+                           {},
+                           test::sign_secret("otto").public_key(),
+                           test::box_secret("otto").public_key()}});
+  const SessionId otto{test::box_secret("otto").public_key(), 2, false};
+  EXPECT_EQ(desk.error_of(ask(otto, {{"start", "yes"}})).code, Errc::not_permitted);
+  EXPECT_TRUE(parts.empty());
+  ask(desk.alice, {{"start", "yes"}});
+  EXPECT_EQ(parts, (std::vector<unsigned>{0, 1, 2, 3, 4}));
+  std::string told = std::get<QueryResult>(ask(desk.alice, {})).json;
+  EXPECT_NE(told.find("\"running\":false,\"done\":5,\"total\":5"), std::string::npos) << told;
+  broken = true;
+  ask(desk.alice, {{"start", "yes"}});
+  EXPECT_EQ(parts.size(), 8u) << "it ends where it failed";
+  told = std::get<QueryResult>(ask(desk.alice, {})).json;
+  EXPECT_NE(told.find("\"running\":false"), std::string::npos) << told;
+  EXPECT_NE(told.find("the disk is full"), std::string::npos) << told;
 }
 
 // ---- restore_log
@@ -167,8 +208,9 @@ struct Backup {
   test::ArchiveContents contents;
 
   Backup() {
-    desk.submit({AddSite{"ams"}, AddNode{"r1.ams"},
-                 SetAttribute{{Level::node, "r1.ams"}, "endpoint", std::string("192.0.2.1:51820")}});
+    desk.submit(
+        {AddSite{"ams"}, AddNode{"r1.ams"},
+         SetAttribute{{Level::node, "r1.ams"}, "endpoint", std::string("192.0.2.1:51820")}});
     const Body prepared = desk.ask(desk.alice, Prepare{Target{}, true, false});
     const auto& shown = std::get<Prepared>(prepared);
     EXPECT_TRUE(std::holds_alternative<Reply>(

@@ -9,6 +9,7 @@
 #include "eventstore/model/decide.h"
 #include "eventstore/model/evolve.h"
 #include "schemas/codec.h"
+#include "schemas/config_text.h"
 #include "schemas/json.h"
 
 namespace mesh::cli::test {
@@ -103,6 +104,10 @@ Result<Reply> FakeController::submit(const SignedRequest& signed_request, bool d
     auto candidates = compile_candidates(replica.state, *scope, commit->with_neighbours);
     if (!candidates) return std::unexpected(candidates.error());
     context.candidates = candidates->rows;
+    for (const VersionRow& row : candidates->rows) {
+      const std::string text = config_text(candidates->configs.at(row.node));
+      blobs[row.digest] = Bytes(text.begin(), text.end());
+    }
   }
   auto events = decide(replica.state, *request, context);
   if (!events) return std::unexpected(events.error());
@@ -281,10 +286,27 @@ Status FakeTransport::send(const Body& body) {
     subscribed_ = true;
   }
   if (const auto* credit = std::get_if<Credit>(&body)) credit_ += credit->bytes;
+  if (const auto* fetch = std::get_if<Fetch>(&body)) pieces_.push_back(piece(*fetch));
   return {};
 }
 
+Result<Body> FakeTransport::piece(const Fetch& fetch) const {
+  const auto blob = controller_.blobs.find(fetch.digest);
+  if (blob == controller_.blobs.end())
+    return fail(Errc::not_found, "there is no blob " + to_hex(fetch.digest.view()));
+  const Bytes& bytes = blob->second;
+  const uint64_t size = std::min<uint64_t>(fetch.limit, bytes.size() - fetch.offset);
+  const auto begin = bytes.begin() + static_cast<ptrdiff_t>(fetch.offset);
+  return Body(BlobChunk{fetch.digest, fetch.offset, bytes.size(), Bytes(begin, begin + static_cast<ptrdiff_t>(size))});
+}
+
 Result<std::optional<Body>> FakeTransport::receive(int) {
+  if (!pieces_.empty()) {
+    Result<Body> next = std::move(pieces_.front());
+    pieces_.pop_front();
+    if (!next) return std::unexpected(next.error());
+    return std::move(*next);
+  }
   if (!subscribed_ || sent_.value() == controller_.entries.size()) return std::nullopt;
   // One entry a frame: the smallest there are.
   const EncodedEntry& entry = controller_.entries[sent_.value()];

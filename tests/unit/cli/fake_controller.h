@@ -2,6 +2,7 @@
 // know (lists, status) is canned. It records every message, and can be made to lie.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <string>
@@ -49,7 +50,8 @@ class FakeController {
   std::vector<EncodedEntry> entries;
   std::map<std::string, std::string>
       documents;            // query kind -> canned JSON, before what the fake knows
-  std::vector<Body> heard;  // everything, in order
+  std::map<Digest, Bytes> blobs;  // of the commits
+  std::vector<Body> heard;        // everything, in order
   std::function<void(const Body&)> before_answer;  // a test's hook: something happens in between
   uint32_t random_calls = 0;                       // of the programs that talk to it
   Timestamp time{1'767'225'600'000'000};           // 2026-01-01T00:00:00Z
@@ -72,7 +74,10 @@ class FakeTransport final : public Transport {
   Result<std::optional<Body>> receive(int timeout_ms) override;
 
  private:
+  Result<Body> piece(const Fetch& fetch) const;
+
   FakeController& controller_;
+  std::deque<Result<Body>> pieces_;  // of blobs, that wait to be received
   Sequence sent_;
   uint64_t credit_ = 0;
   bool subscribed_ = false;

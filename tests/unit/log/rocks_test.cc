@@ -229,6 +229,32 @@ TEST_F(RocksEventLogTest, ADamagedSnapshotIsPassedOverAndNamed) {
 }
 
 // Claim: a reader sees only whole batches, each with its requests, tree and checkpoint.
+TEST_F(RocksEventLogTest, OptimisingGivesSpaceBackAndDropsNothingWhileItIsWritten) {
+  make_log(200);
+  {
+    const auto log = RocksEventLog::open(path()).value();
+    uint64_t random = 20260101;
+    for (uint64_t at = 1; at <= 40; ++at) {  // snapshots that nothing compresses
+      Bytes bytes(1 << 20);
+      for (uint8_t& byte : bytes) byte = static_cast<uint8_t>((random = random * 6364136223846793005 + 1) >> 56);
+      ASSERT_TRUE(log->put_snapshot(Sequence(at), bytes));
+      ASSERT_TRUE(log->remove_snapshot(Sequence(at)));
+    }
+    const uint64_t before = log->disk_bytes();
+    std::thread optimiser([&] {
+      for (unsigned part = 0; part < RocksEventLog::kCompactParts; ++part) ASSERT_TRUE(log->compact(part));
+    });
+    for (int i = 0; i < 100; ++i) ASSERT_TRUE(append_entries(*log, 3));
+    optimiser.join();
+    EXPECT_LT(log->disk_bytes(), before / 4);
+  }
+  const auto log = RocksEventLog::open(path());
+  ASSERT_TRUE(log) << log.error().message;
+  ASSERT_EQ((*log)->head(), Sequence(500));
+  for (uint64_t at = 1; at <= 500; ++at)
+    EXPECT_EQ((*log)->read(Sequence(at), SIZE_MAX, 1).value().at(0), test_entry(at));
+}
+
 TEST_F(RocksEventLogTest, ReadersOnOtherThreadsSeeWholeBatches) {
   const auto log = RocksEventLog::create(path(), test_log_id()).value();
   std::atomic<bool> done = false;
