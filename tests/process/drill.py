@@ -1,6 +1,7 @@
-"""Claim: a backup that is made while 64 clients write holds everything that was acknowledged before it began; restored
-elsewhere it is whole, only reads until an administrator starts an epoch, and then goes on; whoever saw more is told.
-Method: the real programs; the clients note which entries were acknowledged to them; a node of the old history stays up."""
+"""Claim: a backup that is made while 64 clients write holds everything that was acknowledged before it began;
+restored elsewhere it is whole, only reads until an administrator starts an epoch, and then goes on; whoever saw more
+is told. Method: the real programs; the clients note which entries were acknowledged to them; a node of the old
+history stays up."""
 import json
 import re
 import threading
