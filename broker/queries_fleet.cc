@@ -97,6 +97,7 @@ json controller_json(const QueryFacts& facts) {
   return {{"sequence", facts.state.sequence.value()},
           {"root", to_hex(facts.log->frontier().root().view())},
           {"epoch", facts.state.epoch},
+          {"rules", facts.state.rules},
           {"sessions", facts.sessions},
           {"nodes",
            {{"total", facts.state.nodes.size()}, {"enrolled", enrolled}, {"connected", connected}}},

@@ -46,6 +46,9 @@ Answer files(const QueryFacts&);
 Answer enrolment(const QueryFacts&);
 Answer whoami(const QueryFacts&);
 
+// queries_export.cc
+Answer export_intent(const QueryFacts&);
+
 // queries_fleet.cc: what nodes and the controller report, and proofs.
 Answer pending(const QueryFacts&);
 Answer status(const QueryFacts&);

@@ -57,7 +57,7 @@ Typed read_typed(const Grammar& grammar, std::span<const std::string> words) {
     }
     const Option* option = word.starts_with("--")
                                ? grammar.find_option(std::string_view(word).substr(2))
-                           : word.size() == 2 ? grammar.find_letter(word[1])
+                           : word.size() == 2 ? grammar.find_letter(word[1], words.front())
                                               : nullptr;
     if (!option || option->value.empty()) continue;
     if (++i == words.size()) out.open = option;

@@ -16,7 +16,7 @@ bool is_below_zero(std::string_view word) {
 }
 
 /// Options and positional words, told apart without knowing the verb: an option's name has one
-/// meaning.
+/// meaning, only the letter -f has two.
 class Scanner {
  public:
   Scanner(const Grammar& grammar, std::span<const std::string> words, Invocation& out)
@@ -56,7 +56,7 @@ class Scanner {
 
   Status letters(std::string_view text) {
     for (size_t i = 0; i < text.size(); ++i) {
-      const Option* option = grammar_.find_letter(text[i]);
+      const Option* option = grammar_.find_letter(text[i], verb());
       if (!option)
         return fail(Errc::usage, fmt::format("unknown option -{}", text[i]), help_hint());
       if (option->value.empty()) {
@@ -68,6 +68,14 @@ class Scanner {
       if (i + 1 < text.size()) return add(*option, std::string(rest));
       return next_word(*option, fmt::format("-{}", text[i]));
     }
+    return {};
+  }
+
+  /// The verb, also when it stands behind the options.
+  std::string_view verb() const {
+    if (!out_.positional.empty()) return out_.positional[0];
+    for (const std::string& word : words_.subspan(at_))
+      if (!grammar_.rows(word).empty()) return word;
     return {};
   }
 
@@ -223,7 +231,10 @@ const Option* Grammar::find_option(std::string_view name) const {
   return found == options.end() ? nullptr : &*found;
 }
 
-const Option* Grammar::find_letter(char letter) const {
+const Option* Grammar::find_letter(char letter, std::string_view verb) const {
+  for (const Verb* row : rows(verb))
+    for (const Option& option : options)
+      if (option.letter == letter && allows(*row, option.name)) return &option;
   const auto found = std::ranges::find(options, letter, &Option::letter);
   return found == options.end() ? nullptr : &*found;
 }

@@ -64,7 +64,8 @@ struct Grammar {
   std::span<const Synonym> noun_synonyms;
 
   const Option* find_option(std::string_view name) const;
-  const Option* find_letter(char letter) const;
+  /// A letter can mean one thing with one verb and another with others.
+  const Option* find_letter(char letter, std::string_view verb = {}) const;
   /// Also through synonyms; the first row of the verb and all of them are one run in `verbs`.
   std::vector<const Verb*> rows(std::string_view verb) const;
   const Verb* find(std::string_view verb, std::string_view noun) const;

@@ -46,6 +46,13 @@ Result<int> show_diff(Session& session);
 // replay_verbs.cc
 Result<int> replay_history(Session& session);
 
+// intent_verbs.cc
+Result<int> export_intent(Session& session);
+Result<int> apply_intent(Session& session);
+Result<int> roll_back_intent(Session& session);
+Result<int> undo_entry(Session& session);
+Result<int> controller_rules(Session& session);
+
 // status_verbs.cc
 Result<int> show_status(Session& session);
 Result<int> wait_node(Session& session);

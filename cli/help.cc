@@ -63,6 +63,8 @@ constexpr Topic kTopics[] = {
      "  commit                  pins the configuration of each changed node as its next version\n"
      "  activate                brings versions to the routers; any earlier one, too\n"
      "  discard                 drops what was not committed\n"
+     "  rollback, undo          bring back what was, by a new entry; plan and commit follow\n"
+     "  export, apply           the whole intent as a file, and back\n"
      "Operators, tokens, approvals and revocations act at once.\n"
      "Every change takes --dry-run, -m TEXT, --ref TICKET and --expect-sequence N.\n"},
     {"instants", "how to name an instant of history",
@@ -75,7 +77,8 @@ constexpr Topic kTopics[] = {
      "  v3                           the commit of that version, where a node is named\n"
      "--at takes them with every command that reads: the attributes, links, versions, plans and\n"
      "configurations of then. What nodes report of themselves is not kept and stays empty.\n"
-     "diff compares any two of them; replay takes them as --until.\n"},
+     "diff compares any two of them; replay takes them as --until; rollback goes\n"
+     "back to one.\n"},
     {"attributes", "every known attribute", ""},
 };
 

@@ -52,6 +52,7 @@ const std::vector<Option>& option_table() {
       {"expect-sequence", 0, "N", "refuse when somebody changed something after entry N (exit 6)"},
       {"error-unchanged", 0, "", "exit 3 when nothing changed"},
       {"detailed-exitcode", 0, "", "exit 2 when there are changes"},
+      {"prune", 0, "", "also remove what the files do not name"},
       {"force", 0, "", "also when something depends on it"},
       {"include-others", 0, "", "commit what other operators changed in this scope, too"},
       {"with-neighbours", 0, "", "commit nodes at the other end of links, too"},
@@ -73,6 +74,7 @@ const std::vector<Option>& option_table() {
       {"type", 0, "EVENT", "with this kind of event, for example AttributeSet"},
       {"grep", 0, "TEXT", "with this text anywhere in it"},
       {"follow", 'f', "", "go on with what comes"},
+      {"file", 'f', "FILE", "a file, a directory, or - for standard input", "", Hint::file},
       {"limit", 'n', "N", "only the newest N"},
       {"reverse", 0, "", "newest first"},
       // Trust.
@@ -211,6 +213,39 @@ void add_changing(Rows& rows) {
   });
 }
 
+/// Intent as a whole: files, and the way back.
+void add_intent(Rows& rows) {
+  const Options applies = change({"file", "prune", "detailed-exitcode"});
+  const Options backs = change({"detailed-exitcode"});
+  rows.insert(rows.end(), {
+    {"export", "", {}, reading(), "the intent of all, as a file for apply",
+     "  export > net.yaml\n  export site ams --at -2h -o json\n"
+     "YAML by default; -o json gives the same as JSON. Only intent: no keys, people, tokens or versions.", export_intent},
+    {"export", "all", {}, reading(), "the same", "", export_intent},
+    {"export", "site", {kSite}, reading(), "the intent of a site", "", export_intent},
+    {"export", "node", {kNode}, reading(), "the intent of a node", "", export_intent},
+    {"apply", "", {}, applies, "make the intent what files say, in one signed entry",
+     "  apply -f net.yaml --dry-run\n  apply -f net/ --prune --detailed-exitcode\n"
+     "The form of a file (`id`, `attributes` and all maps may be left out):\n"
+     "  global: {bfd_multiplier: 5}\n  sites:\n    ams:\n      attributes: {lans: [10.2.0.0/24]}\n"
+     "      nodes:\n        r1: {id: 11, attributes: {endpoint: 198.51.100.7}}\n"
+     "A node's id finds it under any name; without one, the node of that name is meant, or a new one.\n"
+     "`scope: site ams` or `scope: node r1.ams` says that the file is about that alone, as an export of it does.\n"
+     "--prune removes what is not named: in the scope that the file names, everywhere without one.", apply_intent},
+    {"rollback", "", {{.name = "INSTANT", .hint = Hint::instant},
+                      {.name = "S", .hint = Hint::site, .optional = true, .keyword = "site"},
+                      {.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}}, backs,
+     "bring the intent back to what it was, by a new entry",
+     "  rollback before-move --dry-run\n  rollback -1\n  rollback \"2026-01-02 18:00\" site ams\n"
+     "Shows what will change before it is signed. Keys, tokens, people and versions stay as they are.\n"
+     "`help instants` says what names an instant.", roll_back_intent},
+    {"undo", "", {{.name = "SEQUENCE", .hint = Hint::word, .optional = true}}, backs,
+     "take back one entry, your own newest by default",
+     "Refused when something that came later rests on it. What is for ever (commits, enrolments,\n"
+     "revocations) is refused with what to do instead.", undo_entry},
+  });
+}
+
 void add_trust(Rows& rows) {
   rows.insert(rows.end(), {
     {"verify", "", {}, {"from", "against", "nodes"}, "replay the whole log and check every signature and decision",
@@ -259,6 +294,9 @@ void add_trust(Rows& rows) {
 void add_running(Rows& rows) {
   rows.insert(rows.end(), {
     {"controller", "status", {}, {}, "the controller itself", "", controller_status},
+    {"controller", "rules", {{.name = "RULES", .hint = Hint::word, .optional = true}}, change(),
+     "the version of the log's rules, or raise it",
+     "Raised for ever: nodes whose program does not know them stop following, and say so.", controller_rules},
     {"controller", "connection", {}, {}, "the public part of a context, for a new operator", "",
      controller_connection, true},
     {"controller", "backup", {{.name = "FILE", .hint = Hint::file}}, {"force"},
@@ -296,6 +334,7 @@ const Grammar& meshcli_grammar() {
     Rows out;
     add_reading(out);
     add_changing(out);
+    add_intent(out);
     add_trust(out);
     add_running(out);
     return out;

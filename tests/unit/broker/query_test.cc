@@ -52,6 +52,7 @@ TEST_F(Queries, EveryKindAnswers) {
                                                        {"checkpoint", "Checkpoint"},
                                                        {"state", "StateDigest"},
                                                        {"enrolment", "Enrolment"},
+                                                       {"export", "Export"},
                                                        {"whoami", "Principal"},
                                                        {"nodes_roots", "CosignatureList"}};
   for (const auto& [kind, name] : kinds) EXPECT_EQ(ask(kind).value("kind", ""), name) << kind;

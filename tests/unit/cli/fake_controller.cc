@@ -222,6 +222,11 @@ Result<Body> FakeController::answer_query(const Query& query) {
     return json_body(fmt::format(R"({{"kind":"Checkpoint","sequence":{},"note":{}}})",
                                  entries.size(), quoted(checkpoint(entries.size()))));
   if (query.kind == "moment") return answer_moment(query);
+  if (query.kind == "export") {
+    const uint64_t at = query.at == Sequence() ? entries.size() : query.at.value();
+    return json_body(fmt::format(R"({{"kind":"Export","sequence":{},"rules":{},"state":"{}"}})", at,
+                                 state.rules, to_base64(encode_state(states_.at(at - 1), false))));
+  }
   if (query.kind == "state") {
     const uint64_t at = query.at == Sequence() ? entries.size() : query.at.value();
     return json_body(fmt::format(R"({{"kind":"StateDigest","sequence":{},"digest":{},"root":{}}})",

@@ -127,6 +127,32 @@ TEST(Transcript, Reading) {
                                         "list nodes --color always"}));
 }
 
+TEST(Transcript, IntentAsAWhole) {
+  FakeController controller;
+  expect_golden("intent", transcript(controller, {"add site ams",
+                                                  "add node r1.ams",
+                                                  "set site ams lans '[\"10.2.0.0/24\"]'",
+                                                  "export",
+                                                  "export site ams -o json",
+                                                  "add tag before",
+                                                  "rename site ams adam",
+                                                  "set node r1.adam wg_keepalive 25",
+                                                  "del node r1.adam",
+                                                  "rollback before --dry-run",
+                                                  "rollback before -m 'as it was'",
+                                                  "rollback before",
+                                                  "rollback -1 -o json",
+                                                  "undo",
+                                                  "undo 2",
+                                                  "undo 1",
+                                                  "rollback 1 site ams",
+                                                  "export --at before",
+                                                  "apply",
+                                                  "apply -f /nonexistent/net.yaml",
+                                                  "help apply",
+                                                  "log -n 3"}));
+}
+
 TEST(Transcript, HelpAndMistakes) {
   FakeController controller;
   expect_golden("help",

@@ -1,0 +1,357 @@
+// export, apply, rollback, undo: intent as a whole. What is signed is computed here from two states and
+// shown before it is signed.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "cli/handlers.h"
+#include "cli/intent_plan.h"
+#include "cli/intent_text.h"
+#include "cli/moment.h"
+#include "cli/mutate.h"
+#include "cli/scope.h"
+#include "cli/yaml_tree.h"
+#include "eventstore/model/attribute_table.h"
+#include "eventstore/model/canonical.h"
+#include "schemas/codec.h"
+
+namespace mesh::cli {
+
+namespace {
+
+constexpr std::string_view kCommitNext = "next: meshcli plan, then meshcli commit all --activate";
+
+const QueryArguments kWholeState{{"form", "state"}};
+
+/// The state after entry `at`, 0 = whichever. It is the controller's word; every reader of the log
+/// decides what follows from it again.
+Result<MeshState> read_state(const Client& client, const Result<Json>& document, Sequence at) {
+  if (!document) return std::unexpected(document.error());
+  auto bytes = from_base64(text_at(*document, "state"));
+  if (!bytes) return fail(Errc::corrupt, "the controller's answer holds no state");
+  auto state = decode_state(*bytes);
+  if (!state) return fail_in("the controller's answer", state.error());
+  if (state->log != client.context().connection.log || (at != Sequence() && state->sequence != at))
+    return fail(Errc::corrupt, "the controller answered with another state than was asked for");
+  return state;
+}
+
+/// 0 = as it is now.
+Result<MeshState> fetch_state(Client& client, Sequence at) {
+  return read_state(client, client.query_at(at, "export", kWholeState), at);
+}
+
+struct Proposal {
+  std::vector<Command> commands;
+  std::vector<std::string> warnings;
+  std::string line;  // "all: rolled back to #12"
+  std::string name;  // typed to confirm what loses nodes
+};
+
+std::string some_of(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 5;
+  const size_t shown = std::min(names.size(), kShown);
+  std::string out = fmt::format("{}", fmt::join(names.begin(), names.begin() + static_cast<long>(shown), ", "));
+  if (names.size() > shown) out += fmt::format(" and {} more", names.size() - shown);
+  return out;
+}
+
+Status confirm_losses(Session& session, const IntentPlan& plan, const std::string& name) {
+  std::vector<std::string> blast;
+  if (!plan.lost_nodes.empty())
+    blast.push_back(fmt::format("{} lost, {} of them enrolled, whose keys die at once: {}",
+                                count_text(plan.lost_nodes.size(), "node"), plan.lost_enrolled,
+                                some_of(plan.lost_nodes)));
+  if (!plan.lost_sites.empty())
+    blast.push_back(fmt::format("{} lost: {}", count_text(plan.lost_sites.size(), "site"),
+                                some_of(plan.lost_sites)));
+  return blast.empty() ? Status() : session.confirm(blast, name);
+}
+
+int exit_of(const Session& session, bool changes) {
+  if (changes && session.has("detailed-exitcode")) return kChanges;
+  return !changes && session.has("error-unchanged") ? kUnchanged : kSuccess;
+}
+
+Result<int> nothing_to_do(Session& session, const Proposal& proposal, bool dry_run) {
+  if (session.for_people())
+    session.print(fmt::format("{}  (nothing changed)\n", printable(proposal.line)));
+  else if (session.format() != Format::name)
+    session.print_document(reply_json(Reply{}, dry_run));
+  return exit_of(session, false);
+}
+
+/// Shows what `proposal` does to `now`, asks when nodes are lost, then signs and submits it as one
+/// request, which is refused when anything changed after `now`.
+Result<int> propose(Session& session, Client& client, const MeshState& now, Proposal proposal) {
+  auto notes = session.notes();
+  if (!notes) return std::unexpected(std::move(notes).error());
+  if (proposal.commands.empty()) return nothing_to_do(session, proposal, notes->dry_run);
+  auto plan = plan_commands(client.context(), now, proposal.commands);
+  if (!plan) return std::unexpected(std::move(plan).error());
+  if (session.for_people()) session.print(plan_text(*plan, session.colour_out()));
+  for (const std::string& warning : proposal.warnings) session.warn(warning);
+
+  Reply reply;
+  if (!notes->dry_run) {
+    MESH_TRY(confirm_losses(session, *plan, proposal.name));
+    if (notes->expect_sequence == Sequence()) notes->expect_sequence = now.sequence;
+    auto done = client.submit(std::move(proposal.commands), *notes);
+    if (!done) return std::unexpected(std::move(done).error());
+    reply = std::move(*done);
+    for (const std::string& warning : reply.warnings) session.warn(warning);
+  }
+  const bool changes = notes->dry_run || !reply.events.empty();
+  if (session.for_people()) {
+    session.print(fmt::format("{}  {}\n", printable(proposal.line),
+                              notes->dry_run ? "(dry run)" : reply_suffix(reply, false, true)));
+    if (!notes->dry_run && changes) session.hint(kCommitNext);
+  } else if (session.format() == Format::name) {
+    if (reply.sequence != Sequence()) session.print(fmt::format("{}\n", reply.sequence.value()));
+  } else {
+    Json document = reply_json(reply, notes->dry_run);
+    document["changed"] = changes;
+    document["plan"] = plan_json(*plan);
+    for (const std::string& warning : proposal.warnings) document["warnings"].push_back(warning);
+    session.print_document(document);
+  }
+  return exit_of(session, changes);
+}
+
+Status read_file(const std::filesystem::path& path, std::vector<IntentFile>& out) {
+  std::ifstream in(path, std::ios::binary);
+  std::error_code ignored;
+  if (!in || std::filesystem::is_directory(path, ignored))
+    return fail(Errc::not_found, fmt::format("cannot read {}", path.string()), "check the path");
+  std::string text(kDocumentBytesMax + 1, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  text.resize(static_cast<size_t>(in.gcount()));
+  out.push_back({path.filename().string(), std::move(text)});
+  return {};
+}
+
+/// "-", a file, or a directory with its *.yaml, *.yml and *.json by name.
+Result<std::vector<IntentFile>> read_files(Session& session, const std::string& where) {
+  std::vector<IntentFile> out;
+  if (where == "-") {
+    std::string text(std::istreambuf_iterator<char>(*session.environment().in), {});
+    out.push_back({"standard input", std::move(text)});
+    return out;
+  }
+  std::error_code failed;
+  if (!std::filesystem::is_directory(where, failed)) {
+    MESH_TRY(read_file(where, out));
+    return out;
+  }
+  std::vector<std::filesystem::path> paths;
+  for (std::filesystem::directory_iterator it(where, failed), end; !failed && it != end;
+       it.increment(failed))
+    for (const char* suffix : {".yaml", ".yml", ".json"})
+      if (it->path().extension() == suffix) paths.push_back(it->path());
+  if (failed)
+    return fail(Errc::io, fmt::format("cannot read {}: {}", where, failed.message()), "");
+  if (paths.empty())
+    return fail(Errc::not_found, fmt::format("{} holds no .yaml, .yml or .json file", where),
+                "check the path");
+  std::sort(paths.begin(), paths.end());
+  for (const std::filesystem::path& path : paths) MESH_TRY(read_file(path, out));
+  return out;
+}
+
+void warn_unknown(Session& session, const std::vector<Command>& commands) {
+  std::set<std::string> names;
+  for (const Command& command : commands)
+    if (const auto* set = std::get_if<SetAttribute>(&command))
+      if (!find_attribute(set->name)) names.insert(set->name);
+  for (const std::string& name : names) {
+    const auto near = suggest_attribute(name);
+    session.warn(fmt::format("unknown attribute {}: only templates can use it{}", name,
+                             near ? fmt::format("; did you mean {}?", *near) : ""));
+  }
+}
+
+bool has_event(const Json& entry, std::string_view type) {
+  for (const Json& event : value_at(entry, "events"))
+    if (text_at(event, "type") == type) return true;
+  return false;
+}
+
+/// The operator's own newest entry that is neither an undo nor undone.
+Result<Sequence> newest_own(Client& client) {
+  constexpr int kPagesMax = 100;
+  std::set<int64_t> undone;
+  std::string cursor;
+  for (int page = 0; page < kPagesMax && (page == 0 || !cursor.empty()); ++page) {
+    auto document = client.query_page(
+        "log", {{"actor", client.context().name}, {"newest", "1"}, {"limit", "100"}}, cursor);
+    if (!document) return std::unexpected(std::move(document).error());
+    for (const Json& entry : value_at(*document, "items")) {
+      const int64_t sequence = number_at(entry, "sequence");
+      if (text_at(entry, "principal") != client.context().name) continue;
+      for (const Json& event : value_at(entry, "events"))
+        if (text_at(event, "type") == "EntryUndone") undone.insert(number_at(event, "sequence"));
+      if (!has_event(entry, "EntryUndone") && !undone.contains(sequence))
+        return Sequence(static_cast<uint64_t>(sequence));
+    }
+  }
+  return fail(Errc::not_found, fmt::format("{} has no entry to undo", client.context().name),
+              "name one: meshcli log, then meshcli undo SEQUENCE");
+}
+
+/// From its own bytes, so that its events are those that its hashes name.
+Result<Entry> fetch_entry(Client& client, Sequence sequence) {
+  auto document =
+      client.query("entry", {{"sequence", fmt::format("{}", sequence.value())}});
+  if (!document) return std::unexpected(std::move(document).error());
+  auto header = from_base64(text_at(value_at(*document, "item"), "header"));
+  auto body = from_base64(text_at(*document, "body"));
+  if (!header || !body || body->empty())
+    return fail(Errc::unsupported, fmt::format("entry #{} holds no body here", sequence.value()),
+                "change what you want by hand");
+  auto entry = decode_entry({std::move(*header), std::move(*body)});
+  if (!entry) return std::unexpected(std::move(entry).error());
+  if (entry->header.sequence != sequence || entry->header.log != client.context().connection.log)
+    return fail(Errc::corrupt, "the controller answered with another entry");
+  return entry;
+}
+
+}  // namespace
+
+Result<int> export_intent(Session& session) {
+  auto client = session.client();
+  if (!client) return std::unexpected(std::move(client).error());
+  auto state = read_state(**client, (*client)->query("export", kWholeState), {});
+  if (!state) return std::unexpected(std::move(state).error());
+  Target target = target_of(session);
+  auto scope = resolve(*state, target);
+  if (!scope) return std::unexpected(std::move(scope).error());
+  if (target.level == Level::node) target.name = state->find_node(scope->node)->fullname();
+  const DesiredIntent intent = desired_intent(*state, *scope);
+  if (session.format() == Format::json || session.format() == Format::jsonl)
+    session.print_document(intent_json(intent, target, state->sequence));
+  else
+    session.print(intent_yaml(intent, target, state->sequence));
+  return int{kSuccess};
+}
+
+Result<int> apply_intent(Session& session) {
+  const std::string where = session.option("file");
+  if (where.empty())
+    return fail(Errc::usage, "-f says what to apply", "a file, a directory, or - for standard input");
+  auto files = read_files(session, where);
+  if (!files) return std::unexpected(std::move(files).error());
+  auto wanted = read_intent(*files);
+  if (!wanted) return std::unexpected(std::move(wanted).error());
+  auto client = session.client();
+  if (!client) return std::unexpected(std::move(client).error());
+  auto now = fetch_state(**client, Sequence());
+  if (!now) return std::unexpected(std::move(now).error());
+  auto commands = difference(*now, wanted->intent, wanted->scope, {.prune = session.has("prune")});
+  if (!commands) return std::unexpected(std::move(commands).error());
+  warn_unknown(session, *commands);
+  const std::string scope = fleet_text(wanted->scope);
+  return propose(session, **client, *now,
+                 {std::move(*commands), {}, fmt::format("{}: applied {}", scope, where),
+                  wanted->scope.level == Level::global ? "all" : wanted->scope.name});
+}
+
+Result<int> roll_back_intent(Session& session) {
+  Target target;
+  const std::string site = session.argument("S"), node = session.argument("N");
+  if (!site.empty() && !node.empty())
+    return fail(Errc::usage, "a rollback is of a site or of a node, not of both", "name one of them");
+  if (!site.empty()) target = {Level::site, site};
+  if (!node.empty()) target = {Level::node, node};
+  auto client = session.client();
+  if (!client) return std::unexpected(std::move(client).error());
+  auto now = fetch_state(**client, Sequence());
+  if (!now) return std::unexpected(std::move(now).error());
+  auto moment = resolve_moment(**client, session.argument("INSTANT"), node,
+                               session.environment().now());
+  if (!moment) return std::unexpected(std::move(moment).error());
+  auto then = fetch_state(**client, moment->at);
+  if (!then) return std::unexpected(std::move(then).error());
+  session.note(to_text(*moment));
+  auto back = roll_back(*now, *then, target);
+  if (!back) return std::unexpected(std::move(back).error());
+  return propose(session, **client, *now,
+                 {std::move(back->commands), std::move(back->warnings),
+                  fmt::format("{}: rolled back to #{}", fleet_text(target), moment->at.value()),
+                  target.level == Level::global ? "all" : target.name});
+}
+
+Result<int> undo_entry(Session& session) {
+  auto client = session.client();
+  if (!client) return std::unexpected(std::move(client).error());
+  Sequence sequence;
+  if (std::string text = session.argument("SEQUENCE"); text.empty()) {
+    auto newest = newest_own(**client);
+    if (!newest) return std::unexpected(std::move(newest).error());
+    sequence = *newest;
+  } else {
+    if (text.starts_with('#')) text.erase(0, 1);
+    auto number = parse_number("SEQUENCE", text);
+    if (!number) return std::unexpected(std::move(number).error());
+    sequence = Sequence(*number);
+  }
+  if (sequence <= Sequence(1))
+    return fail(Errc::unsupported, "the log's creation cannot be undone", "");
+  auto entry = fetch_entry(**client, sequence);
+  if (!entry) return std::unexpected(std::move(entry).error());
+  auto now = fetch_state(**client, Sequence());
+  if (!now) return std::unexpected(std::move(now).error());
+  auto before = fetch_state(**client, Sequence(sequence.value() - 1));
+  if (!before) return std::unexpected(std::move(before).error());
+  auto back = undo(*now, *before, *entry);
+  if (!back) return std::unexpected(std::move(back).error());
+  return propose(session, **client, *now,
+                 {std::move(back->commands), std::move(back->warnings),
+                  fmt::format("entry #{}: undone", sequence.value()), "undo"});
+}
+
+Result<int> controller_rules(Session& session) {
+  auto client = session.client();
+  if (!client) return std::unexpected(std::move(client).error());
+  auto status = (*client)->query("status");
+  if (!status) return std::unexpected(std::move(status).error());
+  auto controller = (*client)->query("controller");
+  if (!controller) return std::unexpected(std::move(controller).error());
+  const std::string mine = text_at(*controller, "version");
+  for (const Json& node : value_at(*status, "items"))
+    if (const std::string program = text_at(node, "program");
+        flag_at(node, "connected") && !program.empty() && program != mine)
+      session.warn(fmt::format("node {} runs {}, the controller {}: upgrade it before rules are "
+                               "raised, or it stops following",
+                               text_at(node, "fullname"), program, mine));
+  const int64_t rules = number_at(*controller, "rules");
+  const std::string wanted = session.argument("RULES");
+  if (wanted.empty()) {
+    if (session.for_people())
+      session.print(fmt::format("rules {}, this program knows {}\n", rules, kRulesNewest));
+    else
+      session.print_document({{"kind", "Rules"},
+                              {"sequence", number_at(*controller, "sequence")},
+                              {"rules", rules},
+                              {"newest", kRulesNewest}});
+    return int{kSuccess};
+  }
+  auto number = parse_number("RULES", wanted);
+  if (!number || *number > UINT32_MAX)
+    return fail(Errc::usage, fmt::format("\"{}\" is no version of the rules", wanted), "a number");
+  if (!session.has("dry-run") && static_cast<int64_t>(*number) > rules)
+    MESH_TRY(session.confirm(
+        {fmt::format("rules {} -> {}: for ever, and nodes with an older program stop following", rules,
+                     *number)},
+        fmt::format("{}", *number)));
+  Mutation mutation;
+  mutation.changes.push_back({RaiseRules{static_cast<uint32_t>(*number)},
+                              fmt::format("rules: {}", *number)});
+  return mutate(session, std::move(mutation));
+}
+
+}  // namespace mesh::cli
