@@ -220,7 +220,8 @@ void add_intent(Rows& rows) {
   rows.insert(rows.end(), {
     {"export", "", {}, reading(), "the intent of all, as a file for apply",
      "  export > net.yaml\n  export site ams --at -2h -o json\n"
-     "YAML by default; -o json gives the same as JSON. Only intent: no keys, people, tokens or versions.", export_intent},
+     "YAML by default; -o json gives the same as JSON. Only intent: no keys, people, tokens or versions.",
+     export_intent},
     {"export", "all", {}, reading(), "the same", "", export_intent},
     {"export", "site", {kSite}, reading(), "the intent of a site", "", export_intent},
     {"export", "node", {kNode}, reading(), "the intent of a node", "", export_intent},
@@ -231,7 +232,8 @@ void add_intent(Rows& rows) {
      "      nodes:\n        r1: {id: 11, attributes: {endpoint: 198.51.100.7}}\n"
      "A node's id finds it under any name; without one, the node of that name is meant, or a new one.\n"
      "`scope: site ams` or `scope: node r1.ams` says that the file is about that alone, as an export of it does.\n"
-     "--prune removes what is not named: in the scope that the file names, everywhere without one.", apply_intent},
+     "--prune removes what is not named: in the scope that the file names, everywhere without one.",
+     apply_intent},
     {"rollback", "", {{.name = "INSTANT", .hint = Hint::instant},
                       {.name = "S", .hint = Hint::site, .optional = true, .keyword = "site"},
                       {.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}}, backs,

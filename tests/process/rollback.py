@@ -1,6 +1,7 @@
 """Claim: intent goes back and forth as a whole: a rollback shows what it will do and then does it, removed nodes come
-back with their numbers and enrol again, the same versions are pinned as then, an export applied changes nothing, an old
-one applied is the rollback, and all of it verifies. Method: the real programs; exports are kept outside and compared."""
+back with their numbers and enrol again, the same versions are pinned as then, an export applied changes nothing, an
+old one applied is the rollback, and all of it verifies. Method: the real programs; exports are kept outside and
+compared."""
 import json
 import unittest
 
