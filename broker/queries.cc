@@ -129,6 +129,19 @@ constexpr Kind kKinds[] = {{"sites", sites},
                            {"nodes_roots", nodes_roots, kLight, kNowOnly},
                            {"entry", entry, kHeavy}};
 
+/// Those whose answer can come in several pages. All are heavy, and answer at any instant.
+struct PagedKind {
+  std::string_view name;
+  Result<QueryResult> (*answer)(const QueryFacts&);
+};
+constexpr PagedKind kPagedKinds[] = {{"log", log}, {"blame", blame}, {"bisect", bisect}};
+
+const PagedKind* find_paged(std::string_view name) {
+  auto it = std::find_if(std::begin(kPagedKinds), std::end(kPagedKinds),
+                         [&](const PagedKind& kind) { return kind.name == name; });
+  return it == std::end(kPagedKinds) ? nullptr : &*it;
+}
+
 const Kind* find_kind(std::string_view name) {
   auto it = std::find_if(std::begin(kKinds), std::end(kKinds),
                          [&](const Kind& kind) { return kind.name == name; });
@@ -141,13 +154,14 @@ const Kind* find_kind(std::string_view name) {
 
 bool is_heavy(const Query& query) {
   const auto* known = answering::find_kind(query.kind);
-  return (known && known->cost == answering::kHeavy) || query.kind == "log" ||
+  return (known && known->cost == answering::kHeavy) || answering::find_paged(query.kind) ||
          query.at != Sequence();
 }
 
 Result<QueryResult> answer_query(QueryFacts facts) {
   const auto* kind = answering::find_kind(facts.query.kind);
-  if (!kind && facts.query.kind != "log")
+  const auto* paged = answering::find_paged(facts.query.kind);
+  if (!kind && !paged)
     return fail(Errc::usage,
                 fmt::format("query \"{}\" is unknown to this controller", facts.query.kind),
                 "upgrade the controller");
@@ -160,7 +174,7 @@ Result<QueryResult> answer_query(QueryFacts facts) {
     if (!past) return std::unexpected(past.error());
     facts.state = std::move(*past);
   }
-  if (!kind) return answering::log(facts);
+  if (paged) return paged->answer(facts);
   auto answer = kind->answer(facts);
   if (!answer) return std::unexpected(answer.error());
   return QueryResult{answer->dump(), false, {}};

@@ -76,6 +76,10 @@ json credit_json(const QueryFacts& facts, Sequence sequence);
 // queries_compare.cc: two instants or versions.
 Answer compare(const QueryFacts&);
 
+// queries_blame.cc, queries_bisect.cc: which entry made it so.
+Result<QueryResult> blame(const QueryFacts&);
+Result<QueryResult> bisect(const QueryFacts&);
+
 // queries_history.cc: instants.
 Answer moment(const QueryFacts&);
 Answer tags(const QueryFacts&);

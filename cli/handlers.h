@@ -64,6 +64,10 @@ Result<int> show_log(Session& session);
 // entry_verbs.cc
 Result<int> show_entry(Session& session);
 
+// explain_verbs.cc
+Result<int> show_blame(Session& session);
+Result<int> bisect(Session& session);
+
 // people_verbs.cc
 Result<int> token_create(Session& session);
 Result<int> token_revoke(Session& session);

@@ -17,6 +17,7 @@ const Argument kVersion{
     .name = "VERSION", .hint = Hint::word, .optional = true, .choices = "latest"};
 const Argument kOld{.name = "OLD", .hint = Hint::word};
 const Argument kNew{.name = "NEW", .hint = Hint::word};
+const Argument kBlamed{.name = "ATTRIBUTE", .hint = Hint::attribute, .optional = true};
 const Argument kName{.name = "NAME", .hint = Hint::word};
 
 constexpr std::string_view kFormatChoices = "table|wide|json|yaml|jsonl|name";
@@ -62,6 +63,10 @@ const std::vector<Option>& option_table() {
       // Reading.
       {"at", 0, "INSTANT", "as it was then: 1234, -2h, \"2026-01-02 03:04\", a tag, or v3 of the node", "",
        Hint::instant},
+      {"file", 0, "FILE", "a rendered file, for example bird.conf, or all"},
+      {"good", 0, "INSTANT", "when it still held", "", Hint::instant},
+      {"bad", 0, "INSTANT", "when it no longer did", "", Hint::instant},
+      {"test", 0, "TEST", "what shall hold: 'reach X Y', 'attribute SCOPE NAME VALUE', 'compiles NODE', 'valid'"},
       {"watch", 'w', "", "show it again and again"},
       {"interval", 0, "TIME", "between two views, at least 1s"},
       {"for", 0, "CONDITION", "version=v5, sequence=12 or health=ok"},
@@ -151,8 +156,21 @@ void add_reading(Rows& rows) {
     {"wait", "node", {kNode}, {"for", "timeout"}, "wait until a node is there",
      "  wait node r1.ams --for version=v5\n  wait node r1.ams --for health=ok --timeout 5m\n"
      "Exit 9 when the time is over.", wait_node},
+    {"blame", "global", {kBlamed}, reading(), "who set each global attribute, when and why", "", show_blame},
+    {"blame", "site", {kSite, kBlamed}, reading(), "who set each attribute that a site has, when and why", "",
+     show_blame},
+    {"blame", "node", {kNode, kBlamed}, reading({"file"}),
+     "who set each attribute that a node has, or made each line of its files",
+     "  blame node r1.ams wg_keepalive      also when it was removed: by whom\n"
+     "  blame node r1.ams --file bird.conf  each line with its entry, in the manner of git blame\n"
+     "  blame node r1.ams --file all --at -2h", show_blame},
+    {"bisect", "", {}, {"good", "bad", "test", "node"}, "the first entry with which something no longer holds",
+     "  bisect --good -2h --bad head --test 'reach ams 10.2.0.0/24'\n"
+     "  bisect --good v3 --bad v4 --node r1.ams --test 'attribute node r1.ams wg_mtu 1400'\n"
+     "Tests: reach X Y (nodes, sites, addresses or LANs), attribute SCOPE NAME VALUE, compiles NODE, valid. Only the\n"
+     "model is asked, no network is touched. Exit 7 when good is not good or bad is not bad.", bisect},
     {"log", "", {},
-     {"since", "until", "actor", "node", "site", "type", "grep", "follow", "limit", "reverse"},
+     reading({"since", "until", "actor", "node", "site", "type", "grep", "follow", "limit", "reverse"}),
      "who did what, when and why",
      "  log --node r1.ams -n 20\n  log --since -2h --actor alice\n  log -f -o jsonl", show_log},
   });

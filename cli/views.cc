@@ -134,4 +134,16 @@ const ListView kActivationView{{{"NODE", "fullname"},
                                "fullname",
                                ""};
 
+const ListView kBlameView{{{"ATTRIBUTE", "name"},
+                           {"VALUE", "value"},
+                           {"BEFORE", "before", Cell::text, true},
+                           {"FROM", "scope"},
+                           {"ENTRY", "sequence"},
+                           {"TIME", "time", Cell::time},
+                           {"BY", "by"},
+                           {"REFERENCE", "reference", Cell::text, true},
+                           {"MESSAGE", "message"}},
+                          "sequence",
+                          "Nothing is set."};
+
 }  // namespace mesh::cli

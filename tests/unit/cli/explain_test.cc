@@ -1,5 +1,5 @@
-// Claim: `show entry` checks an entry from its bytes and says so, and finds what a controller changed in it; log lines say
-// what was before. Method: meshcli against a controller in memory, which then lies.
+// Claim: `show entry` checks an entry from its bytes and says so, and finds what a controller changed in it; log lines
+// say what was before. Method: meshcli against a controller in memory, which then lies.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
