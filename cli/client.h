@@ -42,6 +42,7 @@ class Client {
 
   /// From now on every query is answered as it would have been after entry `at`; 0 = as of now.
   void set_at(Sequence at) { at_ = at; }
+  Sequence at() const { return at_; }
 
   /// All pages joined into one document. Errors: those of the controller, corrupt (an answer that
   /// is no JSON).

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/changes_text.h"
+#include "cli/file_sides.h"
 #include "cli/handlers.h"
 #include "cli/moment.h"
 
@@ -27,7 +28,7 @@ Result<std::string> side(Session& session, Client& client, std::string_view name
                          std::string_view otherwise) {
   const std::string text = session.argument(name);
   if (text.empty()) return std::string(otherwise);
-  if (names_a_state(text)) return text;
+  if (names_a_state(text) || names_a_file(text)) return text;
   return absolute_instant(client, text, session.environment().now());
 }
 
@@ -172,6 +173,15 @@ class ComparisonText {
   size_t plus_ = 0, minus_ = 0;
 };
 
+Result<Json> compare(Session& session, Client& client, const std::string& a,
+                     const std::string& b) {
+  const std::string node = session.argument("N");
+  if (names_a_file(a) || names_a_file(b)) return compare_with_file(session, client, a, b, node);
+  QueryArguments arguments{{"a", a}, {"b", b}};
+  if (!node.empty()) arguments["node"] = node;
+  return client.query("compare", arguments);
+}
+
 bool differs(const Json& document) {
   const Json &links = value_at(document, "links"), &reach = value_at(document, "reachability");
   const Json* lists[] = {&value_at(document, "attributes"), &value_at(document, "structure"),
@@ -189,9 +199,7 @@ Result<int> show_diff(Session& session) {
   auto a = side(session, **client, "A", "active"), b = side(session, **client, "B", "working");
   if (!a) return std::unexpected(std::move(a).error());
   if (!b) return std::unexpected(std::move(b).error());
-  QueryArguments arguments{{"a", *a}, {"b", *b}};
-  if (const std::string node = session.argument("N"); !node.empty()) arguments["node"] = node;
-  auto document = (*client)->query("compare", arguments);
+  auto document = compare(session, **client, *a, *b);
   if (!document) return std::unexpected(std::move(document).error());
   if (session.format() == Format::name || session.format() == Format::jsonl)
     session.print(list_text(*document, ListView{{}, "fullname", ""}, session.format(), false));

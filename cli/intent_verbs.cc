@@ -3,19 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "cli/handlers.h"
 #include "cli/intent_plan.h"
+#include "cli/intent_source.h"
 #include "cli/intent_text.h"
 #include "cli/moment.h"
 #include "cli/mutate.h"
 #include "cli/scope.h"
-#include "cli/yaml_tree.h"
 #include "eventstore/model/attribute_table.h"
 #include "eventstore/model/canonical.h"
 #include "schemas/codec.h"
@@ -25,26 +22,6 @@ namespace mesh::cli {
 namespace {
 
 constexpr std::string_view kCommitNext = "next: meshcli plan, then meshcli commit all --activate";
-
-const QueryArguments kWholeState{{"form", "state"}};
-
-/// The state after entry `at`, 0 = whichever. It is the controller's word; every reader of the log
-/// decides what follows from it again.
-Result<MeshState> read_state(const Client& client, const Result<Json>& document, Sequence at) {
-  if (!document) return std::unexpected(document.error());
-  auto bytes = from_base64(text_at(*document, "state"));
-  if (!bytes) return fail(Errc::corrupt, "the controller's answer holds no state");
-  auto state = decode_state(*bytes);
-  if (!state) return fail_in("the controller's answer", state.error());
-  if (state->log != client.context().connection.log || (at != Sequence() && state->sequence != at))
-    return fail(Errc::corrupt, "the controller answered with another state than was asked for");
-  return state;
-}
-
-/// 0 = as it is now.
-Result<MeshState> fetch_state(Client& client, Sequence at) {
-  return read_state(client, client.query_at(at, "export", kWholeState), at);
-}
 
 struct Proposal {
   std::vector<Command> commands;
@@ -123,46 +100,6 @@ Result<int> propose(Session& session, Client& client, const MeshState& now, Prop
   return exit_of(session, changes);
 }
 
-Status read_file(const std::filesystem::path& path, std::vector<IntentFile>& out) {
-  std::ifstream in(path, std::ios::binary);
-  std::error_code ignored;
-  if (!in || std::filesystem::is_directory(path, ignored))
-    return fail(Errc::not_found, fmt::format("cannot read {}", path.string()), "check the path");
-  std::string text(kDocumentBytesMax + 1, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  text.resize(static_cast<size_t>(in.gcount()));
-  out.push_back({path.filename().string(), std::move(text)});
-  return {};
-}
-
-/// "-", a file, or a directory with its *.yaml, *.yml and *.json by name.
-Result<std::vector<IntentFile>> read_files(Session& session, const std::string& where) {
-  std::vector<IntentFile> out;
-  if (where == "-") {
-    std::string text(std::istreambuf_iterator<char>(*session.environment().in), {});
-    out.push_back({"standard input", std::move(text)});
-    return out;
-  }
-  std::error_code failed;
-  if (!std::filesystem::is_directory(where, failed)) {
-    MESH_TRY(read_file(where, out));
-    return out;
-  }
-  std::vector<std::filesystem::path> paths;
-  for (std::filesystem::directory_iterator it(where, failed), end; !failed && it != end;
-       it.increment(failed))
-    for (const char* suffix : {".yaml", ".yml", ".json"})
-      if (it->path().extension() == suffix) paths.push_back(it->path());
-  if (failed)
-    return fail(Errc::io, fmt::format("cannot read {}: {}", where, failed.message()), "");
-  if (paths.empty())
-    return fail(Errc::not_found, fmt::format("{} holds no .yaml, .yml or .json file", where),
-                "check the path");
-  std::sort(paths.begin(), paths.end());
-  for (const std::filesystem::path& path : paths) MESH_TRY(read_file(path, out));
-  return out;
-}
-
 void warn_unknown(Session& session, const std::vector<Command>& commands) {
   std::set<std::string> names;
   for (const Command& command : commands)
@@ -225,7 +162,7 @@ Result<Entry> fetch_entry(Client& client, Sequence sequence) {
 Result<int> export_intent(Session& session) {
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
-  auto state = read_state(**client, (*client)->query("export", kWholeState), {});
+  auto state = fetch_state(**client, (*client)->at());
   if (!state) return std::unexpected(std::move(state).error());
   Target target = target_of(session);
   auto scope = resolve(*state, target);

@@ -205,10 +205,11 @@ void add_changing(Rows& rows) {
                   {.name = "B", .hint = Hint::instant, .optional = true, .choices = "working|committed|active"},
                   {.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}},
      reading({"detailed-exitcode"}),
-     "compare A with B: each working, committed, active, vN or an instant",
+     "compare A with B: each working, committed, active, vN, an instant or an exported file",
      "  diff                     active with working\n  diff v3 v4 node r1.ams\n  diff committed working\n"
      "  diff -2h                 two hours ago with working\n  diff before-move after-move -o json\n"
      "  diff --at friday         active with working, both as of then\n"
+     "  diff working then.yaml   what applying an export, with --prune, would change\n"
      "`help instants` says what names an instant.", show_diff},
   });
   const Options commits = change({"include-others", "with-neighbours", "activate", "no-wait", "timeout",

@@ -118,6 +118,20 @@ class TimeTravel(unittest.TestCase):
         for section in ("structure", "links", "reachability"):
             self.assertIn(section + "\n", text)
 
+    def check_file(self, mesh):
+        """An exported file stands for the instant that it was exported at."""
+        file = mesh.dir / "then.yaml"
+        file.write_bytes(mesh.cli("export", "--at", "at-second").stdout)
+        self.assertEqual(mesh.cli("diff", file, "at-second", "--detailed-exitcode").stdout, b"")
+        by_file, by_tag = mesh.json("diff", file, "at-grown"), mesh.json("diff", "at-second", "at-grown")
+        for key in ("attributes", "links", "reachability"):
+            self.assertEqual(by_file[key], by_tag[key], key)
+        self.assertEqual(sorted(by_file["structure"]), sorted(by_tag["structure"]))
+        for mine, theirs in zip(by_file["items"], by_tag["items"], strict=True):
+            self.assertEqual(mine["text"].replace(str(file), "at-second"), theirs["text"])
+            for key in ("fullname", "effect", "changes"):
+                self.assertEqual(mine[key], theirs[key], key)
+
     def check_replay(self, mesh, points):
         head = mesh.json("replay")
         self.assertTrue(head["ok"] and head["equal"], head)
@@ -156,6 +170,7 @@ class TimeTravel(unittest.TestCase):
             self.check_replay(mesh, points)
             self.check_files(mesh)
             self.check_diff(mesh)
+            self.check_file(mesh)
 
 
 if __name__ == "__main__":

@@ -211,6 +211,39 @@ TEST_F(Time, DiffNamesItsSidesAbsolutely) {
   EXPECT_EQ(cli("diff v1 before --detailed-exitcode").exit, 2);
 }
 
+TEST_F(Time, AFileIsComparedAsWhatItWouldMake) {
+  const auto write = [&](const std::string& name, const std::string& text) {
+    std::ofstream(directory_ / name) << text;
+    return (directory_ / name).string();
+  };
+  const std::string then = write("then.yaml", cli("export").out);
+  EXPECT_EQ(cli("diff " + then).out, "");
+  EXPECT_EQ(cli("diff " + then + " working --detailed-exitcode").exit, 0);
+  set("10.9.0.0/24", "lab");
+  controller_.given({AddSite{"par"}, AddNode{"r1.par"}});
+  controller_.given({SetAttribute{
+      {Level::site, "par"}, "lans", AttributeValue{std::vector<Scalar>{Scalar{"10.3.0.0/24"}}}}});
+  const Ran ran = cli("diff " + then + " working --detailed-exitcode -o json");
+  EXPECT_EQ(ran.exit, 2) << ran.err;
+  const Json document = Json::parse(ran.out, nullptr, false);
+  EXPECT_EQ(value_at(document, "structure"), Json({"site par added", "node r1.par (13) added"}));
+  EXPECT_EQ(value_at(document, "attributes").size(), 2u);
+  EXPECT_EQ(value_at(value_at(document, "links"), "added").size(), 2u);
+  EXPECT_EQ(value_at(value_at(document, "reachability"), "gained").size(), 3u);
+  EXPECT_EQ(value_at(document, "items").size(), 3u);
+  // The other way, of one node.
+  const Ran node = cli("diff working " + then + " node r1.par");
+  EXPECT_NE(node.out.find("- node r1.par (13) removed"), std::string::npos) << node.out;
+  EXPECT_EQ(node.out.find("r1.lab  "), std::string::npos) << node.out;
+  EXPECT_EQ(cli("diff " + then + " before -q").exit, 0) << "an instant";
+  EXPECT_EQ(cli("diff " + then + " " + then + " --detailed-exitcode").exit, 0);
+  EXPECT_EQ(cli("diff " + then + " active").exit, 64);
+  EXPECT_EQ(cli("diff " + then + " v3").exit, 64);
+  EXPECT_EQ(cli("diff - -").exit, 64);
+  EXPECT_EQ(cli("diff ./none.yaml").exit, 5);
+  EXPECT_EQ(cli("diff " + write("bad.yaml", "sites: [1")).exit, 7);
+}
+
 TEST_F(Time, AReplayEqualsTheControllersState) {
   const Json whole = replay("", 0);
   EXPECT_TRUE(flag_at(whole, "ok"));
