@@ -63,7 +63,6 @@ const std::vector<Option>& option_table() {
       // Reading.
       {"at", 0, "INSTANT", "as it was then: 1234, -2h, \"2026-01-02 03:04\", a tag, or v3 of the node", "",
        Hint::instant},
-      {"file", 0, "FILE", "a rendered file, for example bird.conf, or all"},
       {"good", 0, "INSTANT", "when it still held", "", Hint::instant},
       {"bad", 0, "INSTANT", "when it no longer did", "", Hint::instant},
       {"test", 0, "TEST", "what shall hold: 'reach X Y', 'attribute SCOPE NAME VALUE', 'compiles NODE', 'valid'"},
@@ -79,7 +78,8 @@ const std::vector<Option>& option_table() {
       {"type", 0, "EVENT", "with this kind of event, for example AttributeSet"},
       {"grep", 0, "TEXT", "with this text anywhere in it"},
       {"follow", 'f', "", "go on with what comes"},
-      {"file", 'f', "FILE", "a file, a directory, or - for standard input", "", Hint::file},
+      {"file", 'f', "FILE", "a file, a directory, or - (standard input); of blame a rendered file, or all", "",
+       Hint::file},
       {"limit", 'n', "N", "only the newest N"},
       {"reverse", 0, "", "newest first"},
       // Trust.
