@@ -1,5 +1,5 @@
-"""Claim: every instant of history reads as it read then, however it is named; a replay proves the controller's state and
-gives back the very files that the nodes had. Method: the real programs; a history of some changes, commits and
+"""Claim: every instant of history reads as it read then, however it is named; a replay proves the controller's state
+and gives back the very files that the nodes had. Method: the real programs; a history of some changes, commits and
 activations, with what `show_all` said kept outside after each, then asked again for each of those instants."""
 import json
 import pathlib
@@ -145,7 +145,8 @@ class TimeTravel(unittest.TestCase):
         mesh.cli("replay", "--until", "at-second", "--to", mesh.dir / "then")
         mesh.cli("replay", "--to", mesh.dir / "head")
         compared = 0
-        for where, node, versions in (("then", "r1.s1", ["v2"]), ("then", "r1.s2", ["v2"]), ("head", "r1.s1", ["v1", "v3"])):
+        for where, node, versions in (("then", "r1.s1", ["v2"]), ("then", "r1.s2", ["v2"]),
+                                      ("head", "r1.s1", ["v1", "v3"])):
             directory = mesh.dir / where / node
             self.assertEqual(sorted(path.name for path in directory.iterdir()), versions)
             for version in versions:
