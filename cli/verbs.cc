@@ -151,7 +151,8 @@ void add_reading(Rows& rows) {
     {"show_all", "node", {kNode}, reading(), "a node's attributes, each with the level it came from",
      "`-o wide`, json and yaml also show the configuration compiled from them.\n"
      "  show_all node r1.ams --at -2h -o wide", show_effective},
-    {"status", "", {{.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}}, reading({"watch", "interval"}),
+    {"status", "", {{.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}},
+     reading({"watch", "interval"}),
      "the controller, the nodes and what is under way", "", show_status},
     {"wait", "node", {kNode}, {"for", "timeout"}, "wait until a node is there",
      "  wait node r1.ams --for version=v5\n  wait node r1.ams --for health=ok --timeout 5m\n"
@@ -197,9 +198,11 @@ void add_changing(Rows& rows) {
      set_attribute},
     {"plan", "", {}, reading({"detailed-exitcode"}), "what committing everything would change", "", plan_commit},
     {"plan", "all", {}, reading({"detailed-exitcode"}), "the same", "", plan_commit},
-    {"plan", "site", {kSite}, reading({"detailed-exitcode", "with-neighbours"}), "what committing a site would change", "",
+    {"plan", "site", {kSite}, reading({"detailed-exitcode", "with-neighbours"}),
+     "what committing a site would change", "",
      plan_commit},
-    {"plan", "node", {kNode}, reading({"detailed-exitcode", "with-neighbours"}), "what committing a node would change", "",
+    {"plan", "node", {kNode}, reading({"detailed-exitcode", "with-neighbours"}),
+     "what committing a node would change", "",
      plan_commit},
     {"diff", "", {{.name = "A", .hint = Hint::instant, .optional = true, .choices = "active|committed|working"},
                   {.name = "B", .hint = Hint::instant, .optional = true, .choices = "working|committed|active"},
@@ -274,7 +277,8 @@ void add_trust(Rows& rows) {
      verify},
     {"prove", "", {{.name = "SEQUENCE", .hint = Hint::word}}, {"out"}, "prove that an entry is in the log",
      "`--out FILE` writes a tlog-proof (c2sp.org/tlog-proof): others check it without this program.", prove},
-    {"prove", "consistency", {{.name = "OLD", .hint = Hint::file}, {.name = "NEW", .hint = Hint::word, .optional = true}},
+    {"prove", "consistency", {{.name = "OLD", .hint = Hint::file}, {.name = "NEW", .hint = Hint::word,
+      .optional = true}},
      {}, "prove that history was only appended to",
      "  prove consistency 100           the first 100 entries are a prefix of all\n"
      "  prove consistency kept.checkpoint", prove_consistency},
