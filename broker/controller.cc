@@ -80,6 +80,7 @@ Result<std::unique_ptr<Controller>> Controller::open(std::unique_ptr<EventLog> l
                                                      ControllerOptions options) {
   std::unique_ptr<Controller> controller(new Controller(std::move(log), std::move(options)));
   MESH_TRY(controller->load());
+  controller->orphans_.load(controller->state_, controller->options_.orphans);
   return controller;
 }
 

@@ -15,6 +15,7 @@
 #include "broker/arrival.h"
 #include "broker/board.h"
 #include "broker/log_scan.h"
+#include "broker/orphans.h"
 #include "broker/output.h"
 #include "broker/past.h"
 #include "broker/subscriptions.h"
@@ -49,6 +50,8 @@ struct ControllerOptions {
   /// Compacts one part of `optimise_parts` of the log, from a worker. Errors: io, exhausted.
   std::function<Status(unsigned part)> optimise;
   unsigned optimise_parts = 0;
+  Bytes orphans;                                      // what save_orphans was given last
+  std::function<Status(ByteView)> save_orphans = {};  // outside the log. Errors: io, exhausted
   std::string program;                  // version, for status
   int64_t heartbeat_ms = 3'000;
   uint64_t snapshot_every = 10'000;  // entries between snapshots of the state, at least
@@ -193,6 +196,7 @@ class Controller {
   void on_query(const ReplyTo& to, const Peer& peer, const Query& query, Now now);
   void on_node_status(const Peer& peer, const NodeStatus& status, Now now);
   void on_outcome(const ReplyTo& to, const Peer& peer, const OutcomeMessage& message);
+  void on_orphans(const ReplyTo& to, const Orphans& message);
   void on_join(const ReplyTo& to, const Join& join, Now now);
   void settle_joins();
   void report_outcomes(Now now);
@@ -227,6 +231,7 @@ class Controller {
   Optimisation optimisation_;
   std::string broken_;
   std::optional<Error> fatal_;
+  OrphanShelf orphans_;
   int64_t next_heartbeat_ = 0, next_report_ = 0, next_reopen_ = 0, started_ms_ = -1;
   Output output_;
 };

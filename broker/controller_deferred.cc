@@ -40,6 +40,7 @@ void Controller::handle(const Deferred& deferred, Now now) {
       return on_node_status(peer, *status, now);
     if (const auto* outcome = std::get_if<OutcomeMessage>(&deferred.body))
       return on_outcome(to, peer, *outcome);
+    if (const auto* orphans = std::get_if<Orphans>(&deferred.body)) return on_orphans(to, *orphans);
   } else {
     if (const auto* prepare = std::get_if<Prepare>(&deferred.body)) return on_prepare(to, *prepare);
     if (const auto* query = std::get_if<Query>(&deferred.body))
@@ -112,6 +113,7 @@ void Controller::on_query(const ReplyTo& to, const Peer& peer, const Query& quer
   facts.log_bytes = options_.log_bytes();
   facts.broken = broken_.empty() ? read_only() : broken_;
   facts.program = options_.program;
+  facts.orphans = orphans_.list();
   facts.query = query;
   if (!is_heavy(query)) {
     auto result = answer_query(std::move(facts));
@@ -148,6 +150,16 @@ void Controller::on_outcome(const ReplyTo& to, const Peer& peer, const OutcomeMe
     return send(to, Ack{known->second.serial});
   auto& queue = outcomes_[peer.node];
   if (queue.size() < kOutcomesPerNodeMax) queue.insert_or_assign(report.outcome.serial, report);
+}
+
+/// Confirmed when it is durable, or of no use: a node hands over until then.
+void Controller::on_orphans(const ReplyTo& to, const Orphans& message) {
+  if (message.entries.empty() || message.epoch >= state_.epoch) return;
+  auto last = decode_header(message.entries.back().header);
+  if (!last) return fail_to(to, last.error());
+  if (orphans_.take(state_, *log_, message) && options_.save_orphans)
+    if (auto saved = options_.save_orphans(orphans_.encode()); !saved) return fail_to(to, saved.error());
+  send(to, OrphansKept{message.epoch, last->sequence});
 }
 
 void Controller::report_outcomes(Now now) {

@@ -65,8 +65,8 @@ int main(int argc, char** argv) {
       ->capture_default_str();
 
   auto* verify_verb =
-      app.add_subcommand("verify", "Check a log directory from its first entry to its last");
-  verify_verb->add_option("--data", data, "Directory of the controller, or of the log itself")
+      app.add_subcommand("verify", "Check a log directory or a backup from its first entry to its last");
+  verify_verb->add_option("--data", data, "Directory of the controller or of the log itself, or a backup")
       ->required();
   std::vector<std::filesystem::path> against;
   verify_verb->add_option("--against", against,

@@ -25,6 +25,11 @@ Result<Settings> load_settings(const std::filesystem::path& data);
 /// Replaces the file, durable on return.
 Status save_settings(const std::filesystem::path& data, const Settings& settings);
 
+/// DATA/orphans: entries of histories that were given up (orphans.h). Empty when there are none.
+Bytes load_orphans(const std::filesystem::path& data);
+/// Replaces the file, durable on return. Errors: io.
+Status save_orphans(const std::filesystem::path& data, ByteView bytes);
+
 struct InitOptions {
   std::filesystem::path data;
   std::string listen = "tcp://127.0.0.1:7400";

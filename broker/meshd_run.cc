@@ -154,6 +154,8 @@ Status serve(const std::filesystem::path& data) {
   };
   options.program = kProgramVersion;
   options.restored = *restored;
+  options.orphans = load_orphans(data);
+  options.save_orphans = [&](ByteView bytes) { return save_orphans(data, bytes); };
   auto controller = Controller::open(std::move(*log), std::move(options));
   if (!controller) return std::unexpected(controller.error());
   if ((*controller)->state().genesis.log_key != log_key->public_key())

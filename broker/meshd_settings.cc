@@ -1,4 +1,5 @@
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -9,6 +10,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "broker/bus/keys.h"
 #include "broker/meshd.h"
 
 namespace mesh::meshd {
@@ -60,6 +62,25 @@ Status save_settings(const std::filesystem::path& data, const Settings& settings
   std::error_code error;
   if (written) std::filesystem::rename(temporary, path, error);
   if (!written || error)
+    return fail(Errc::io, fmt::format("{} cannot be written", path.string()), "is the disk full?");
+  return {};
+}
+
+Bytes load_orphans(const std::filesystem::path& data) {
+  std::ifstream file(data / "orphans", std::ios::binary);
+  return Bytes(std::istreambuf_iterator<char>(file), {});
+}
+
+Status save_orphans(const std::filesystem::path& data, ByteView bytes) {
+  const auto path = data / "orphans", temporary = data / "orphans.new";
+  std::error_code error;
+  std::filesystem::remove(temporary, error);
+  MESH_TRY(write_secret_file(temporary, bytes));
+  std::filesystem::rename(temporary, path, error);
+  const int directory = error ? -1 : ::open(data.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool synced = directory >= 0 && ::fsync(directory) == 0;
+  if (directory >= 0) ::close(directory);
+  if (!synced)
     return fail(Errc::io, fmt::format("{} cannot be written", path.string()), "is the disk full?");
   return {};
 }

@@ -1,4 +1,4 @@
-// meshd verify: replays a log directory from its first entry, without a running controller.
+// meshd verify: replays a log directory or a backup from its first entry, without a running controller.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +9,7 @@
 
 #include "broker/meshd.h"
 #include "broker/read_ahead.h"
+#include "eventstore/log/archive.h"
 #include "eventstore/log/rocks_event_log.h"
 #include "eventstore/model/audit.h"
 #include "eventstore/model/decide.h"
@@ -20,7 +21,7 @@ namespace {
 
 constexpr size_t kProblemsMax = 100;
 
-/// Where entries come from: a directory or an archive.
+/// Where entries come from, read once from the first to the last.
 class Source {
  public:
   virtual ~Source() = default;
@@ -28,10 +29,11 @@ class Source {
   virtual Sequence head() const = 0;
   /// The newest signed note.
   virtual std::string checkpoint() const = 0;
-  /// Some entries from `from` on, at least one. Any thread, one at a time. Errors: corrupt, io.
-  virtual Result<std::vector<EncodedEntry>> read(Sequence from) const = 0;
-  /// What opening found damaged.
-  virtual std::optional<Error> damage() const = 0;
+  /// Some entries from `from` on, at least one; `from` follows what was read before. Any thread,
+  /// one at a time. Errors: corrupt, io.
+  virtual Result<std::vector<EncodedEntry>> read(Sequence from) = 0;
+  /// What is damaged beside that: found by opening, behind `first_bad`, or at the end.
+  virtual std::vector<std::string> damage(std::optional<uint64_t> first_bad) = 0;
 };
 
 class DirectorySource final : public Source {
@@ -40,16 +42,51 @@ class DirectorySource final : public Source {
   LogId id() const override { return log_->id(); }
   Sequence head() const override { return log_->head(); }
   std::string checkpoint() const override { return log_->checkpoint(); }
-  std::optional<Error> damage() const override { return log_->damage(); }
-  Result<std::vector<EncodedEntry>> read(Sequence from) const override {
+  Result<std::vector<EncodedEntry>> read(Sequence from) override {
     auto entries = log_->read(from, 1 << 20, SIZE_MAX);
     if (entries && entries->empty())
       return fail(Errc::corrupt, fmt::format("entry {}: it is missing", from.value()));
     return entries;
   }
+  std::vector<std::string> damage(std::optional<uint64_t> first_bad) override {
+    std::vector<std::string> out;
+    if (log_->damage()) out.push_back(log_->damage()->message);
+    if (!first_bad) return out;
+    for (uint64_t at = *first_bad + 1; at <= log_->head().value() && out.size() < kProblemsMax; ++at)
+      if (auto entry = log_->read(Sequence(at), 1, 1); !entry) out.push_back(entry.error().message);
+    return out;
+  }
 
  private:
   std::unique_ptr<const RocksEventLog> log_;
+};
+
+class ArchiveSource final : public Source {
+ public:
+  explicit ArchiveSource(ArchiveReader reader) : reader_(std::move(reader)) {}
+  LogId id() const override { return reader_.head().log; }
+  Sequence head() const override { return Sequence(reader_.head().entries); }
+  std::string checkpoint() const override { return reader_.head().note; }
+  Result<std::vector<EncodedEntry>> read(Sequence from) override {
+    for (;;) {
+      auto part = reader_.next();
+      if (!part) return std::unexpected(std::move(part).error());
+      if (!*part) return fail(Errc::corrupt, fmt::format("entry {}: it is missing", from.value()));
+      if (!(*part)->entries.empty()) return std::move((*part)->entries);
+    }
+  }
+  /// To the trailer, which confirms the rest: a damaged record ends it.
+  std::vector<std::string> damage(std::optional<uint64_t> first_bad) override {
+    for (;;) {
+      auto part = reader_.next();
+      if (part && !*part) return {};
+      if (!part && first_bad) return {};  // told as what is wrong with that entry, or after it
+      if (!part) return {part.error().message};
+    }
+  }
+
+ private:
+  ArchiveReader reader_;
 };
 
 struct Verdict {
@@ -76,9 +113,9 @@ Status replay_next(Audit& audit, ReadAhead& ahead) {
   return audit.add(*entry);
 }
 
-/// Replays until the head or the first entry that does not hold. Damaged records further on are
-/// named too.
-void replay_all(const Source& log, Verdict& verdict) {
+/// Replays until the head or the first entry that does not hold. What is damaged beside it is named
+/// too.
+void replay_all(Source& log, Verdict& verdict) {
   Audit& audit = verdict.audit;
   {
     // Nine tenths of the work are signatures: all cores check them.
@@ -88,11 +125,9 @@ void replay_all(const Source& log, Verdict& verdict) {
       if (auto good = replay_next(audit, ahead); !good)
         blame(verdict, audit.head().value() + 1, good.error().message);
   }
-  if (!verdict.first_bad) return;
-  for (uint64_t at = *verdict.first_bad + 1;
-       at <= log.head().value() && verdict.problems.size() < kProblemsMax; ++at)
-    if (auto entry = log.read(Sequence(at)); !entry)
-      verdict.problems.push_back(entry.error().message);
+  for (std::string& problem : log.damage(verdict.first_bad))
+    if (std::ranges::find(verdict.problems, problem) == verdict.problems.end())
+      verdict.problems.push_back(std::move(problem));
 }
 
 void check_note(const Source& log, Verdict& verdict) {
@@ -143,6 +178,13 @@ Result<std::vector<KeptCheckpoint>> read_kept(const std::vector<std::filesystem:
 
 Result<std::unique_ptr<Source>> open_source(const std::filesystem::path& data) {
   std::error_code ignored;
+  if (std::filesystem::is_regular_file(data, ignored)) {
+    auto bytes = read_file(data);
+    if (!bytes) return std::unexpected(bytes.error());
+    auto reader = ArchiveReader::open(std::move(*bytes));
+    if (!reader) return fail_in(data.string(), reader.error());
+    return std::make_unique<ArchiveSource>(std::move(*reader));
+  }
   auto directory = std::filesystem::exists(log_path(data), ignored) ? log_path(data) : data;
   auto log = RocksEventLog::open_read_only(directory);
   if (!log) return std::unexpected(log.error());
@@ -188,7 +230,6 @@ int verify(const std::filesystem::path& data, const std::vector<std::filesystem:
   Verdict verdict((*log)->id());
   for (const KeptCheckpoint& one : *kept)
     if (one.checkpoint.size <= (*log)->head().value()) verdict.audit.want(one.checkpoint.size);
-  if ((*log)->damage()) verdict.problems.push_back((*log)->damage()->message);
   replay_all(**log, verdict);
   if (!verdict.first_bad) check_note(**log, verdict);
   if (auto judged = judge(*kept, verdict); !judged) return report(judged.error(), output);

@@ -5,6 +5,7 @@
 
 #include "broker/board.h"
 #include "broker/log_scan.h"
+#include "broker/orphans.h"
 #include "broker/past.h"
 #include "eventstore/log/event_log.h"
 #include "eventstore/model/state.h"
@@ -29,6 +30,7 @@ struct QueryFacts {
   std::string program;
   Query query;
   LogIndex* index = nullptr;  // borrowed; may be nullptr
+  std::shared_ptr<const OrphanList> orphans;
 };
 
 /// Whether an answer reads much of the log or compiles configurations and so belongs on a worker.

@@ -242,6 +242,21 @@ Answer prove(const QueryFacts& facts) {
   return out;
 }
 
+Answer orphans(const QueryFacts& facts) {
+  auto only = number_argument(facts, "sequence", 0);
+  if (!only) return std::unexpected(only.error());
+  json items = json::array();
+  if (facts.orphans)
+    for (const Orphan& orphan : *facts.orphans) {
+      if (*only != 0 && orphan.entry.header.sequence.value() != *only) continue;
+      json item = json::parse(entry_json(orphan.entry));
+      item["epoch"] = orphan.entry.header.epoch;
+      item["signature"] = orphan.signer_known ? "good" : "signer unknown";
+      items.push_back(std::move(item));
+    }
+  return list_document(facts, "OrphanList", std::move(items));
+}
+
 Answer consistency(const QueryFacts& facts) {
   const uint64_t size = facts.log->frontier().size();
   auto from = number_argument(facts, "from", 0);

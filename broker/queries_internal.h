@@ -57,6 +57,7 @@ Answer controller(const QueryFacts&);
 Answer checkpoint(const QueryFacts&);
 Answer prove(const QueryFacts&);
 Answer consistency(const QueryFacts&);
+Answer orphans(const QueryFacts&);
 Answer state(const QueryFacts&);
 Answer nodes_roots(const QueryFacts&);
 

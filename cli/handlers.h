@@ -84,6 +84,7 @@ Result<int> operator_ban(Session& session);
 Result<int> verify(Session& session);
 Result<int> prove(Session& session);
 Result<int> prove_consistency(Session& session);
+Result<int> list_orphans(Session& session);
 Result<int> show_checkpoint(Session& session);
 Result<int> sign_checkpoint(Session& session);
 

@@ -5,9 +5,11 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "cli/event_text.h"
 #include "cli/handlers.h"
 #include "cli/mutate.h"
 #include "cli/replayer.h"
+#include "cli/views.h"
 #include "eventstore/model/canonical.h"
 
 namespace mesh::cli {
@@ -194,8 +196,8 @@ bool compare_cosigned(const NodeWord& word, const Connection& connection, const 
     case Standing::contradicts:
       out.problems.push_back(fmt::format("{} saw another history: {}", word.fullname, judgement->text));
       return false;
-    case Standing::ahead:  // it may have got entries since we asked for the head
-      out.warnings.push_back(fmt::format("{} is ahead of us at #{}", word.fullname, word.cosigned->checkpoint.size));
+    case Standing::ahead:  // the head was asked for after the nodes' words
+      out.problems.push_back(fmt::format("{} is ahead: {}", word.fullname, judgement->text));
       return false;
     default:
       out.warnings.push_back(fmt::format("{}: {}", word.fullname, judgement->text));
@@ -469,6 +471,24 @@ Result<int> sign_checkpoint(Session& session) {
       {anchor, fmt::format("checkpoint at #{}: state {} signed", anchor.sequence.value(),
                            to_hex(anchor.state_digest.view()))});
   return mutate(session, std::move(mutation));
+}
+
+Result<int> list_orphans(Session& session) {
+  QueryArguments arguments;
+  if (!session.argument("SEQUENCE").empty()) {
+    auto sequence = sequence_argument(session, "SEQUENCE");
+    if (!sequence) return std::unexpected(std::move(sequence).error());
+    arguments["sequence"] = std::to_string(*sequence);
+  }
+  auto client = session.client();
+  if (!client) return std::unexpected(std::move(client).error());
+  auto document = (*client)->query("orphans", arguments);
+  if (!document) return std::unexpected(std::move(document).error());
+  const bool everything = session.format() == Format::wide || !arguments.empty();
+  for (Json& item : (*document)["items"])
+    item["what"] = events_text(value_at(item, "events"), {}, everything ? SIZE_MAX : 3);
+  session.print_list(*document, kOrphansView);
+  return int{kSuccess};
 }
 
 }  // namespace mesh::cli

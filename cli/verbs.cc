@@ -83,7 +83,7 @@ const std::vector<Option>& option_table() {
       {"limit", 'n', "N", "only the newest N"},
       {"reverse", 0, "", "newest first"},
       // Trust.
-      {"from", 0, "PATH", "a controller's data directory on this machine", "", Hint::file},
+      {"from", 0, "PATH", "a controller's data directory on this machine, or a backup", "", Hint::file},
       {"against", 0, "FILE", "checkpoints that were kept elsewhere; may be given again", "", Hint::file},
       {"nodes", 0, "", "compare what the nodes saw"},
       {"uses", 0, "N", "how many nodes may join with it"},
@@ -273,7 +273,7 @@ void add_intent(Rows& rows) {
 void add_trust(Rows& rows) {
   rows.insert(rows.end(), {
     {"verify", "", {}, {"from", "against", "nodes"}, "replay the whole log and check every signature and decision",
-     "  verify --against kept.checkpoint --nodes\n  verify --from /var/lib/meshd\nExit 12 when something is wrong.",
+     "  verify --against kept.checkpoint --nodes\n  verify --from backup.mlb\nExit 12 when something is wrong.",
      verify},
     {"prove", "", {{.name = "SEQUENCE", .hint = Hint::word}}, {"out"}, "prove that an entry is in the log",
      "`--out FILE` writes a tlog-proof (c2sp.org/tlog-proof): others check it without this program.", prove},
@@ -340,6 +340,9 @@ void add_running(Rows& rows) {
      "versions get numbers that the lost entries cannot have used.", controller_start_epoch},
     {"controller", "optimise", {}, {}, "give back the space of what was replaced or removed",
      "For administrators. The controller goes on meanwhile; nothing of the history is dropped.", controller_optimise},
+    {"controller", "orphans", {{.name = "SEQUENCE", .hint = Hint::word, .optional = true}}, {},
+     "entries that a restored log lost and nodes handed over",
+     "What was done in them can be done again by hand; -o json shows all of each.", list_orphans},
     {"doctor", "", {}, {}, "look for what is wrong, and say how to mend it", "", doctor},
     {"completion", "", {{.name = "SHELL", .hint = Hint::word, .choices = "bash|zsh|fish"}}, {},
      "a script that completes commands", "  source <(meshcli completion bash)", print_completion, true},

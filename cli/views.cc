@@ -80,6 +80,16 @@ const ListView kOperatorsView{{{"OPERATOR", "name"},
                               "name",
                               "There are no operators."};
 
+const ListView kOrphansView{{{"EPOCH", "epoch"},
+                             {"ENTRY", "sequence"},
+                             {"TIME", "time", Cell::time},
+                             {"BY", "principal"},
+                             {"WHAT", "what"},
+                             {"MESSAGE", "message"},
+                             {"SIGNATURE", "signature", Cell::text, true}},
+                            "sequence",
+                            "No entries were given up, or no node had them."};
+
 const ListView kTagsView{{{"TAG", "name"},
                           {"ENTRY", "at"},
                           {"TIME", "time", Cell::time},

@@ -60,6 +60,7 @@ void Agent::connected(int64_t now) {
   subscribe(now);
   send_outcomes(now);
   send_fetch(now);
+  send_orphans();
   send_status(now);
 }
 
@@ -82,7 +83,7 @@ void Agent::subscribe(int64_t now) {
   credit_due_ = 0;
   last_progress_ = now;
   snapshot_.reset();
-  send(Subscribe{history_.head(), options_.credit, history_.wants_snapshot()});
+  send(Subscribe{history_.wanted_after(), options_.credit, !history_.changing_epoch() && history_.wants_snapshot()});
 }
 
 void Agent::give_credit(uint64_t bytes, bool at_once) {
@@ -103,6 +104,19 @@ void Agent::send_fetch(int64_t now) {
   send(Fetch{deployment_.wanted()->digest});
 }
 
+/// Some at a time: what the log no longer has is nobody's hurry.
+void Agent::send_orphans() {
+  if (!std::exchange(orphans_read_, true)) orphans_ = store_.orphans();
+  if (!orphans_) return;
+  Orphans part{orphans_->epoch, {}};
+  for (size_t bytes = 0; const auto& entry : orphans_->entries) {
+    bytes += entry.size();
+    if (!part.entries.empty() && bytes > kCatchUpFrameBytes) break;
+    part.entries.push_back(entry);
+  }
+  send(std::move(part));
+}
+
 void Agent::send_status(int64_t now) {
   next_status_ = now + options_.status_ms;
   status_soon_ = now + options_.status_ms / 5;
@@ -117,7 +131,7 @@ void Agent::send_status(int64_t now) {
   }
   const auto& pointers = store_.pointers();
   NodeStatus status{history_.head(), history_.root(), cosignature_, pointers.active, pointers.previous,
-                    deployment_.overlay().sequence, state_text(), problem(), options_.program, {}, {}};
+                    deployment_.overlay().sequence, state_text(), problem(), options_.program, {}, history_.contradiction()};
   for (auto& tunnel : deployment_.health().tunnels) {
     status.links.push_back({tunnel.peer, tunnel.name, tunnel.bgp_up(), tunnel.bfd_up(), tunnel.handshake_age_s,
                             tunnel.rx_bytes, tunnel.tx_bytes, tunnel.endpoint});
@@ -186,6 +200,20 @@ void Agent::on(const Ack& message, int64_t) {
   if (auto done = deployment_.acknowledge(message.serial); !done) note(Note::Level::error, done.error().message);
 }
 
+void Agent::on(const OrphansKept& message, int64_t) {
+  if (!orphans_ || orphans_->epoch != message.epoch) return;
+  std::erase_if(orphans_->entries, [&](const EncodedEntry& entry) {
+    const auto header = decode_header(entry.header);
+    return !header || header->sequence <= message.last;
+  });
+  if (orphans_->entries.empty()) {
+    if (auto forgotten = store_.forget_orphans(message.epoch); !forgotten) return;  // told again, then
+    note(Note::Level::info, fmt::format("the controller keeps the entries of epoch {} that were given up", message.epoch));
+    orphans_read_ = false;
+  }
+  send_orphans();
+}
+
 void Agent::on(const ErrorReply& message, int64_t) {
   if (complaint_ == message.error.message) return;
   complaint_ = message.error.message;
@@ -193,6 +221,13 @@ void Agent::on(const ErrorReply& message, int64_t) {
 }
 
 void Agent::after(History::Taken taken, int64_t now) {
+  if (auto news = history_.take_news()) {
+    note(Note::Level::warning, *news);
+    controller_head_ = history_.head();
+    heads_behind_ = 0;
+    orphans_read_ = false;
+    send_orphans();
+  }
   switch (taken) {
     case History::Taken::nothing:
       break;
@@ -267,8 +302,9 @@ void Agent::repeat(int64_t now) {
   if (next_repeat_ <= now) {
     send_outcomes(now);
     send_fetch(now);
+    send_orphans();
   }
-  const bool behind = controller_head_ > history_.head() || !history_.settled();
+  const bool behind = controller_head_ > history_.head() || !history_.settled() || history_.changing_epoch();
   const bool stalled = behind && now - last_progress_ > options_.repeat_ms / 2;
   if (history_.disk_problem().empty() && next_subscribe_ <= now && (stalled || (behind && history_.refusal()))) {
     next_subscribe_ = now + (history_.refusal() ? retry_ms_ : options_.repeat_ms / 2);
@@ -292,9 +328,10 @@ std::string Agent::problem() const {
   if (history_.refusal()) return history_.refusal()->reason;
   if (!history_.disk_problem().empty()) return history_.disk_problem();
   if (!deployment_.problem().empty()) return deployment_.problem();
-  if (heads_behind_ > 1) {
+  if (heads_behind_ > 1 && !history_.changing_epoch()) {
     return fmt::format(
-        "the controller is at entry {}, behind this node's verified {}: was it restored from an old backup?",
+        "the controller was restored from a backup at #{}; this node has entries up to #{}: an administrator goes on with "
+        "`meshcli controller start-epoch`",
         controller_head_.value(), history_.verified().value());
   }
   return complaint_;
@@ -306,6 +343,7 @@ std::string Agent::state_text() const {
   if (newer) return "upgrade required";
   if (deployment_.revoked()) return "revoked";
   if (history_.refusal()) return "refused: " + history_.refusal()->reason;
+  if (history_.changing_epoch()) return "reading the history of a new epoch";
   if (const auto text = problem(); !text.empty()) return "degraded: " + text;
   return history_.settled() || !connected_ ? "ok" : "catching up";
 }

@@ -95,6 +95,7 @@ class Agent {
   void send_status(int64_t now);
   void send_outcomes(int64_t now);
   void send_fetch(int64_t now);
+  void send_orphans();
   void give_credit(uint64_t bytes, bool at_once);
   void after(History::Taken taken, int64_t now);
   void act(int64_t now);
@@ -108,6 +109,7 @@ class Agent {
   void on(const SnapshotChunk& message, int64_t now);
   void on(const BlobChunk& message, int64_t now);
   void on(const Ack& message, int64_t now);
+  void on(const OrphansKept& message, int64_t now);
   void on(const ErrorReply& message, int64_t now);
   template <class Other>
   void on(const Other&, int64_t) {}  // nothing that a controller sends to a node
@@ -125,6 +127,8 @@ class Agent {
   int64_t next_status_ = 0, status_soon_ = 0, next_reconcile_ = 0, next_resolve_ = 0, next_repeat_ = 0;
   uint64_t credit_due_ = 0;
   Chunks snapshot_, blob_;
+  std::optional<Orphans> orphans_;  // that the controller has not confirmed
+  bool orphans_read_ = false;       // from the disk
   std::string complaint_;  // the controller's last error
   std::string told_;       // the problem that was noted last
   std::string cosigned_, cosignature_;  // the checkpoint and what was made of it

@@ -101,6 +101,8 @@ bool Deployment::act(const MeshState& state) {
   // A history that does not know this node yet says nothing about it; one that removed it does.
   const bool known = node ? node->enrolment != Enrolment::none : state.removed_nodes.contains(options_.node);
   if (!known) return false;
+  // Nor does one that was restored and names the keys that were here before ours.
+  if (node && held(*node) && node->sign_key != options_.sign_key) return false;
   bind_overlay(state);
   if (!overlay_.revoked) follow(*node);
   if (dirty_) apply_active();
@@ -109,8 +111,19 @@ bool Deployment::act(const MeshState& state) {
          store_.pointers().active != pointers.active;
 }
 
+/// What runs is newer than what a restored log names, and nothing was activated since.
+bool Deployment::held(const Node& node) const {
+  const auto& pointers = store_.pointers();
+  return pointers.held == node.activation && pointers.active != node.active && pointers.active != Version();
+}
+
 void Deployment::follow(const Node& node) {
   wanted_.reset();
+  if (held(node)) {
+    activation_problem_ = fmt::format("v{} stays, which the restored log does not know as active: activate a version",
+                                      store_.pointers().active.value());
+    return;
+  }
   if (node.active == Version()) return;
   const auto pointers = store_.pointers();
   const auto refused = store_.refused(node.active);

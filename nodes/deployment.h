@@ -69,6 +69,7 @@ class Deployment {
 
  private:
   void bind_overlay(const MeshState& state);
+  bool held(const Node& node) const;
   void follow(const Node& node);
   void activate(const Node& node);
   void apply_active();

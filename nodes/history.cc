@@ -41,12 +41,13 @@ Status History::load(std::vector<std::string>& problems) {
   }
   remember_root();
   if (loaded->checkpoint.empty()) return {};
-  const auto epoch = std::max(replica_.state.epoch, 1u);
-  auto checkpoint = open_checkpoint(loaded->checkpoint, checkpoint_origin(options_.log, epoch), options_.log_key);
+  auto checkpoint = open_checkpoint(loaded->checkpoint, options_.log, options_.log_key);
   if (!checkpoint) {
     problems.push_back("replica/checkpoint is damaged: " + checkpoint.error().message);
     return {};
   }
+  // Of the history before: a crash came between the new snapshot and its checkpoint.
+  if (*origin_epoch(checkpoint->origin, options_.log) < epoch()) return {};
   if (Sequence(checkpoint->size) == head() && checkpoint->root != root()) {
     refuse(Errc::corrupt, fmt::format("the replica on disk does not match its checkpoint at {}", checkpoint->size));
     problems.push_back(refusal_->reason);
@@ -81,22 +82,43 @@ void History::remember_root() {
 
 History::Taken History::take_checkpoint(const std::string& note) {
   if (note.empty() || note == last_note_) return Taken::nothing;
-  const auto origin = checkpoint_origin(options_.log, std::max(replica_.state.epoch, 1u));
-  auto checkpoint = open_checkpoint(note, origin, options_.log_key);
+  auto checkpoint = open_checkpoint(note, options_.log, options_.log_key);
   if (!checkpoint) return refuse(Errc::corrupt, "the controller's checkpoint: " + checkpoint.error().message);
   last_note_ = note;
-  return learn(*checkpoint, note);
+  const uint32_t its_epoch = *origin_epoch(checkpoint->origin, options_.log);
+  if (its_epoch < epoch()) return Taken::nothing;  // what it covers was given up, or stands in ours
+  if (its_epoch == epoch()) return learn(*checkpoint, note);
+  successor_notes_[checkpoint->size] = {checkpoint->root, note, its_epoch};
+  if (successor_notes_.size() > kPendingMax) successor_notes_.erase(successor_notes_.begin());
+  if (successor_) return settle_successor();
+  // Beyond our head it may be where our own history leads: the entries that follow tell.
+  if (checkpoint->size <= head().value()) return begin_successor(true);
+  pending_[checkpoint->size] = {checkpoint->root, note, its_epoch};
+  if (pending_.size() > kPendingMax) pending_.erase(std::prev(pending_.end()));
+  return Taken::nothing;
+}
+
+/// What this history's root was at `size`: from memory, else from the hashes on disk.
+std::optional<Digest> History::past_root(uint64_t size) {
+  if (const auto known = roots_.find(size); known != roots_.end()) return known->second;
+  auto own = store_.leaves();
+  auto root = own && own->size() >= size ? own->root(size) : std::nullopt;
+  if (root) roots_[size] = *root;
+  return root;
+}
+
+History::Taken History::contradict(const Checkpoint& checkpoint, const std::string& note, const Digest& ours) {
+  contradiction_ = note;
+  return refuse(Errc::corrupt, fmt::format("equivocation: at {} entries the controller's checkpoint has root {}, but "
+                                           "it had {} before",
+                                           checkpoint.size, to_hex(checkpoint.root.view()), to_hex(ours.view())));
 }
 
 History::Taken History::learn(const Checkpoint& checkpoint, const std::string& note) {
-  const auto contradiction = [&](const Digest& ours) {
-    return refuse(Errc::corrupt, fmt::format("equivocation: at {} entries the controller's checkpoint has root {}, but "
-                                             "it had {} before",
-                                             checkpoint.size, to_hex(checkpoint.root.view()), to_hex(ours.view())));
-  };
+  const auto contradiction = [&](const Digest& ours) { return contradict(checkpoint, note, ours); };
   if (checkpoint.size < head().value()) {
-    const auto known = roots_.find(checkpoint.size);
-    if (known != roots_.end() && known->second != checkpoint.root) return contradiction(known->second);
+    const auto known = checkpoint.size > 0 ? past_root(checkpoint.size) : std::nullopt;
+    if (known && *known != checkpoint.root) return contradiction(*known);
     return Taken::nothing;
   }
   if (checkpoint.size == head().value() && checkpoint.root != root()) {
@@ -110,7 +132,7 @@ History::Taken History::learn(const Checkpoint& checkpoint, const std::string& n
     const bool bound = checkpoint.size == verified_.value() || !refusal_;
     if (bound) return contradiction(Digest(*known));
   }
-  pending_[checkpoint.size] = {checkpoint.root, note};
+  pending_[checkpoint.size] = {checkpoint.root, note, epoch()};
   if (pending_.size() > kPendingMax) pending_.erase(std::prev(pending_.end()));
   if (Sequence(checkpoint.size) > head()) return Taken::nothing;
   const bool moved = settle();
@@ -130,6 +152,7 @@ bool History::settle() {
     unsaved_.checkpoint = unsaved_.checkpoint || fresh;
     gave_up_end_ = false;
     refusal_.reset();
+    contradiction_.clear();
   }
   pending_.erase(pending_.begin(), ahead);
   return fresh;
@@ -157,6 +180,7 @@ History::Taken History::check_roots(const std::vector<EncodedEntry>& entries, si
     const auto* known = known_root(frontier.size());
     if (!known || *known == frontier.root()) continue;
     if (verified_ < head()) return give_up_end();
+    if (const auto noted = pending_.find(frontier.size()); noted != pending_.end()) contradiction_ = noted->second.note;
     return refuse(Errc::corrupt,
                   fmt::format("equivocation: entries up to {} give root {}, the signed checkpoint says {}",
                               frontier.size(), to_hex(frontier.root().view()), to_hex(known->view())));
@@ -170,6 +194,7 @@ History::Taken History::take(const std::vector<EncodedEntry>& entries, const std
   if (!unsaved_.empty() && !flush()) return Taken::nothing;
   auto taken = take_checkpoint(checkpoint);
   if (taken == Taken::refused || taken == Taken::ask_again) return taken;
+  if (successor_) return take_successor(entries);
   size_t first = entries.size(), count = 0;
   bool gap = false;
   for (size_t i = 0; i < entries.size() && !gap; ++i) {
@@ -177,8 +202,12 @@ History::Taken History::take(const std::vector<EncodedEntry>& entries, const std
     if (!header) return refuse(header.error().code, fmt::format("entry {}: {}", head().value() + count + 1,
                                                                 header.error().message));
     const auto expected = Sequence(head().value() + count + 1);
+    // Late, of a history that was given up; a log goes on in the epoch that it is in.
+    if (count == 0 && head() != Sequence() && header->epoch < epoch()) continue;
     gap = header->sequence > expected;
     if (header->sequence != expected) continue;
+    // Our history does not start that epoch: it was started on an older entry.
+    if (count == 0 && head() != Sequence() && header->epoch > epoch()) return begin_successor(true);
     if (count == 0) first = i;
     if (first + count != i) return refuse(Errc::corrupt, "entries of one frame are out of order");
     ++count;
@@ -208,7 +237,7 @@ Status History::fold(const EncodedEntry& encoded) {
   if (own_row(*entry, options_.node)) before = replica_.state;
   MESH_TRY(replay(replica_, *entry, options_.log));
   if (before) {
-    if (auto staged = compile_own(*before, *entry)) unsaved_.versions.push_back(std::move(*staged));
+    if (auto staged = compile_own(*before, replica_.state, *entry)) unsaved_.versions.push_back(std::move(*staged));
   }
   unsaved_.entries.push_back(encoded);
   return {};
@@ -216,7 +245,8 @@ Status History::fold(const EncodedEntry& encoded) {
 
 /// A committed version is believed when this node compiles the same from the state that the commit was decided on.
 /// Nothing when only a newer program could compile it: then it is fetched by its digest.
-std::optional<History::StagedVersion> History::compile_own(const MeshState& before, const Entry& entry) const {
+std::optional<History::StagedVersion> History::compile_own(const MeshState& before, const MeshState& after,
+                                                           const Entry& entry) const {
   const auto& row = *own_row(entry, options_.node);
   auto config = compile(before, options_.node);
   if (!config && config.error().code == Errc::unsupported) return std::nullopt;
@@ -228,7 +258,7 @@ std::optional<History::StagedVersion> History::compile_own(const MeshState& befo
                                                           entry.header.sequence.value(), to_hex(row.digest.view()),
                                                           to_hex(own.view()))};
   }
-  const auto overlay = make_overlay(replica_.state, options_.node);
+  const auto overlay = make_overlay(after, options_.node);
   return StagedVersion{row.version, config_text(*config), rendered_files(*config, overlay), {}};
 }
 
@@ -250,6 +280,106 @@ Status History::flush() {
   auto stored = store();
   disk_problem_ = stored ? std::string() : stored.error().message;
   return stored;
+}
+
+// --- a new epoch ---
+
+History::Taken History::begin_successor(bool from_snapshot) {
+  auto own = store_.leaves();
+  if (!own) return refuse(own.error().code, own.error().message);
+  auto start = from_snapshot ? store_.snapshot() : Replica{};
+  successor_from_snapshot_ = from_snapshot && start.head() != Sequence();
+  successor_.emplace(options_.log, options_.node, epoch(), std::move(start), std::move(*own));
+  successor_versions_.clear();
+  pending_.clear();
+  return Taken::ask_again;
+}
+
+Status History::add_to_successor(const EncodedEntry& encoded) {
+  auto entry = decode_entry(encoded);
+  if (!entry) return fail(entry.error().code, fmt::format("entry {}: {}", successor_->head().value() + 1, entry.error().message));
+  std::optional<MeshState> before;
+  if (successor_->base() && own_row(*entry, options_.node)) before = successor_->replica().state;
+  MESH_TRY(successor_->add(*entry));
+  if (before) {
+    if (auto staged = compile_own(*before, successor_->replica().state, *entry)) successor_versions_.push_back(std::move(*staged));
+  }
+  return {};
+}
+
+History::Taken History::take_successor(const std::vector<EncodedEntry>& entries) {
+  for (const auto& encoded : entries) {
+    auto header = decode_header(encoded.header);
+    const auto expected = next(successor_->head());
+    if (header && header->sequence < expected) continue;
+    if (header && header->sequence > expected) return Taken::ask_again;
+    if (auto added = add_to_successor(encoded); !added) {
+      const bool again = std::exchange(successor_from_snapshot_, false);
+      successor_.reset();
+      // The epoch may begin before our snapshot: then all of it is read.
+      if (again) return begin_successor(false);
+      const auto& [code, message, fix] = added.error();
+      const auto newest = successor_notes_.empty() ? std::string() : successor_notes_.rbegin()->second.note;
+      if (code == Errc::corrupt) contradiction_ = newest;
+      return refuse(code, fix.empty() ? message : fmt::format("{} ({})", message, fix));
+    }
+  }
+  return settle_successor();
+}
+
+History::Taken History::settle_successor() {
+  const auto& replica = successor_->replica();
+  const auto noted = successor_notes_.find(replica.frontier.size());
+  if (noted == successor_notes_.end() || !successor_->base() || noted->second.epoch != replica.state.epoch)
+    return Taken::nothing;
+  if (noted->second.root != replica.frontier.root()) {
+    contradiction_ = noted->second.note;
+    const auto size = replica.frontier.size();
+    successor_.reset();
+    return refuse(Errc::corrupt, fmt::format("equivocation: the new epoch's entries up to {} do not give the root that its "
+                                             "checkpoint has",
+                                             size));
+  }
+  if (auto done = succeed(noted->second.note); !done) {
+    disk_problem_ = done.error().message;
+    return Taken::nothing;  // with the next checkpoint
+  }
+  return Taken::advanced;
+}
+
+/// On disk first: what is handed over, then what is not to be followed, then the history itself.
+Status History::succeed(const std::string& note) {
+  const Sequence base = *successor_->base(), old_head = head();
+  const uint32_t old_epoch = epoch();
+  auto lost = store_.entries_after(base, successor_->own());
+  if (!lost) return std::unexpected(lost.error());
+  const size_t handed = lost->size();
+  MESH_TRY(store_.keep_orphans(old_epoch, std::move(*lost)));
+  if (base < old_head) MESH_TRY(store_.hold(successor_->activation_at_base()));
+  for (const auto& staged : successor_versions_)
+    MESH_TRY(staged.text.empty() ? store_.refuse_version(staged.version, staged.reason)
+                                 : store_.put_version(staged.version, staged.text, staged.files));
+  MESH_TRY(store_.replace(successor_->replica(), successor_->leaves(), note));
+  replica_ = successor_->replica();
+  news_ = fmt::format("epoch {} goes on from entry {}: {} entries of this node's history, up to {}, were given up; {} of them "
+                      "are kept for the controller",
+                      replica_.state.epoch, base.value(), old_head.value() - base.value(), old_head.value(), handed);
+  verified_ = head();
+  verified_root_ = root();
+  note_ = note;
+  last_note_ = note;
+  unsaved_ = {};
+  pending_.clear();
+  roots_.clear();
+  refusal_.reset();
+  contradiction_.clear();
+  disk_problem_.clear();
+  gave_up_end_ = false;
+  successor_.reset();
+  successor_versions_.clear();
+  successor_notes_.clear();
+  remember_root();
+  return {};
 }
 
 // --- snapshots ---

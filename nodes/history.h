@@ -4,15 +4,20 @@
 // *before* the entries that reach its size are folded. What was refused leaves the replica as it was; the node goes on
 // routing. A checkpoint is stored before settled() becomes true for it, and nobody acts before settled().
 // One checkpoint that contradicts another, or the replica, is an equivocation: two histories under one key.
+// A checkpoint of a later epoch that this history does not lead to is followed beside it (successor.h), and takes its
+// place as a whole.
 // Thread: one at a time. Durability: flush(), which take() calls itself.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "nodes/replica_store.h"
+#include "nodes/successor.h"
 
 namespace mesh {
 
@@ -57,6 +62,16 @@ class History {
   /// Stores what could not be stored yet. Errors: exhausted, io; then nothing more is taken until it succeeds.
   Status flush();
 
+  /// After which entry the controller shall send: the head, or where the history of a new epoch is read.
+  Sequence wanted_after() const { return successor_ ? successor_->head() : head(); }
+  /// A history of a new epoch is being read; this node's own stands meanwhile.
+  bool changing_epoch() const { return successor_.has_value(); }
+  uint32_t epoch() const { return std::max(replica_.state.epoch, 1u); }
+  /// A signed checkpoint that contradicts what is verified here; empty when none was seen since the last agreed.
+  const std::string& contradiction() const { return contradiction_; }
+  /// What was told once about a change of epoch, since the last call.
+  std::optional<std::string> take_news() { return std::exchange(news_, std::nullopt); }
+
   Sequence head() const { return replica_.head(); }
   Digest root() const { return replica_.frontier.root(); }
   const MeshState& state() const { return replica_.state; }
@@ -76,6 +91,7 @@ class History {
   struct Pending {
     Digest root;
     std::string note;
+    uint32_t epoch = 0;
   };
   struct StagedVersion {
     Version version;
@@ -92,10 +108,18 @@ class History {
 
   Taken refuse(Errc code, std::string reason);
   Taken learn(const Checkpoint& checkpoint, const std::string& note);
+  Taken contradict(const Checkpoint& checkpoint, const std::string& note, const Digest& ours);
+  std::optional<Digest> past_root(uint64_t size);
+  Taken begin_successor(bool from_snapshot);
+  Taken take_successor(const std::vector<EncodedEntry>& entries);
+  Status add_to_successor(const EncodedEntry& encoded);
+  /// The successor takes this history's place when a signed checkpoint covers it.
+  Taken settle_successor();
+  Status succeed(const std::string& note);
   Taken check_roots(const std::vector<EncodedEntry>& entries, size_t first, size_t count);
   Taken give_up_end();
   Status fold(const EncodedEntry& encoded);
-  std::optional<StagedVersion> compile_own(const MeshState& before, const Entry& entry) const;
+  std::optional<StagedVersion> compile_own(const MeshState& before, const MeshState& after, const Entry& entry) const;
   /// After folding: the newest pending checkpoint that the head has reached becomes the verified one.
   bool settle();
   /// What a signed checkpoint says about `size`; nullptr when none is known.
@@ -112,6 +136,12 @@ class History {
   std::map<uint64_t, Pending> pending_;    // checkpoints ahead of the head, by size; forgotten at a refusal
   std::map<uint64_t, Digest> roots_;       // of recent sizes, to tell an old checkpoint from a contradiction
   std::optional<Refusal> refusal_;
+  std::optional<Successor> successor_;
+  bool successor_from_snapshot_ = false;
+  std::vector<StagedVersion> successor_versions_;
+  std::map<uint64_t, Pending> successor_notes_;  // of later epochs, by size
+  std::string contradiction_;
+  std::optional<std::string> news_;
   bool gave_up_end_ = false;
   bool replay_all_ = false;  // the controller's snapshot is of no use here
   Unsaved unsaved_;

@@ -10,6 +10,7 @@
 #include "eventstore/model/evolve.h"
 #include "eventstore/model/limits.h"
 #include "nodes/config_file.h"
+#include "nodes/tail_records.h"
 #include "schemas/codec.h"
 #include "schemas/config_text.h"
 
@@ -19,14 +20,13 @@ namespace {
 
 constexpr auto kSnapshot = "replica/snapshot";
 constexpr auto kTail = "replica/tail";
+constexpr auto kTailBefore = "replica/tail.before";
+constexpr auto kHeld = "held";
 constexpr auto kCheckpoint = "replica/checkpoint";
 constexpr auto kRefused = "versions/refused";
 constexpr auto kOverlay = "overlay.json";
 constexpr auto kOutcomes = "outcomes.json";
 constexpr auto kPending = "pending";
-constexpr size_t kCheckBytes = 8;  // 2^-64 for a damaged record to pass; the Merkle root is the second check
-constexpr size_t kRecordHead = 4 + kCheckBytes;
-
 std::string version_path(Version version) { return fmt::format("versions/v{}", version.value()); }
 
 /// "v12" or "versions/v12"; 0 when it is not one.
@@ -37,58 +37,6 @@ Version parse_version(std::string_view text) {
   const auto end = text.data() + text.size();
   const auto parsed = std::from_chars(text.data() + 1, end, number);
   return parsed.ec == std::errc() && parsed.ptr == end ? Version(number) : Version();
-}
-
-void put_u32(Bytes& out, size_t value) {
-  for (int shift = 0; shift < 32; shift += 8) out.push_back(static_cast<uint8_t>(value >> shift));
-}
-
-size_t get_u32(ByteView bytes) {
-  return static_cast<size_t>(bytes[0]) | static_cast<size_t>(bytes[1]) << 8 | static_cast<size_t>(bytes[2]) << 16 |
-         static_cast<size_t>(bytes[3]) << 24;
-}
-
-void put_record(Bytes& out, const EncodedEntry& entry) {
-  Bytes payload;
-  payload.reserve(4 + entry.size());
-  put_u32(payload, entry.header.size());
-  payload.insert(payload.end(), entry.header.begin(), entry.header.end());
-  payload.insert(payload.end(), entry.body.begin(), entry.body.end());
-  const auto check = sha256(payload);
-  put_u32(out, payload.size());
-  out.insert(out.end(), check.bytes.begin(), check.bytes.begin() + kCheckBytes);
-  out.insert(out.end(), payload.begin(), payload.end());
-}
-
-struct Record {
-  enum class Kind : uint8_t { whole, torn, damaged } kind{};
-  EncodedEntry entry;
-  size_t size = 0;
-};
-
-/// The first record of `bytes`.
-Record read_record(ByteView bytes) {
-  const auto size = bytes.size() < kRecordHead ? 0 : get_u32(bytes);
-  if (bytes.size() < kRecordHead || bytes.size() - kRecordHead < size) return {Record::Kind::torn, {}, 0};
-  const auto payload = bytes.subspan(kRecordHead, size);
-  const auto check = sha256(payload);
-  const bool whole = std::equal(check.bytes.begin(), check.bytes.begin() + kCheckBytes, bytes.begin() + 4);
-  const auto header = size < 4 ? SIZE_MAX : get_u32(payload);
-  if (!whole || header > size - 4) {
-    // The last one may be a write that a crash interrupted after the file had grown.
-    const bool last = bytes.size() == kRecordHead + size;
-    return {last ? Record::Kind::torn : Record::Kind::damaged, {}, 0};
-  }
-  const auto content = payload.subspan(4);
-  const auto split = content.begin() + static_cast<ptrdiff_t>(header);
-  return {Record::Kind::whole, {Bytes(content.begin(), split), Bytes(split, content.end())}, kRecordHead + size};
-}
-
-/// The state digest inside a snapshot covers intent only, the check before it every byte.
-Result<Replica> unwrap_snapshot(ByteView bytes) {
-  const auto check = Digest::from(bytes.first(std::min(bytes.size(), Digest::kSize)));
-  if (!check || sha256(bytes.subspan(Digest::kSize)) != *check) return fail(Errc::corrupt, "its check does not fit");
-  return decode_snapshot(bytes.subspan(Digest::kSize));
 }
 
 /// Folds what was verified before it was stored.
@@ -115,6 +63,7 @@ Status ReplicaStore::open() {
   pointers_.active = read_pointer("active");
   pointers_.previous = read_pointer("previous");
   if (auto pending = files_.read(kPending)) pointers_.pending = parse_version(as_text(*pending));
+  pointers_.held = read_held();
   return {};
 }
 
@@ -221,6 +170,8 @@ Status ReplicaStore::fold_tail(ByteView bytes, std::optional<Sequence> until, Lo
     if (!entry) return damaged(fmt::format("the record at byte {}: {}", good, entry.error().message));
     const auto sequence = entry->header.sequence;
     if (until && sequence > *until) return {};
+    // Left by a history that was given up; the crash came between the new snapshot and emptying the tail.
+    if (sequence > replica.head() && replica.head() != Sequence() && entry->header.epoch < replica.state.epoch) return {};
     if (sequence > next(replica.head())) {
       return damaged(fmt::format("entry {} follows entry {}", sequence.value(), replica.head().value()));
     }
@@ -260,13 +211,25 @@ Status ReplicaStore::save_checkpoint(std::string_view note) {
 }
 
 Status ReplicaStore::save_snapshot(const Replica& replica) {
+  MESH_TRY(add_leaves(replica));
+  MESH_TRY(write_snapshot(replica));
+  // The entries that it took in are kept once more: another history may lack them.
+  MESH_TRY(files_.rename(kTail, kTailBefore));
+  MESH_TRY(files_.write(kTail, {}, 0600));
+  MESH_TRY(files_.sync_dir("replica"));
+  tail_bytes_ = 0;
+  tail_dirty_ = false;
+  return {};
+}
+
+Status ReplicaStore::write_snapshot(const Replica& replica) {
   const auto content = encode_snapshot(replica);
   const auto check = sha256(content);
   Bytes bytes(check.bytes.begin(), check.bytes.end());
   bytes.insert(bytes.end(), content.begin(), content.end());
   MESH_TRY(write_atomic(files_, kSnapshot, bytes));
   snapshot_bytes_ = bytes.size();
-  return trim(0);
+  return {};
 }
 
 // --- versions ---
@@ -349,6 +312,28 @@ Status ReplicaStore::write_refused(std::map<Version, std::string> refused) {
   for (const auto& [each, why] : refused) text += fmt::format("v{} {}\n", each.value(), why);
   MESH_TRY(write_atomic(files_, kRefused, as_bytes(text)));
   refused_ = std::move(refused);
+  return {};
+}
+
+std::optional<ActivationId> ReplicaStore::read_held() {
+  auto text = files_.read(kHeld);
+  if (!text) return std::nullopt;
+  uint64_t number = 0;
+  const auto digits = as_text(*text);
+  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (parsed.ec == std::errc() && parsed.ptr == digits.data() + digits.size()) return ActivationId(number);
+  problems_.push_back("held is damaged");
+  return std::nullopt;
+}
+
+Status ReplicaStore::hold(std::optional<ActivationId> activation) {
+  if (activation) {
+    MESH_TRY(write_atomic(files_, kHeld, as_bytes(fmt::format("{}", activation->value()))));
+  } else {
+    MESH_TRY(files_.remove(kHeld));
+    MESH_TRY(files_.sync_dir("."));
+  }
+  pointers_.held = activation;
   return {};
 }
 

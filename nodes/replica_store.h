@@ -4,11 +4,16 @@
 //   replica/tail         the entries after it:  tail = { record }
 //                          record = length (u32) check (8 bytes: SHA-256(payload), its beginning) payload
 //                          payload = header length (u32) header body        numbers little-endian
+//   replica/tail.before  the tail that the snapshot took in: entries that another history may lack
+//   replica/leaves       leaf hashes of the entries up to the snapshot, the newest kLeavesKept to twice as many:
+//                          first entry's number - 1 (u64) { peak of the tree before it } { leaf }
+//   replica/orphans-N    an Orphans message: entries of epoch N that the log no longer has, until the controller has them
 //   replica/checkpoint   the newest checkpoint that matched, a signed note; never older than what was acted on
 //   versions/vN/         config.json (config_text), digest, and bird.conf, tlwg_*.conf as they read without keys
 //   versions/refused     { "N reason\n" }: versions whose digest does not follow from the log
 //   active, previous     symbolic links to versions/vN
 //   pending              the activation that is being applied
+//   held                 the activation that the log names since a new epoch began, while something newer runs
 //   overlay.json         the overlay that was bound last
 //   outcomes.json        newest handled activation, serial, outcomes that the log has not acknowledged
 //
@@ -31,6 +36,7 @@
 #include "eventstore/model/overlay.h"
 #include "eventstore/model/replay.h"
 #include "nodes/files.h"
+#include "schemas/message.h"
 
 namespace mesh {
 
@@ -39,6 +45,21 @@ struct Pointers {
   Version active, previous;
   Version pending;             // being applied
   ActivationId activation;     // the newest one that was applied or refused
+  std::optional<ActivationId> held;  // not to be followed: what runs is newer, by a history that was given up
+};
+
+/// This node's own history as hashes: what another one can be compared with.
+struct OwnLeaves {
+  MerkleFrontier before;       // the tree before the first of `leaves`
+  std::vector<Digest> leaves;  // up to the head
+  uint64_t size() const { return before.size() + leaves.size(); }
+  /// The leaf of an entry; nullptr when it is not kept.
+  const Digest* at(Sequence sequence) const {
+    const bool kept = sequence.value() > before.size() && sequence.value() <= size();
+    return kept ? &leaves[sequence.value() - before.size() - 1] : nullptr;
+  }
+  /// The root of the first `size` entries; nothing when they begin before what is kept, or end after it.
+  std::optional<Digest> root(uint64_t size) const;
 };
 
 struct LoadedReplica {
@@ -70,6 +91,20 @@ class ReplicaStore {
   Status save_checkpoint(std::string_view note);
   /// Replaces snapshot and tail. `replica` is everything that is in them, at a verified head.
   Status save_snapshot(const Replica& replica);
+  /// The replica in the snapshot; empty when there is none.
+  Replica snapshot();
+  /// Hashes of the history on disk. What is damaged of them is left out. Errors: io.
+  Result<OwnLeaves> leaves();
+  /// The entries after `base` that are still here whole and are those of `own`, in order. Errors: io.
+  Result<std::vector<EncodedEntry>> entries_after(Sequence base, const OwnLeaves& own);
+  /// Puts another history in the place of snapshot, tail and checkpoint. `leaves` are of `replica`, as far as known.
+  /// A crash in between leaves one or the other.
+  Status replace(const Replica& replica, const OwnLeaves& leaves, std::string_view checkpoint);
+  /// Keeps entries of epoch `epoch` for the controller, as many as kOrphanBytesMax / 2 holds, the oldest ones.
+  Status keep_orphans(uint32_t epoch, std::vector<EncodedEntry> entries);
+  /// Those of the oldest epoch that wait.
+  std::optional<Orphans> orphans();
+  Status forget_orphans(uint32_t epoch);
   /// Forgets the entries after `head`, and gives the replica there. Precondition: no snapshot is newer than `head`.
   Result<Replica> rewind(Sequence head);
   /// True when the tail is so long that a snapshot is cheaper.
@@ -94,6 +129,8 @@ class ReplicaStore {
   /// `version` runs; the former active one is `previous` from now on. Clears `pending`.
   Status set_active(Version version);
   Status clear_pending();
+  /// From now on `activation` is not followed. Nothing ends it.
+  Status hold(std::optional<ActivationId> activation);
 
   /// Nothing before the first was saved.
   std::optional<Overlay> overlay();
@@ -111,11 +148,17 @@ class ReplicaStore {
 
   static constexpr uint64_t kTailBytesMin = 1024 * 1024;  // below, a snapshot costs more than it saves at start
   static constexpr size_t kOutcomesKept = 64;             // older ones are superseded
+  static constexpr size_t kLeavesKept = 512 * 1024;       // 16 MiB: a backup may be that many entries old
 
  private:
   Status fold_tail(ByteView bytes, std::optional<Sequence> until, LoadedReplica& loaded, uint64_t& good);
   Result<LoadedReplica> read_replica(std::optional<Sequence> until);
   Status trim(uint64_t size);
+  Status add_leaves(const Replica& replica);
+  Status write_leaves(const OwnLeaves& leaves);
+  OwnLeaves stored_leaves(const Replica& snapshot);
+  Status write_snapshot(const Replica& replica);
+  std::optional<ActivationId> read_held();
   Status write_outcomes(ActivationId activation, uint64_t serial, std::vector<SignedOutcome> outcomes);
   Status write_refused(std::map<Version, std::string> refused);
   Status read_outcomes();

@@ -22,7 +22,7 @@ class Trust(unittest.TestCase):
             self.assertEqual(mesh.controller.wait(), 0)
             # By then the token has expired, and the forged request rightly says so; its events say something else.
             time.sleep(3.2)
-            subprocess.run([BIN / "mesh_forge", mesh.controller_dir, "2"], check=True)
+            subprocess.run([BIN / "mesh_forge", mesh.controller_dir, "lie", "2"], check=True)
             mesh.start_controller()
             wait_until(lambda: mesh.node_status(site).get("problem"), "the node refuses")
             status = mesh.node_status(site)

@@ -194,7 +194,7 @@ TEST_F(AgentTest, AControllerBehindTheVerifiedHeadIsTold) {
   node.give(Head{Sequence(3), log.note(3)});
   EXPECT_EQ(status().problem, "") << "one may have been overtaken on the way";
   node.give(Head{Sequence(3), log.note(3)});
-  EXPECT_NE(status().problem.find("restored from an old backup"), std::string::npos) << status().problem;
+  EXPECT_NE(status().problem.find("restored from a backup at #3"), std::string::npos) << status().problem;
   node.give(Head{Sequence(log.size()), log.note(log.size())});
   EXPECT_EQ(status().problem, "");
 }

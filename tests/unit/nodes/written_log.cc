@@ -31,6 +31,7 @@ CreateLog genesis(const Signer& controller, const Signer& admin, const Signer& r
   out.endpoints = {"tcp://127.0.0.1:7400"};
   out.enrol_endpoints = {"tcp://127.0.0.1:7401"};
   out.profile = "default";
+  out.rules = kRulesNewest;
   out.loopbacknet_ipv4 = "100.66.0.0/16";
   out.loopbacknet_ipv6 = "fd12:3456:789a::/48";
   out.transfernet_ipv4 = "100.67.0.0/16";
@@ -171,8 +172,14 @@ void WrittenLog::cut(uint64_t size) {
   replicas_.resize(size + 1);
 }
 
+void WrittenLog::start_epoch() {
+  const auto& now = state();
+  append({StartEpoch{now.epoch + 1, now.sequence, root(size()), NodeId(now.next_node.value() + 1000),
+                     Version(now.version_floor.value() + 1000)}});
+}
+
 std::string WrittenLog::note(uint64_t size, const Digest& root) const {
-  const auto origin = checkpoint_origin(id(), 1);
+  const auto origin = checkpoint_origin(id(), std::max(replicas_[size].state.epoch, 1u));
   const auto text = checkpoint_text({origin, size, root, {}});
   return sign_note(text, origin, controller_.key, [this](ByteView message) { return controller_.sign({}, message); });
 }
@@ -223,6 +230,11 @@ void TestNode::follow(uint64_t last) {
   if (last == 0) last = log_.size();
   const auto head = agent_->history().head().value();
   if (head < last) give(log_.range(head + 1, last, true));
+}
+
+void TestNode::follow(const WrittenLog& other) {
+  const auto head = agent_->history().head().value();
+  if (head < other.size()) give(other.range(head + 1, other.size(), true));
 }
 
 void TestNode::pass(int64_t milliseconds) {

@@ -45,6 +45,8 @@ class WrittenLog {
   void revoke(NodeId node);
   /// Forgets everything after `size` entries: the controller that was restored, or lies.
   void cut(uint64_t size);
+  /// The administrator goes on from the head in a new epoch.
+  void start_epoch();
 
   uint64_t size() const { return entries_.size(); }
   const LogId& id() const { return replicas_.back().state.log; }
@@ -52,7 +54,7 @@ class WrittenLog {
   const MeshState& state() const { return replicas_.back().state; }
   const Replica& at(uint64_t size) const { return replicas_[size]; }
   Digest root(uint64_t size) const { return replicas_[size].frontier.root(); }
-  /// The signed checkpoint of the first `size` entries; another `root` is a lie.
+  /// The signed checkpoint of the first `size` entries, in the epoch of then; another `root` is a lie.
   std::string note(uint64_t size) const { return note(size, root(size)); }
   std::string note(uint64_t size, const Digest& root) const;
   /// Entries `first` to `last`, with the checkpoint of `last` when asked.
@@ -89,6 +91,8 @@ class TestNode {
   void give(const Body& body);
   /// The whole log up to `last` (0 = all) with its checkpoint.
   void follow(uint64_t last = 0);
+  /// The whole of another log, from where this node is.
+  void follow(const WrittenLog& other);
   void pass(int64_t milliseconds);
   /// What the agent sent since the last call.
   std::vector<Body> sent();

@@ -1,0 +1,41 @@
+// Entries that the log lost and nodes still have: when an administrator starts an epoch on an older base, what came
+// after it is given up, and nodes hand it over. It is kept outside the log, to be read and, by hand, done again.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "eventstore/log/event_log.h"
+#include "eventstore/model/state.h"
+#include "schemas/message.h"
+
+namespace mesh {
+
+struct Orphan {
+  EncodedEntry encoded;
+  Entry entry;
+  bool signer_known = false;  // else nobody whom the log knows can vouch for the signature
+};
+/// By epoch and sequence.
+using OrphanList = std::vector<Orphan>;
+
+/// At most kOrphansMax entries and kOrphanBytesMax; what comes first stays. One thread.
+class OrphanShelf {
+ public:
+  /// What encode() gave. What is damaged is left out.
+  void load(const MeshState& state, ByteView bytes);
+  /// Takes what a node hands over: whole entries of an earlier epoch of this log, which the log does not have, with a
+  /// signature that is right as far as the log can tell. True when something new is kept.
+  bool take(const MeshState& state, const EventLog& log, const Orphans& message);
+  Bytes encode() const;
+  /// Never changed in place: a worker may hold it.
+  const std::shared_ptr<const OrphanList>& list() const { return list_; }
+
+ private:
+  bool add(const MeshState& state, const EventLog* log, const EncodedEntry& encoded, OrphanList& to);
+
+  std::shared_ptr<const OrphanList> list_ = std::make_shared<OrphanList>();
+  size_t bytes_ = 0;
+};
+
+}  // namespace mesh
