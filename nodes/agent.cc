@@ -153,11 +153,17 @@ void Agent::receive(ByteView frame, int64_t now) {
                        std::holds_alternative<SnapshotChunk>(message->body);
   std::visit([&](const auto& body) { on(body, now); }, message->body);
   // While something is refused or the disk is full, the credit runs out by itself and the controller waits.
-  if (counted && !history_.refusal() && history_.disk_problem().empty()) give_credit(frame.size(), false);
+  if (counted && takes_more()) give_credit(frame.size(), false);
+}
+
+/// A history that was refused may be followed by one of a new epoch.
+bool Agent::takes_more() const {
+  return (!history_.refusal() || history_.changing_epoch()) && history_.disk_problem().empty();
 }
 
 void Agent::on(const Entries& message, int64_t now) {
   const auto taken = history_.take(message.entries, message.checkpoint);
+  if (history_.changing_epoch()) last_progress_ = now;
   if (taken == History::Taken::advanced) {
     controller_head_ = std::max(controller_head_, history_.head());
     heads_behind_ = 0;
@@ -306,12 +312,12 @@ void Agent::repeat(int64_t now) {
   }
   const bool behind = controller_head_ > history_.head() || !history_.settled() || history_.changing_epoch();
   const bool stalled = behind && now - last_progress_ > options_.repeat_ms / 2;
-  if (history_.disk_problem().empty() && next_subscribe_ <= now && (stalled || (behind && history_.refusal()))) {
+  if (history_.disk_problem().empty() && next_subscribe_ <= now && (stalled || (behind && !takes_more()))) {
     next_subscribe_ = now + (history_.refusal() ? retry_ms_ : options_.repeat_ms / 2);
     subscribe(now);
   }
   if (next_status_ <= now || (reported_ != history_.head() && status_soon_ <= now)) {
-    if (!history_.refusal() && history_.disk_problem().empty()) give_credit(0, true);
+    if (takes_more()) give_credit(0, true);
     send_status(now);
   }
 }

@@ -101,6 +101,7 @@ class Agent {
   void act(int64_t now);
   void tell_steps();
   void repeat(int64_t now);
+  bool takes_more() const;
   std::string problem() const;
   std::string state_text() const;
 

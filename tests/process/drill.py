@@ -65,11 +65,13 @@ class Drill(unittest.TestCase):
             self.check_backup(mesh, file, made, before, writers.acknowledged)
             mesh.wait_synced(node)
             seen = mesh.node_status(node)["sequence"]
+            kept = mesh.dir / "kept.note"
+            kept.write_bytes(mesh.cli("checkpoint").stdout)
             self.restore(mesh, file, made)
             self.check_read_only(mesh, before)
             self.check_node_is_ahead(mesh, node, made["entries"], seen)
             self.check_new_epoch(mesh, made["entries"])
-            self.check_node_of_the_old_history(mesh, node)
+            self.check_node_of_the_old_history(mesh, node, made["entries"], seen - made["entries"], kept)
 
     def check_backup(self, mesh, file, made, before, acknowledged):
         self.assertEqual(file.stat().st_mode & 0o777, 0o600)
@@ -102,9 +104,12 @@ class Drill(unittest.TestCase):
         done = json.loads(mesh.program("meshcli", "controller", "restore", file, "--data", restored,
                                        "--keys", mesh.controller_dir, "-o", "json").stdout)
         self.assertEqual((done["entries"], done["root"], done["missing"]), (made["entries"], made["root"], []))
-        verdict = json.loads(mesh.program("meshd", "verify", "--data", restored, "-o", "json").stdout)
-        self.assertEqual((verdict["ok"], verdict["entries"], verdict["root"]),
-                         (True, made["entries"], made["root"]))
+        for path in (restored, file):
+            verdict = json.loads(mesh.program("meshcli", "verify", "--from", path, "-o", "json").stdout)
+            self.assertEqual((verdict["ok"], verdict["entries"], verdict["root"]),
+                             (True, made["entries"], made["root"]))
+        verdict = json.loads(mesh.program("meshcli", "verify", "--from", damaged, "-o", "json", check=False).stdout)
+        self.assertFalse(verdict["ok"], verdict)
         again = mesh.program("meshd", "restore", file, "--data", restored, "--keys", mesh.controller_dir, check=False)
         self.assertEqual(again.returncode, 6, "an existing directory is not replaced")
         mesh.controller_dir = restored
@@ -143,13 +148,25 @@ class Drill(unittest.TestCase):
         self.assertRegex(mesh.cli("checkpoint").stdout.decode().splitlines()[0], r"^meshlog/[0-9a-f]{32}/2$")
         self.assertTrue(mesh.json("verify")["ok"])
 
-    def check_node_of_the_old_history(self, mesh, node):
-        """It follows the new epoch, or says why not; either way it keeps what it routes."""
-        def settled():
-            head, status = mesh.json("controller", "status"), mesh.node_status(node)
-            return status.get("root") == head["root"] or status.get("problem")
-        wait_until(settled, "the node says where it stands")
-        self.assertEqual(mesh.node_status(node)["active"], 1)
+    def check_node_of_the_old_history(self, mesh, node, base, lost, kept):
+        """It follows the new epoch, keeps what it routes, and hands over every entry that the log lost."""
+        mesh.wait_synced(node, version=1)
+        self.assertEqual(mesh.node_status(node).get("problem"), "")
+        def orphans():
+            return mesh.json("controller", "orphans")["items"]
+        wait_until(lambda: len(orphans()) == lost, "the lost entries are handed over")
+        items = orphans()
+        self.assertEqual([item["sequence"] for item in items], list(range(base + 1, base + lost + 1)))
+        self.assertEqual({(item["epoch"], item["signature"]) for item in items}, {(1, "good")})
+        text = mesh.cli("controller", "orphans").stdout.decode()
+        print("drill: handed over:", text.splitlines()[1], f"... {lost} entries")
+        wait_until(lambda: mesh.json("verify", "--nodes")["nodes_agree"] == 1, "the node has cosigned the new epoch")
+        verdict = mesh.json("verify", "--nodes", "--against", kept)
+        self.assertTrue(verdict["ok"], verdict)
+        self.assertEqual(verdict["checkpoints"][0]["standing"], "given up")
+        mesh.cli("commit", "all", "-m", "after the restore")
+        mesh.cli("activate", "all", "--no-wait")
+        wait_until(lambda: mesh.node_status(node)["active"] >= 1000, "what is activated now is followed")
 
 
 if __name__ == "__main__":
