@@ -265,7 +265,9 @@ Answer consistency(const QueryFacts& facts) {
   if (!to) return std::unexpected(to.error());
   if (*to == 0) *to = size;
   if (*from > *to || *to > size)
-    return fail(Errc::not_found, fmt::format("there is no way from {} to {}: the log has {} entries", *from, *to, size));
+    return fail(
+        Errc::not_found,
+        fmt::format("there is no way from {} to {}: the log has {} entries", *from, *to, size));
   const HashReader read = facts.log->hash_reader();
   json out = document(facts, "Consistency");
   out["from"] = *from;

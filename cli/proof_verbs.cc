@@ -216,9 +216,10 @@ void compare_contradiction(const NodeWord& word, const Connection& connection, c
     out.warnings.push_back(fmt::format("{} refused a checkpoint: {}", word.fullname, judgement->text));
     return;
   }
-  out.problems.push_back(fmt::format("equivocation: {} was given a checkpoint of #{} with root {}, signed by the log key: {}",
-                                     word.fullname, shown.checkpoint.size, to_hex(shown.checkpoint.root.view()),
-                                     judgement ? judgement->text : judgement.error().message));
+  out.problems.push_back(fmt::format(
+      "equivocation: {} was given a checkpoint of #{} with root {}, signed by the log key: {}",
+      word.fullname, shown.checkpoint.size, to_hex(shown.checkpoint.root.view()),
+      judgement ? judgement->text : judgement.error().message));
 }
 
 void compare_node(const NodeWord& word, const Connection& connection, const Audit& audit, Verification& out) {
@@ -288,7 +289,8 @@ Status check_consistency(const Connection& connection, const Json& document, uin
   const auto from_root = digest_at(document, "from_root"), to_root = digest_at(document, "to_root");
   const auto proof = hashes_at(document, "proof"), head_proof = hashes_at(document, "head_proof");
   if (!from_root || !to_root || !proof || !head_proof) return no_proof("a root or a hash is malformed");
-  if (number_at(document, "from") != static_cast<int64_t>(from) || number_at(document, "to") != static_cast<int64_t>(to))
+  if (number_at(document, "from") != static_cast<int64_t>(from) ||
+      number_at(document, "to") != static_cast<int64_t>(to))
     return no_proof("it is about other sizes");
   MESH_TRY(verify_consistency(from, *from_root, to, *to_root, *proof));
   return verify_consistency(to, *to_root, head.size, head.root, *head_proof);

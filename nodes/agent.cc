@@ -130,8 +130,17 @@ void Agent::send_status(int64_t now) {
     cosignature_ = note ? *note : std::string();
   }
   const auto& pointers = store_.pointers();
-  NodeStatus status{history_.head(), history_.root(), cosignature_, pointers.active, pointers.previous,
-                    deployment_.overlay().sequence, state_text(), problem(), options_.program, {}, history_.contradiction()};
+  NodeStatus status{history_.head(),
+                    history_.root(),
+                    cosignature_,
+                    pointers.active,
+                    pointers.previous,
+                    deployment_.overlay().sequence,
+                    state_text(),
+                    problem(),
+                    options_.program,
+                    {},
+                    history_.contradiction()};
   for (auto& tunnel : deployment_.health().tunnels) {
     status.links.push_back({tunnel.peer, tunnel.name, tunnel.bgp_up(), tunnel.bfd_up(), tunnel.handshake_age_s,
                             tunnel.rx_bytes, tunnel.tx_bytes, tunnel.endpoint});
@@ -214,7 +223,9 @@ void Agent::on(const OrphansKept& message, int64_t) {
   });
   if (orphans_->entries.empty()) {
     if (auto forgotten = store_.forget_orphans(message.epoch); !forgotten) return;  // told again, then
-    note(Note::Level::info, fmt::format("the controller keeps the entries of epoch {} that were given up", message.epoch));
+    note(Note::Level::info,
+         fmt::format("the controller keeps the entries of epoch {} that were given up",
+                     message.epoch));
     orphans_read_ = false;
   }
   send_orphans();
@@ -336,7 +347,8 @@ std::string Agent::problem() const {
   if (!deployment_.problem().empty()) return deployment_.problem();
   if (heads_behind_ > 1 && !history_.changing_epoch()) {
     return fmt::format(
-        "the controller was restored from a backup at #{}; this node has entries up to #{}: an administrator goes on with "
+        "the controller was restored from a backup at #{}; this node has entries up to #{}: an "
+        "administrator goes on with "
         "`meshcli controller start-epoch`",
         controller_head_.value(), history_.verified().value());
   }

@@ -297,12 +297,15 @@ History::Taken History::begin_successor(bool from_snapshot) {
 
 Status History::add_to_successor(const EncodedEntry& encoded) {
   auto entry = decode_entry(encoded);
-  if (!entry) return fail(entry.error().code, fmt::format("entry {}: {}", successor_->head().value() + 1, entry.error().message));
+  if (!entry)
+    return fail(entry.error().code,
+                fmt::format("entry {}: {}", successor_->head().value() + 1, entry.error().message));
   std::optional<MeshState> before;
   if (successor_->base() && own_row(*entry, options_.node)) before = successor_->replica().state;
   MESH_TRY(successor_->add(*entry));
   if (before) {
-    if (auto staged = compile_own(*before, successor_->replica().state, *entry)) successor_versions_.push_back(std::move(*staged));
+    if (auto staged = compile_own(*before, successor_->replica().state, *entry))
+      successor_versions_.push_back(std::move(*staged));
   }
   return {};
 }
@@ -336,9 +339,11 @@ History::Taken History::settle_successor() {
     contradiction_ = noted->second.note;
     const auto size = replica.frontier.size();
     successor_.reset();
-    return refuse(Errc::corrupt, fmt::format("equivocation: the new epoch's entries up to {} do not give the root that its "
-                                             "checkpoint has",
-                                             size));
+    return refuse(
+        Errc::corrupt,
+        fmt::format("equivocation: the new epoch's entries up to {} do not give the root that its "
+                    "checkpoint has",
+                    size));
   }
   if (auto done = succeed(noted->second.note); !done) {
     disk_problem_ = done.error().message;
@@ -361,9 +366,12 @@ Status History::succeed(const std::string& note) {
                                  : store_.put_version(staged.version, staged.text, staged.files));
   MESH_TRY(store_.replace(successor_->replica(), successor_->leaves(), note));
   replica_ = successor_->replica();
-  news_ = fmt::format("epoch {} goes on from entry {}: {} entries of this node's history, up to {}, were given up; {} of them "
-                      "are kept for the controller",
-                      replica_.state.epoch, base.value(), old_head.value() - base.value(), old_head.value(), handed);
+  news_ = fmt::format(
+      "epoch {} goes on from entry {}: {} entries of this node's history, up to {}, were given up; "
+      "{} of them "
+      "are kept for the controller",
+      replica_.state.epoch, base.value(), old_head.value() - base.value(), old_head.value(),
+      handed);
   verified_ = head();
   verified_root_ = root();
   note_ = note;

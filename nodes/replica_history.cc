@@ -72,7 +72,8 @@ OwnLeaves ReplicaStore::stored_leaves(const Replica& snapshot) {
   for (size_t i = kStartBytes; i-- > 0;) start = start << 8 | (*bytes)[i];
   const auto count = static_cast<size_t>(std::popcount(start));
   const uint64_t size = snapshot.frontier.size();
-  if (start > size || (bytes->size() - kStartBytes) / Digest::kSize < count + (size - start)) return nothing_before(snapshot);
+  if (start > size || (bytes->size() - kStartBytes) / Digest::kSize < count + (size - start))
+    return nothing_before(snapshot);
   size_t at = kStartBytes;
   const auto take = [&] {
     Digest digest = *Digest::from(ByteView(*bytes).subspan(at, Digest::kSize));
@@ -99,7 +100,8 @@ Result<OwnLeaves> ReplicaStore::leaves() {
 
 Status ReplicaStore::write_leaves(const OwnLeaves& own) {
   Bytes bytes;
-  for (uint64_t i = 0, start = own.before.size(); i < kStartBytes; ++i, start >>= 8) bytes.push_back(static_cast<uint8_t>(start));
+  for (uint64_t i = 0, start = own.before.size(); i < kStartBytes; ++i, start >>= 8)
+    bytes.push_back(static_cast<uint8_t>(start));
   for (const auto& peak : own.before.peaks()) put_digest(bytes, peak);
   for (const auto& leaf : own.leaves) put_digest(bytes, leaf);
   return write_atomic(files_, kLeaves, bytes);

@@ -171,7 +171,9 @@ Status ReplicaStore::fold_tail(ByteView bytes, std::optional<Sequence> until, Lo
     const auto sequence = entry->header.sequence;
     if (until && sequence > *until) return {};
     // Left by a history that was given up; the crash came between the new snapshot and emptying the tail.
-    if (sequence > replica.head() && replica.head() != Sequence() && entry->header.epoch < replica.state.epoch) return {};
+    if (sequence > replica.head() && replica.head() != Sequence() &&
+        entry->header.epoch < replica.state.epoch)
+      return {};
     if (sequence > next(replica.head())) {
       return damaged(fmt::format("entry {} follows entry {}", sequence.value(), replica.head().value()));
     }

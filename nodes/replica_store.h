@@ -1,28 +1,31 @@
-// ReplicaStore: what a node keeps on its disk, so that it routes, verifies and reports without a controller.
+// ReplicaStore: what a node keeps on its disk, so that it routes, verifies and reports without a
+// controller.
 //
-//   replica/snapshot     SHA-256, then a verified replica (encode_snapshot); absent before the first compaction
-//   replica/tail         the entries after it:  tail = { record }
-//                          record = length (u32) check (8 bytes: SHA-256(payload), its beginning) payload
-//                          payload = header length (u32) header body        numbers little-endian
+//   replica/snapshot     SHA-256, then a verified replica (encode_snapshot); absent before the
+//   first compaction replica/tail         the entries after it:  tail = { record }
+//                          record = length (u32) check (8 bytes: SHA-256(payload), its beginning)
+//                          payload payload = header length (u32) header body        numbers
+//                          little-endian
 //   replica/tail.before  the tail that the snapshot took in: entries that another history may lack
-//   replica/leaves       leaf hashes of the entries up to the snapshot, the newest kLeavesKept to twice as many:
+//   replica/leaves       leaf hashes of the entries up to the snapshot, the newest kLeavesKept to
+//   twice as many:
 //                          first entry's number - 1 (u64) { peak of the tree before it } { leaf }
-//   replica/orphans-N    an Orphans message: entries of epoch N that the log no longer has, until the controller has them
-//   replica/checkpoint   the newest checkpoint that matched, a signed note; never older than what was acted on
-//   versions/vN/         config.json (config_text), digest, and bird.conf, tlwg_*.conf as they read without keys
-//   versions/refused     { "N reason\n" }: versions whose digest does not follow from the log
-//   active, previous     symbolic links to versions/vN
-//   pending              the activation that is being applied
-//   held                 the activation that the log names since a new epoch began, while something newer runs
-//   overlay.json         the overlay that was bound last
-//   outcomes.json        newest handled activation, serial, outcomes that the log has not acknowledged
+//   replica/orphans-N    an Orphans message: entries of epoch N that the log no longer has, until
+//   the controller has them replica/checkpoint   the newest checkpoint that matched, a signed note;
+//   never older than what was acted on versions/vN/         config.json (config_text), digest, and
+//   bird.conf, tlwg_*.conf as they read without keys versions/refused     { "N reason\n" }:
+//   versions whose digest does not follow from the log active, previous     symbolic links to
+//   versions/vN pending              the activation that is being applied held                 the
+//   activation that the log names since a new epoch began, while something newer runs overlay.json
+//   the overlay that was bound last outcomes.json        newest handled activation, serial,
+//   outcomes that the log has not acknowledged
 //
-// Invariants: a name without ".tmp" is whole (written aside, synced, renamed, directory synced). An entry is in the
-// tail only after the version that it commits is stored or refused. The tail may be longer than the checkpoint (a
-// catch-up that was interrupted); it is never acted on beyond it.
-// The node's own disk is trusted as far as its checksums: entries were verified before they came here, and the Merkle
-// root is compared with the next checkpoint. Errors: exhausted (disk full: nothing is half done, try again), io,
-// corrupt, not_found. Thread: one at a time.
+// Invariants: a name without ".tmp" is whole (written aside, synced, renamed, directory synced). An
+// entry is in the tail only after the version that it commits is stored or refused. The tail may be
+// longer than the checkpoint (a catch-up that was interrupted); it is never acted on beyond it. The
+// node's own disk is trusted as far as its checksums: entries were verified before they came here,
+// and the Merkle root is compared with the next checkpoint. Errors: exhausted (disk full: nothing
+// is half done, try again), io, corrupt, not_found. Thread: one at a time.
 #pragma once
 
 #include <map>

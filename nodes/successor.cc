@@ -40,14 +40,17 @@ Status Successor::add(const Entry& entry) {
   const uint64_t from = own_.before.size();
   if (replica_.state.epoch > epoch_)
     return fail(Errc::corrupt,
-                fmt::format("epoch {} was started on entry {}, and this node keeps hashes of its history after {} only: "
+                fmt::format("epoch {} was started on entry {}, and this node keeps hashes of its "
+                            "history after {} only: "
                             "whether it is the same cannot be told here",
                             replica_.state.epoch, sequence.value() - 1, from),
                 "meshnode leave, then join again");
   if (sequence.value() == from && replica_.frontier.root() != own_.before.root())
-    return fail(Errc::corrupt, fmt::format("equivocation: the new epoch's history up to entry {} is not the one that this "
-                                           "node has",
-                                           from));
+    return fail(
+        Errc::corrupt,
+        fmt::format("equivocation: the new epoch's history up to entry {} is not the one that this "
+                    "node has",
+                    from));
   return {};
 }
 

@@ -1,10 +1,11 @@
-// Successor: the history of a later epoch, while it is read and checked beside the one that this node has.
+// Successor: the history of a later epoch, while it is read and checked beside the one that this
+// node has.
 //
-// An administrator started the epoch on a restored backup: the log goes on from an older entry, the base, and what came
-// after it there is given up. It is accepted when every entry of it verifies as always, when it is this node's own
-// history up to the base, leaf by leaf, and when the first entry that differs starts the epoch. Anything else is another
-// history under the same key. Nothing on disk changes before all of it stands under a signed checkpoint.
-// Thread: one at a time.
+// An administrator started the epoch on a restored backup: the log goes on from an older entry, the
+// base, and what came after it there is given up. It is accepted when every entry of it verifies as
+// always, when it is this node's own history up to the base, leaf by leaf, and when the first entry
+// that differs starts the epoch. Anything else is another history under the same key. Nothing on
+// disk changes before all of it stands under a signed checkpoint. Thread: one at a time.
 #pragma once
 
 #include <map>

@@ -62,8 +62,8 @@ def ed25519_holds(key, message, signature):
         names = [pathlib.Path(directory, name) for name in ("key", "message", "signature")]
         for name, data in zip(names, (SPKI + key, message, signature)):
             name.write_bytes(data)
-        done = subprocess.run(["openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-keyform", "DER", "-inkey", names[0],
-                               "-in", names[1], "-sigfile", names[2]], capture_output=True)
+        done = subprocess.run(["openssl", "pkeyutl", "-verify", "-rawin", "-pubin", "-keyform", "DER",
+                               "-inkey", names[0], "-in", names[1], "-sigfile", names[2]], capture_output=True)
         return done.returncode == 0
 
 

@@ -1,6 +1,6 @@
-"""Claim: an outsider, with a program that shares no code with ours, checks a checkpoint's signature, that an entry is in
-the log, and that history was only appended to; and nothing that was changed passes. Method: the real programs; then every
-field of the documents is changed, one at a time, and each has to be refused."""
+"""Claim: an outsider, with a program that shares no code with ours, checks a checkpoint's signature, that an entry is
+in the log, and that history was only appended to; and nothing that was changed passes. Method: the real programs; then
+every field of the documents is changed, one at a time, and each has to be refused."""
 import copy
 import json
 import unittest
@@ -49,7 +49,7 @@ class Outsider(unittest.TestCase):
             elif key == "checkpoint":
                 one = dict(document, **{key: self.old})
             else:
-                first = "B" if value[0] != "B" else "C"
+                first = "1" if value[0] != "1" else "2"  # of another value as a digit, too
                 one = dict(document, **{key: first + value[1:]})
             yield key, one
 

@@ -1,7 +1,7 @@
-"""Claim: whatever a thief changes in the controller's log, with its disk alone or with its keys too, is found: by `verify`
-over the bus and from the directory, by comparison with a kept checkpoint, and by the node, which says so and routes on.
-Method: the real programs. One log, one node; for each kind of tampering both are put back as they were, mesh_forge changes
-the stopped controller's log (and makes consistent again what the thief could), and everybody is asked. Each is asked
+"""Claim: whatever a thief changes in the controller's log, with its disk alone or with its keys too, is found: by
+`verify` over the bus and from the directory, by comparison with a kept checkpoint, and by the node, which says so and routes on.
+Method: the real programs. One log, one node; for each kind of tampering both are put back as they were, mesh_forge
+changes the stopped controller's log (and makes consistent again what the thief could), and everybody is asked. Each is asked
 twice: the node that has the history already, and the same node after its replica was lost, which replays all of it.
 A line is printed for each."""
 import json
@@ -60,7 +60,8 @@ class Tampering(unittest.TestCase):
             shutil.copytree(self.mesh.dir / (name + ".pristine"), self.mesh.dir / name, symlinks=True)
 
     def verdict(self, *arguments):
-        done = self.mesh.program("meshcli", "--context", self.mesh.context, "verify", *arguments, "-o", "json", check=False)
+        done = self.mesh.program("meshcli", "--context", self.mesh.context, "verify", *arguments, "-o", "json",
+                                 check=False)
         self.assertEqual(done.returncode, 12, done.stdout + done.stderr)
         return json.loads(done.stdout)
 

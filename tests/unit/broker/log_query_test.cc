@@ -1,6 +1,7 @@
-// Claim: the log query gives exactly the entries that its filters name, from both ends, over any page boundaries, with a
-// cold and a warm index, and beside a damaged entry. Method: random histories (the seed is printed) longer than several
-// blocks; a second, naive filter over every decoded entry says what is right.
+// Claim: the log query gives exactly the entries that its filters name, from both ends, over any
+// page boundaries, with a cold and a warm index, and beside a damaged entry. Method: random
+// histories (the seed is printed) longer than several blocks; a second, naive filter over every
+// decoded entry says what is right.
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <random>

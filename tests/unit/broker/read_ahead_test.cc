@@ -1,7 +1,8 @@
-// Claim: entries come in order and as they are, whoever read, decoded and checked them; a check ahead never lets through
-// what a check on the spot would refuse; and what cannot be read or decoded is named with its number.
-// Method: a world's log in chunks of random size, with no helper to three, replayed and compared; the same with a
-// signature that is wrong, with keys that are wrong, with a damaged and with a missing entry. The seed is printed.
+// Claim: entries come in order and as they are, whoever read, decoded and checked them; a check
+// ahead never lets through what a check on the spot would refuse; and what cannot be read or
+// decoded is named with its number. Method: a world's log in chunks of random size, with no helper
+// to three, replayed and compared; the same with a signature that is wrong, with keys that are
+// wrong, with a damaged and with a missing entry. The seed is printed.
 #include "broker/read_ahead.h"
 
 #include <gtest/gtest.h>

@@ -89,7 +89,8 @@ TEST(Audit, EpochsAreListed) {
   start_epoch(world);
   Audit audit(world.state().log);
   for (const EncodedEntry& encoded : world.entries()) ASSERT_TRUE(audit.add(decode_entry(encoded).value()));
-  const std::vector<EpochStart> expected{{2, Sequence(2), Sequence(3), "alice"}, {3, Sequence(3), Sequence(4), "alice"}};
+  const std::vector<EpochStart> expected{{2, Sequence(2), Sequence(3), "alice"},
+                                         {3, Sequence(3), Sequence(4), "alice"}};
   EXPECT_EQ(audit.epochs(), expected);
 }
 

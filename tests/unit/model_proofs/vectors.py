@@ -77,7 +77,8 @@ class Key:
             key, text = pathlib.Path(directory, "key"), pathlib.Path(directory, "text")
             key.write_bytes(PKCS8 + self.seed)
             text.write_bytes(message)
-            return self._openssl(["pkeyutl", "-sign", "-rawin", "-keyform", "DER", "-inkey", str(key), "-in", str(text)])
+            return self._openssl(["pkeyutl", "-sign", "-rawin", "-keyform", "DER",
+                                  "-inkey", str(key), "-in", str(text)])
 
     def hash(self, name):
         return sha256(name.encode(), b"\n\x01", self.public)[:4]
@@ -94,7 +95,8 @@ def lines():
         for m in sorted({0, 1, n // 2, n - 2, n - 1}):
             if 0 <= m < n:
                 yield "inclusion %d %d %s" % (m, n, " ".join(h.hex() for h in path(m, LEAVES[:n])))
-    for m, n in ((1, 2), (2, 3), (3, 7), (4, 7), (6, 8), (8, 9), (1, 40), (31, 40), (32, 40), (33, 40), (39, 40), (40, 40)):
+    for m, n in ((1, 2), (2, 3), (3, 7), (4, 7), (6, 8), (8, 9), (1, 40),
+                 (31, 40), (32, 40), (33, 40), (39, 40), (40, 40)):
         yield "consistency %d %d %s" % (m, n, " ".join(h.hex() for h in subproof(m, LEAVES[:n], True)))
     log, witness = Key(0), Key(100)
     for epoch, size, extension in ((1, 40, ""), (1, 0, ""), (2, 33, "state %s at 32\n" % sha256(b"state").hex())):
@@ -102,9 +104,11 @@ def lines():
         text = "%s\n%d\n%s\n%s" % (origin, size, b64(root(LEAVES[:size])), extension)
         note = text + "\n" + signature_line(text, origin, log)
         cosigner = "meshlog/a0a1a2a3a4a5a6a7a8a9aaabacadaeaf/node/11"
-        yield "key %s %s %s" % (origin, log.public.hex(), "%s+%s+%s" % (origin, log.hash(origin).hex(), b64(b"\x01" + log.public)))
+        yield "key %s %s %s" % (
+            origin, log.public.hex(), "%s+%s+%s" % (origin, log.hash(origin).hex(), b64(b"\x01" + log.public)))
         yield "note %d %d %s" % (epoch, size, b64(note.encode()))
-        yield "cosigned %s %s %s" % (cosigner, witness.public.hex(), b64((note + signature_line(text, cosigner, witness)).encode()))
+        yield "cosigned %s %s %s" % (
+            cosigner, witness.public.hex(), b64((note + signature_line(text, cosigner, witness)).encode()))
         if size:
             proof = "c2sp.org/tlog-proof@v1\nextra %s\nindex 5\n%s\n%s" % (
                 b64(LEAVES[5]), "".join(b64(h) + "\n" for h in path(5, LEAVES[:size])), note)

@@ -1,6 +1,7 @@
-// Claim: roots, proofs, checkpoints, notes, cosignatures, verifier keys and tlog-proofs are, byte for byte, those that
-// an independent implementation computes. Method: every line of vectors.txt, which vectors.py made with hashlib and
-// openssl, is made again here, and every proof and signature in it is checked; a ctest of its own runs vectors.py again.
+// Claim: roots, proofs, checkpoints, notes, cosignatures, verifier keys and tlog-proofs are, byte
+// for byte, those that an independent implementation computes. Method: every line of vectors.txt,
+// which vectors.py made with hashlib and openssl, is made again here, and every proof and signature
+// in it is checked; a ctest of its own runs vectors.py again.
 #include <gtest/gtest.h>
 #include <sodium.h>
 
@@ -130,7 +131,8 @@ TEST_F(Vectors, NotesInOneFileAreToldApart) {
   std::ifstream file(MESH_SOURCE_DIR "/tests/unit/model_proofs/vectors.txt");
   std::vector<std::string> notes;
   for (std::string text; std::getline(file, text);)
-    if (text.starts_with("note ") || text.starts_with("cosigned ")) notes.push_back(decoded(text.substr(text.rfind(' ') + 1)));
+    if (text.starts_with("note ") || text.starts_with("cosigned "))
+      notes.push_back(decoded(text.substr(text.rfind(' ') + 1)));
   ASSERT_EQ(notes.size(), 6u);
   for (const std::string between : {"", "\n", "\n\n\n"}) {
     std::string joined = between;

@@ -1,6 +1,7 @@
-// Claim: a node whose controller was restored from a backup keeps routing, says so, follows the epoch that an
-// administrator starts on an entry of its own history, hands over what the log lost, and refuses every other history.
-// Method: an Agent on a simulated disk and router reads logs that were decided and signed for real, which part at a base.
+// Claim: a node whose controller was restored from a backup keeps routing, says so, follows the
+// epoch that an administrator starts on an entry of its own history, hands over what the log lost,
+// and refuses every other history. Method: an Agent on a simulated disk and router reads logs that
+// were decided and signed for real, which part at a base.
 #include "agent_fixture.h"
 #include "schemas/codec.h"
 
@@ -78,7 +79,9 @@ TEST_F(EpochTest, ABaseBeforeTheSnapshotIsReachedFromTheFirstEntry) {
   const std::string long_text(900, 'x');
   for (int i = 0; i < 9; ++i) {  // one snapshot, and some
     std::vector<Command> commands;
-    for (int k = 0; k < 60; ++k) commands.push_back(SetAttribute{{}, "note_" + std::to_string(k), long_text + std::to_string(i)});
+    for (int k = 0; k < 60; ++k)
+      commands.push_back(
+          SetAttribute{{}, "note_" + std::to_string(k), long_text + std::to_string(i)});
     log.append(std::move(commands));
     node.follow();
   }
@@ -192,8 +195,8 @@ TEST_F(EpochTest, NothingOfTheOldEpochCountsAfterwards) {
   expect_followed();
 }
 
-// A node at the end of the old history, which dies in the `step`-th change of its disk while it follows the new one, and
-// comes back. True when it died.
+// A node at the end of the old history, which dies in the `step`-th change of its disk while it
+// follows the new one, and comes back. True when it died.
 bool die_and_come_back(uint64_t step, bool lucky) {
   const auto where = testing::Message() << "step " << step << (lucky ? ", names written early" : "");
   WrittenLog log(3);

@@ -31,7 +31,6 @@ CreateLog genesis(const Signer& controller, const Signer& admin, const Signer& r
   out.endpoints = {"tcp://127.0.0.1:7400"};
   out.enrol_endpoints = {"tcp://127.0.0.1:7401"};
   out.profile = "default";
-  out.rules = kRulesNewest;
   out.loopbacknet_ipv4 = "100.66.0.0/16";
   out.loopbacknet_ipv6 = "fd12:3456:789a::/48";
   out.transfernet_ipv4 = "100.67.0.0/16";
@@ -173,6 +172,7 @@ void WrittenLog::cut(uint64_t size) {
 }
 
 void WrittenLog::start_epoch() {
+  if (state().rules < 2) raise_rules(2);
   const auto& now = state();
   append({StartEpoch{now.epoch + 1, now.sequence, root(size()), NodeId(now.next_node.value() + 1000),
                      Version(now.version_floor.value() + 1000)}});
