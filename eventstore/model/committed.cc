@@ -56,16 +56,16 @@ MeshState committed_state(const MeshState& state) {
   for (const Change& change : state.changes)
     if (change.kind == Kind::site_added && out.nodes_of(change.scope.site).empty())
       out.sites.erase(change.scope.site);
+  // First what comes back: it may have been renamed before it was removed.
+  for (const Change& change : state.changes) {
+    if (change.kind == Kind::site_removed && !out.sites.contains(change.scope.site))
+      out.sites.insert(out.removed_sites.extract(change.scope.site));
+    if (change.kind == Kind::node_removed)
+      out.nodes.insert(out.removed_nodes.extract(change.scope.node));
+  }
   std::map<std::string, std::string> site_names;
   for (const Change& change : state.changes) {
     switch (change.kind) {
-      case Kind::site_removed:
-        if (!out.sites.contains(change.scope.site))
-          out.sites.insert(out.removed_sites.extract(change.scope.site));
-        break;
-      case Kind::node_removed:
-        out.nodes.insert(out.removed_nodes.extract(change.scope.node));
-        break;
       case Kind::attribute:
         undo_attribute(out, change);
         break;
@@ -76,7 +76,9 @@ MeshState committed_state(const MeshState& state) {
         site_names[change.scope.site] = change.name;
         break;
       case Kind::site_added:
+      case Kind::site_removed:
       case Kind::node_added:
+      case Kind::node_removed:
         break;
     }
   }

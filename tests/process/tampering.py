@@ -1,9 +1,9 @@
 """Claim: whatever a thief changes in the controller's log, with its disk alone or with its keys too, is found: by
-`verify` over the bus and from the directory, by comparison with a kept checkpoint, and by the node, which says so and routes on.
-Method: the real programs. One log, one node; for each kind of tampering both are put back as they were, mesh_forge
-changes the stopped controller's log (and makes consistent again what the thief could), and everybody is asked. Each is asked
-twice: the node that has the history already, and the same node after its replica was lost, which replays all of it.
-A line is printed for each."""
+`verify` over the bus and from the directory, by comparison with a kept checkpoint, and by the node, which says so
+and routes on. Method: the real programs. One log, one node; for each kind of tampering both are put back as they
+were, mesh_forge changes the stopped controller's log (and makes consistent again what the thief could), and
+everybody is asked. Each is asked twice: the node that has the history already, and the same node after its
+replica was lost, which replays all of it. A line is printed for each."""
 import json
 import shutil
 import subprocess

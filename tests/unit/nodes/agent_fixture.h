@@ -8,7 +8,7 @@
 namespace mesh::test {
 
 struct AgentTest : ::testing::Test {
-  AgentTest() : node(log) {
+  explicit AgentTest(uint32_t rules = kRulesNewest) : log(3, rules), node(log) {
     log.admit(NodeId(12), Signer(12), SecretKey::random().public_key());
     log.admit(NodeId(13), Signer(13), SecretKey::random().public_key());
     log.commit();
@@ -17,7 +17,7 @@ struct AgentTest : ::testing::Test {
   }
   AgentStatus status() { return node.agent().status(); }
   size_t tunnels() { return node.router().state().tunnels.size(); }
-  WrittenLog log{3};
+  WrittenLog log;
   TestNode node;
 };
 

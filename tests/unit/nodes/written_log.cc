@@ -20,8 +20,9 @@ Array filled(uint8_t value) {
   return out;
 }
 
-CreateLog genesis(const Signer& controller, const Signer& admin, const Signer& recovery) {
+CreateLog genesis(const Signer& controller, const Signer& admin, const Signer& recovery, uint32_t rules) {
   CreateLog out;
+  out.rules = rules;
   out.log_key = controller.key;
   out.controller_key = filled<BoxKey>(0x21);
   out.recovery_key = recovery.key;
@@ -57,8 +58,8 @@ Signature Signer::sign(std::string_view domain, ByteView bytes) const {
   return out;
 }
 
-WrittenLog::WrittenLog(unsigned sites) {
-  Request first = request(Principal::controller(), {genesis(controller_, admin_, recovery_)});
+WrittenLog::WrittenLog(unsigned sites, uint32_t rules) {
+  Request first = request(Principal::controller(), {genesis(controller_, admin_, recovery_, rules)});
   first.log = derive_log_id(std::get<CreateLog>(first.commands[0]));
   first.epoch = 1;
   decided(first, controller_, {});
@@ -172,7 +173,6 @@ void WrittenLog::cut(uint64_t size) {
 }
 
 void WrittenLog::start_epoch() {
-  if (state().rules < 2) raise_rules(2);
   const auto& now = state();
   append({StartEpoch{now.epoch + 1, now.sequence, root(size()), NodeId(now.next_node.value() + 1000),
                      Version(now.version_floor.value() + 1000)}});

@@ -26,7 +26,7 @@ struct Signer {
 class WrittenLog {
  public:
   /// Created, with sites s1 to s<sites>, node r1.s1 (11) and so on, each with a LAN and an endpoint.
-  explicit WrittenLog(unsigned sites);
+  explicit WrittenLog(unsigned sites, uint32_t rules = kRulesNewest);
 
   /// One entry of the administrator's; the commands must be accepted.
   void append(std::vector<Command> commands, const Context& context = {});
