@@ -107,7 +107,7 @@ void Reach::add(Place place, const std::vector<IpPrefix>& lans) {
 
 /// One entry for each prefix.
 void Reach::finish() {
-  std::ranges::stable_sort(lans_, {}, &ReachedLan::prefix);
+  std::ranges::sort(lans_, {}, [](const ReachedLan& lan) { return std::pair(lan.prefix, lan.nodes.front()); });
   std::vector<ReachedLan> merged;
   for (ReachedLan& lan : lans_) {
     if (merged.empty() || merged.back().prefix != lan.prefix) {
