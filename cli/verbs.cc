@@ -331,7 +331,7 @@ void add_running(Rows& rows) {
      "Exit 10 when the controller could not give some configuration; it is named.", controller_backup},
     {"controller", "restore", {{.name = "FILE", .hint = Hint::file}}, {"data", "keys", "listen", "enrol"},
      "make a controller's directory from a backup and the keys",
-     "  controller restore mesh.backup --data /var/lib/meshd --keys /root/meshd-keys\n"
+     "  controller restore mesh.backup --data /var/lib/meshd --keys meshd-keys\n"
      "Everything is verified first; nothing is overwritten. The controller then only reads, until `controller\n"
      "start-epoch`.", controller_restore, true},
     {"controller", "start-epoch", {}, change({"node-floor", "version-floor"}),
