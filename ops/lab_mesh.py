@@ -250,6 +250,12 @@ class Mesh:
         """The plug is pulled: meshnode, WireGuard, BIRD and every interface at once."""
         lab_net.power_off(site)
 
+    def reboot_node(self, site):
+        """The machine resets: all of it dies at once, an empty /run, a new boot id; then meshnode is started, as
+        systemd would, and nothing else."""
+        self.kill_node(site)
+        self.start_node(site)
+
     def kill_agent(self, site):
         self.end(site.name, site.router_ns, signal.SIGKILL)
 

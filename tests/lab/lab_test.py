@@ -128,6 +128,21 @@ class LabTest(unittest.TestCase):
         self.assertNotEqual(lab("exec", "site1", "--", "cat", "/proc/sys/kernel/random/boot_id"), boot_id)
         self.assertTrue(self.reaches("site1", "198.18.2.2"))
 
+    def test_a_reboot_is_a_power_cut_and_a_boot_in_one(self):
+        boot_id = lab("exec", "site1", "--", "cat", "/proc/sys/kernel/random/boot_id")
+        lab("exec", "site1", "--", "sh", "-ec",
+            "ip tuntap add tlwg_x mode tun; touch /run/meshnode/x /run/wireguard/x; sleep 1000 >/dev/null 2>&1 &")
+        lab("node", "site1", "reboot")
+        seen = lab("exec", "site1", "--", "sh", "-c", "ip -o link; ls /run/meshnode /run/wireguard")
+        self.assertNotIn("tlwg_x", seen)
+        self.assertEqual(seen.split()[-2:], ["/run/meshnode:", "/run/wireguard:"])
+        other = lab("exec", "site1", "--", "sh", "-c", "unshare -m cat /proc/sys/kernel/random/boot_id")
+        self.assertNotEqual(other, boot_id)
+        self.assertEqual(other, lab("exec", "site1", "--", "cat", "/proc/sys/kernel/random/boot_id"))
+        lab("node", "site1", "kill")
+        lab("node", "site1", "reboot")  # of a machine without power: it boots
+        self.assertTrue(self.reaches("site1", "198.18.2.2"))
+
     def test_down_leaves_the_host_as_it_was(self):
         lab("down")
         self.assertEqual(host(), self.before)
