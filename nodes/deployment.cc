@@ -111,7 +111,7 @@ bool Deployment::act(const MeshState& state) {
          store_.pointers().active != pointers.active;
 }
 
-/// What runs is newer than what a restored log names, and nothing was activated since.
+/// Something else runs than the log names, on purpose, and nothing was activated since.
 bool Deployment::held(const Node& node) const {
   const auto& pointers = store_.pointers();
   return pointers.held == node.activation && pointers.active != node.active && pointers.active != Version();
@@ -120,8 +120,12 @@ bool Deployment::held(const Node& node) const {
 void Deployment::follow(const Node& node) {
   wanted_.reset();
   if (held(node)) {
-    activation_problem_ = fmt::format("v{} stays, which the restored log does not know as active: activate a version",
-                                      store_.pointers().active.value());
+    const auto& pointers = store_.pointers();
+    activation_problem_ =
+        pointers.held_why.empty()
+            ? fmt::format("v{} stays, which the restored log does not know as active: activate a version",
+                          pointers.active.value())
+            : fmt::format("v{} stays: {}: activate a version", pointers.active.value(), pointers.held_why);
     return;
   }
   if (node.active == Version()) return;

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
+#include <ctime>
 #include <thread>
 
 #include "broker/bus/client.h"
@@ -22,9 +23,12 @@ volatile std::sig_atomic_t g_stop = 0;
 
 void stop(int) { g_stop = 1; }
 
+/// Since the machine booted, time asleep included: a deadline is not prolonged by a suspended router, and nobody who
+/// sets the clock moves it.
 int64_t now_ms() {
-  using namespace std::chrono;
-  return duration_cast<milliseconds>(steady_clock::now().time_since_epoch()).count();
+  timespec now{};
+  ::clock_gettime(CLOCK_BOOTTIME, &now);
+  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
 }
 
 void log(const std::vector<Note>& notes) {

@@ -63,7 +63,7 @@ Status ReplicaStore::open() {
   pointers_.active = read_pointer("active");
   pointers_.previous = read_pointer("previous");
   if (auto pending = files_.read(kPending)) pointers_.pending = parse_version(as_text(*pending));
-  pointers_.held = read_held();
+  read_held();
   return {};
 }
 
@@ -317,25 +317,35 @@ Status ReplicaStore::write_refused(std::map<Version, std::string> refused) {
   return {};
 }
 
-std::optional<ActivationId> ReplicaStore::read_held() {
+/// The file: the activation's number, then a blank and why.
+void ReplicaStore::read_held() {
+  pointers_.held.reset();
+  pointers_.held_why.clear();
   auto text = files_.read(kHeld);
-  if (!text) return std::nullopt;
+  if (!text) return;
   uint64_t number = 0;
-  const auto digits = as_text(*text);
+  const auto line = as_text(*text);
+  const auto digits = line.substr(0, line.find(' '));
   const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-  if (parsed.ec == std::errc() && parsed.ptr == digits.data() + digits.size()) return ActivationId(number);
-  problems_.push_back("held is damaged");
-  return std::nullopt;
+  if (parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size()) {
+    problems_.push_back("held is damaged");
+    return;
+  }
+  pointers_.held = ActivationId(number);
+  pointers_.held_why = line.substr(std::min(line.size(), digits.size() + 1));
 }
 
-Status ReplicaStore::hold(std::optional<ActivationId> activation) {
+Status ReplicaStore::hold(std::optional<ActivationId> activation, std::string why) {
   if (activation) {
-    MESH_TRY(write_atomic(files_, kHeld, as_bytes(fmt::format("{}", activation->value()))));
+    const auto text = fmt::format("{}{}{}", activation->value(), why.empty() ? "" : " ", why);
+    MESH_TRY(write_atomic(files_, kHeld, as_bytes(text)));
   } else {
     MESH_TRY(files_.remove(kHeld));
     MESH_TRY(files_.sync_dir("."));
+    why.clear();
   }
   pointers_.held = activation;
+  pointers_.held_why = std::move(why);
   return {};
 }
 

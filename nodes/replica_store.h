@@ -48,7 +48,8 @@ struct Pointers {
   Version active, previous;
   Version pending;             // being applied
   ActivationId activation;     // the newest one that was applied or refused
-  std::optional<ActivationId> held;  // not to be followed: what runs is newer, by a history that was given up
+  std::optional<ActivationId> held;  // not to be followed; everything newer is
+  std::string held_why;              // empty: what runs is newer, by a history that was given up
 };
 
 /// This node's own history as hashes: what another one can be compared with.
@@ -132,8 +133,9 @@ class ReplicaStore {
   /// `version` runs; the former active one is `previous` from now on. Clears `pending`.
   Status set_active(Version version);
   Status clear_pending();
-  /// From now on `activation` is not followed. Nothing ends it.
-  Status hold(std::optional<ActivationId> activation);
+  /// From now on `activation` is not followed, until the log names a newer one. `why`: one line for people, "v4 stays:
+  /// WHY"; empty when a restored log does not know what runs.
+  Status hold(std::optional<ActivationId> activation, std::string why = {});
 
   /// Nothing before the first was saved.
   std::optional<Overlay> overlay();
@@ -161,7 +163,7 @@ class ReplicaStore {
   Status write_leaves(const OwnLeaves& leaves);
   OwnLeaves stored_leaves(const Replica& snapshot);
   Status write_snapshot(const Replica& replica);
-  std::optional<ActivationId> read_held();
+  void read_held();
   Status write_outcomes(ActivationId activation, uint64_t serial, std::vector<SignedOutcome> outcomes);
   Status write_refused(std::map<Version, std::string> refused);
   Status read_outcomes();

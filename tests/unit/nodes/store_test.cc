@@ -47,6 +47,7 @@ TEST(ReplicaStore, GivesBackWhatItStored) {
     ASSERT_TRUE(store.set_active(Version(2)));
     ASSERT_TRUE(store.set_pending(Version(1)));
     ASSERT_TRUE(store.refuse_version(Version(3), "because of this"));
+    ASSERT_TRUE(store.hold(ActivationId(7), "gone back on the box"));
     ASSERT_TRUE(store.save_overlay(make_overlay(log.state(), NodeId(11))));
   }
   ReplicaStore store(files);
@@ -61,6 +62,8 @@ TEST(ReplicaStore, GivesBackWhatItStored) {
   EXPECT_EQ(store.pointers().previous, Version(1));
   EXPECT_EQ(store.pointers().pending, Version(1));
   EXPECT_EQ(store.refused(Version(3)), "because of this");
+  EXPECT_EQ(store.pointers().held, ActivationId(7));
+  EXPECT_EQ(store.pointers().held_why, "gone back on the box");
   EXPECT_EQ(store.overlay(), make_overlay(log.state(), NodeId(11)));
   EXPECT_EQ(std::filesystem::read_symlink(directory.path / "active"), "versions/v2");
 }
