@@ -14,6 +14,7 @@ import time
 import lab_net
 from lab_net import CONTROLLER4, CONTROLLER_NS, LabError, Site, say
 from lab_reach import unreachable
+from lab_topology import Graph, check_fits, free_memory_mb
 
 ROOT = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 MARKER = ".meshlog-lab"
@@ -77,6 +78,8 @@ class Mesh:
         self.bfd_ms = state["bfd_ms"]
         self.bare = state["bare"]
         self.sites = [Site(i) for i in range(1, state["sites"] + 1)]
+        record = state.get("topology")
+        self.graph = Graph.of_record(record) if record else Graph.full_mesh(len(self.sites))
         self.data = os.path.join(self.dir, "controller")
         self.context = os.path.join(self.data, "admin.context")
 
@@ -216,6 +219,8 @@ class Mesh:
         self.cli("add", "node", node)
         self.cli("set", "site", site.name, "lans", site.lans)
         self.cli("set", "node", node, "endpoint", site.wan4)
+        if self.graph.name is not None:
+            self.cli("set", "node", node, "groups", json.dumps(self.graph.groups(site.number)))
 
     def join(self, site):
         token = self.cli_json("token", "create", "--node", self.node_name(site))["token"]
@@ -273,7 +278,9 @@ class Mesh:
             "controller": {"pid": self.pid_of("meshd", CONTROLLER_NS), "data": self.data, "netns": CONTROLLER_NS},
             "sites": [{"name": s.name, "node": self.node_name(s), "router_ns": s.router_ns, "lan_ns": s.lan_ns,
                        "lan4": s.lan4, "lan6": s.lan6, "wan4": s.wan4, "data": self.node_data(s),
-                       "pid": self.agent_pid(s)} for s in self.sites]}
+                       "pid": self.agent_pid(s), "place": self.graph.places[s.number - 1]} for s in self.sites],
+            "topology": self.graph.name,
+            "links": [{"a": f"site{a}", "b": f"site{b}", "km": km} for a, b, km in self.graph.links]}
 
 
 class DryMesh(Mesh):
@@ -337,24 +344,27 @@ def tear_down(directory):
         os.unlink(lab_net.STATE_FILE)
 
 
-def build(sites, directory, bfd_ms, bare=False):
+def build(sites, directory, bfd_ms, bare=False, graph=None):
     """A fresh network and an empty directory; returns the Mesh, in which nothing runs yet."""
     why = lab_net.why_not_possible()
     if why:
         raise LabError(f"not possible on this machine: {why}", lab_net.NOT_POSSIBLE)
     if not 1 <= sites <= lab_net.SITES_MAX:
-        raise LabError(f"--sites is 1 to {lab_net.SITES_MAX}", 64)
+        raise LabError(f"a lab has 1 to {lab_net.SITES_MAX} sites, not {sites}", 64)
+    if not bare:
+        check_fits(graph or Graph.full_mesh(sites), free_memory_mb())
     if lab_net.our_namespaces() or lab_net.read_state():
         say("removing the lab that was there")
         tear_down(None)
     prepare_dir(directory)
     state = {"dir": directory, "sites": sites, "bfd_ms": bfd_ms, "bare": bare, "sysctls": {},
+             "topology": graph.record() if graph else None,
              "made": [path for path in lab_net.PRIVATE_DIRS if not os.path.isdir(path)]}
     lab_net.write_state(state)
     for path in state["made"]:
         os.mkdir(path, mode=0o755)
-    lab_net.raise_sysctls(state, sites)
     mesh = Mesh(state)
+    lab_net.raise_sysctls(state, sites, len(mesh.graph.links))
     lab_net.build(mesh.sites)
     mesh.power_on(mesh.sites)
     return mesh

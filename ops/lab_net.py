@@ -198,12 +198,11 @@ def write_state(state):
     os.replace(STATE_FILE + ".new", STATE_FILE)
 
 
-def raise_sysctls(state, sites):
+def raise_sysctls(state, sites, links):
     """wireguard-go takes an inotify instance each, and every router has neighbours in one table of the host."""
-    links = sites * (sites - 1)
-    for path, wanted in [("/proc/sys/fs/inotify/max_user_instances", 1024 + 4 * links),
+    for path, wanted in [("/proc/sys/fs/inotify/max_user_instances", 1024 + 8 * links),
                          ("/proc/sys/net/ipv4/neigh/default/gc_thresh3", 1024 + 16 * sites),
-                         ("/proc/sys/net/ipv6/neigh/default/gc_thresh3", 1024 + 16 * sites + 4 * links)]:
+                         ("/proc/sys/net/ipv6/neigh/default/gc_thresh3", 1024 + 16 * sites + 8 * links)]:
         if not os.path.exists(path):
             continue
         before = int(read_text(path))

@@ -75,7 +75,10 @@ class LabTest(unittest.TestCase):
         self.assertEqual(info["sites"][1], {
             "name": "site2", "node": "gw.site2", "router_ns": "mesh-site2", "lan_ns": "mesh-site2-lan",
             "lan4": "10.2.0.10", "lan6": "fd00:2::10", "wan4": "198.18.2.2", "data": f"{self.dir}/nodes/site2",
-            "pid": None})
+            "pid": None, "place": None})
+        self.assertIsNone(info["topology"])
+        self.assertEqual([(link["a"], link["b"]) for link in info["links"]],
+                         [("site1", "site2"), ("site1", "site3"), ("site2", "site3")])
 
     def test_routers_reach_each_other_and_lans_do_not_before_the_mesh_is_up(self):
         self.assertTrue(self.reaches("site1", "198.18.3.2"))
@@ -186,7 +189,19 @@ class LabTest(unittest.TestCase):
         os.unlink(os.path.join(self.dir, "mine"))
         os.rmdir(self.dir)
 
+    def test_a_real_network_gives_the_sites_places_and_the_links(self):
+        lab("up", "--bare", "--topology", "layer42", "--dir", self.dir)
+        info = json.loads(lab("info", "-o", "json"))
+        self.assertEqual(info["topology"], "layer42")
+        self.assertEqual([s["place"] for s in info["sites"]], [
+            "seattle", "san-francisco", "los-angeles", "chicago", "new-york-city", "washington-dc"])
+        self.assertEqual([(link["a"], link["b"]) for link in info["links"]][:2],
+                         [("site1", "site2"), ("site2", "site3")])
+        self.assertIn("site6", lab("info"))
+
     def test_wrong_calls_are_usage_errors(self):
+        lab("up", "--bare", "--topology", "atlantis", code=64)
+        lab("up", "--bare", "--topology", "layer42", "--sites", "3", code=64)
         lab("cut", "site1", "site9", code=64)
         lab("node", "site1", "explode", code=64)
         lab("up", "--bare", "--sites", "0", code=64)
