@@ -228,7 +228,7 @@ Status run_leave(const MeshnodeOptions& options) {
   // The identity last: after a failure the same command can go on.
   PosixFiles files(options.data);
   for (const auto* name : {"active", "previous", "pending", "versions", "replica", "overlay.json", "outcomes.json",
-                           "dry-run.json", "status.sock", "identity", "lock"}) {
+                           "dry-run.json", "peer_addresses", "status.sock", "identity", "lock"}) {
     MESH_TRY(files.remove(name));
   }
   MESH_TRY(files.sync_dir("."));

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <utility>
 
 namespace mesh {
@@ -24,15 +23,10 @@ const Tunnel* find_tunnel(const Desired& wanted, const std::string& name) {
   return it == wanted.tunnels.end() ? nullptr : &*it;
 }
 
-int64_t handshake_age(const WireGuardDevice& device) {
+int64_t newest_handshake(const WireGuardDevice& device) {
   int64_t newest = 0;
   for (const WireGuardPeer& peer : device.peers) newest = std::max(newest, peer.handshake);
-  return newest == 0 ? -1 : std::max<int64_t>(0, std::time(nullptr) - newest);
-}
-
-bool is_silent(const WireGuardDevice& device) {
-  int64_t age = handshake_age(device);
-  return age < 0 || age > kSilentSeconds;
+  return newest;
 }
 
 /// A setting of an interface of ours, which goes with it; where it does not exist there is nothing
@@ -68,6 +62,8 @@ LinuxDataplane::LinuxDataplane(Options options, const TunnelKeys& keys, Rtnetlin
       bird_({options_.run_directory, options_.bird_user, options_.bird_confirm_timeout}),
       sysctls_(options_.run_directory / "sysctl.saved"),
       endpoints_(options_.run_directory / "endpoints"),
+      known_(options_.known_addresses),
+      handshakes_(options_.run_directory / "handshakes"),
       next_refresh_(Clock::now() + options_.refresh_interval) {}
 
 Result<std::unique_ptr<LinuxDataplane>> LinuxDataplane::open(Options options,
@@ -103,6 +99,9 @@ Result<LinuxDataplane::Seen> LinuxDataplane::look() {
   if (!more) return std::unexpected(more.error());
   devices->merge(*more);
   seen.devices = std::move(*devices);
+  std::map<std::string, int64_t> stamps;
+  for (const auto& [name, device] : seen.devices) stamps[name] = newest_handshake(device);
+  handshakes_.look(stamps, boot_seconds());
   return seen;
 }
 
@@ -300,9 +299,30 @@ std::string LinuxDataplane::resolve(const Tunnel& tunnel) {
   if (tunnel.endpoint_host.empty()) return {};
   if (is_literal(tunnel.endpoint_host)) return endpoint_text(tunnel);
   resolver_.start(tunnel.endpoint_host);
+  // Without waiting: a router boots without a DNS. Where a peer moved, refresh_endpoints() finds
+  // out when it is silent.
+  if (auto known = known_.find(endpoint_text(tunnel)); !known.empty()) return known;
   auto addresses = resolver_.get(tunnel.endpoint_host, resolve_deadline_);
-  return addresses.empty() ? std::string()
-                           : host_port_text(to_text(addresses.front()), tunnel.endpoint_port);
+  if (addresses.empty()) return {};
+  auto found = host_port_text(to_text(addresses.front()), tunnel.endpoint_port);
+  known_.put(endpoint_text(tunnel), found, false);
+  return found;
+}
+
+std::vector<std::string> LinuxDataplane::choices(const Tunnel& tunnel) {
+  if (is_literal(tunnel.endpoint_host)) return {endpoint_text(tunnel)};
+  std::vector<std::string> out;
+  for (const IpAddress& address : resolver_.get(tunnel.endpoint_host, Clock::time_point::min()))
+    out.push_back(host_port_text(to_text(address), tunnel.endpoint_port));
+  resolver_.start(tunnel.endpoint_host);  // for the next time
+  auto known = known_.find(endpoint_text(tunnel));
+  if (!known.empty() && std::ranges::find(out, known) == out.end()) out.push_back(known);
+  return out;
+}
+
+bool LinuxDataplane::is_silent(const std::string& tunnel) const {
+  const int64_t age = handshakes_.age(tunnel);
+  return age < 0 || age > kSilentSeconds;
 }
 
 Status LinuxDataplane::refresh_endpoints(const Desired& wanted) {
@@ -313,23 +333,19 @@ Status LinuxDataplane::refresh_endpoints(const Desired& wanted) {
   Status first;
   for (const Tunnel& tunnel : wanted.tunnels) {
     auto device = seen->devices.find(tunnel.name);
-    if (tunnel.endpoint_host.empty() || device == seen->devices.end() || !is_silent(device->second))
+    if (tunnel.endpoint_host.empty() || device == seen->devices.end()) continue;
+    if (!is_silent(tunnel.name)) {
+      if (!is_literal(tunnel.endpoint_host) && !device->second.peers.empty())
+        known_.put(endpoint_text(tunnel), device->second.peers.front().endpoint, true);
       continue;
-    auto told = endpoints_.find(tunnel.name);
-    std::vector<std::string> choices;
-    if (is_literal(tunnel.endpoint_host)) {
-      choices.push_back(endpoint_text(tunnel));
-    } else {
-      for (const IpAddress& address : resolver_.get(tunnel.endpoint_host, Clock::time_point::min()))
-        choices.push_back(host_port_text(to_text(address), tunnel.endpoint_port));
-      resolver_.start(tunnel.endpoint_host);  // for the next time
     }
-    if (choices.empty()) continue;
-    auto last = told == nullptr ? choices.end() : std::ranges::find(choices, told->address);
-    size_t next = last == choices.end()
-                      ? 0
-                      : static_cast<size_t>(last - choices.begin() + 1) % choices.size();
-    if (auto done = tell_endpoint(tunnel, seen->links.at(tunnel.name), choices[next]);
+    auto told = endpoints_.find(tunnel.name);
+    const auto places = choices(tunnel);
+    if (places.empty()) continue;
+    auto last = told == nullptr ? places.end() : std::ranges::find(places, told->address);
+    size_t next =
+        last == places.end() ? 0 : static_cast<size_t>(last - places.begin() + 1) % places.size();
+    if (auto done = tell_endpoint(tunnel, seen->links.at(tunnel.name), places[next]);
         !done && first)
       first = done;
   }
@@ -360,7 +376,7 @@ Result<Health> LinuxDataplane::health() {
     if (auto device = seen->devices.find(name); device == seen->devices.end()) {
       out.warnings.push_back(fmt::format("the process of tunnel {} does not answer", name));
     } else {
-      health.handshake_age_s = handshake_age(device->second);
+      health.handshake_age_s = handshakes_.age(name);
       for (const WireGuardPeer& peer : device->second.peers) {
         health.rx_bytes += peer.rx_bytes;
         health.tx_bytes += peer.tx_bytes;
@@ -393,7 +409,9 @@ Status LinuxDataplane::remove_all() {
   note(execute_one(SetLoopbacks{}));
   note(sysctls_.restore());
   std::error_code error;
-  std::filesystem::remove(options_.run_directory / "endpoints", error);
+  for (const char* name : {"endpoints", "handshakes"})
+    std::filesystem::remove(options_.run_directory / name, error);
+  known_.clear();
   std::filesystem::remove(options_.run_directory, error);  // only when nothing of others is in it
   return first;
 }

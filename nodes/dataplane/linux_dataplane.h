@@ -13,6 +13,7 @@
 #include "nodes/dataplane/bird_control.h"
 #include "nodes/dataplane/dataplane.h"
 #include "nodes/dataplane/endpoints.h"
+#include "nodes/dataplane/peer_memory.h"
 #include "nodes/dataplane/rtnetlink.h"
 #include "nodes/dataplane/sysctls.h"
 #include "nodes/dataplane/tunnel_keys.h"
@@ -27,10 +28,12 @@ class LinuxDataplane final : public Dataplane {
     NodeId node;
     std::filesystem::path run_directory =
         "/run/meshnode";                            // one per network namespace; made when missing
+    std::filesystem::path known_addresses;          // of peers given by name; on the node's disk
     std::string bird_user = "bird";                 // see BirdDaemon::Options
     std::chrono::seconds bird_confirm_timeout{60};  // longer than the rest of any plan takes
-    // How long all names of one observe() together may hold up a plan. A tunnel whose peer's name
-    // is not found by then is made without endpoint, and told by refresh_endpoints() later.
+    // How long all names of one observe() together may hold up a plan. One that was reached before
+    // waits for nothing. A tunnel whose peer's name was never known, nor is found by then, is made
+    // without endpoint, and told by refresh_endpoints() later.
     std::chrono::milliseconds resolve_budget{1000};
     std::chrono::milliseconds refresh_interval{
         15'000};  // between two refresh_endpoints() that look
@@ -77,6 +80,9 @@ class LinuxDataplane final : public Dataplane {
   Result<SecretKey> psk_of(const Tunnel& tunnel) const;
   /// "address:port"; empty when the name has no address until the budget is spent.
   std::string resolve(const Tunnel& tunnel);
+  /// Where its name was found last or a handshake was made, in the order to try; never waits.
+  std::vector<std::string> choices(const Tunnel& tunnel);
+  bool is_silent(const std::string& tunnel) const;
   Status tell_endpoint(const Tunnel& tunnel, const LinkInfo& link, const std::string& endpoint);
 
   Options options_;
@@ -88,6 +94,8 @@ class LinuxDataplane final : public Dataplane {
   Sysctls sysctls_;
   Resolver resolver_;
   EndpointMemory endpoints_;
+  KnownAddresses known_;
+  HandshakeWatch handshakes_;
   std::chrono::steady_clock::time_point resolve_deadline_{}, next_refresh_{};
 };
 

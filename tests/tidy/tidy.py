@@ -50,6 +50,11 @@ IMPURE = {
 MODEL_LIBRARIES = re.compile(r"^(fmt/|sodium\.h$|arpa/inet\.h$|cpuid\.h$|immintrin\.h$)")
 IMPURE_CALLS = re.compile(r"\b(randombytes_\w+|getenv|std::rand|std::time|gettimeofday|clock_gettime)\s*\(")
 
+# A router may boot in 1970 and be set at any moment: what a node does follows the time since boot (CLOCK_BOOTTIME, or
+# steady_clock within a process) and the log's time. Only its log lines carry the wall clock.
+WALL_CLOCK = re.compile(r"\b(system_clock|utc_clock|file_clock|CLOCK_REALTIME|CLOCK_TAI|gettimeofday|timespec_get)\b|"
+                        r"(?:\bstd::|(?<!\w)::|(?<![\w:.>]))(time)\s*\(\s*(?:nullptr|NULL|0|&)")
+
 # Library -> the folder that alone may include it, and only in its .cc files and private headers (_internal.h).
 OWNED_LIBRARIES = [
     (re.compile(r"^rocksdb/"), "eventstore/log"),
@@ -161,6 +166,19 @@ def check_purity(tree):
     return found
 
 
+def check_clocks(tree):
+    found = []
+    for path in tree.code():
+        if path.parts[0] != "nodes":
+            continue
+        for number, line in enumerate(tree.lines(path), 1):
+            clock = WALL_CLOCK.search(line)
+            if clock:
+                found.append(f"{path}:{number}: {clock.group(1) or clock.group(2)}: a node has no wall clock, "
+                             "use CLOCK_BOOTTIME or the log's time")
+    return found
+
+
 def check_words(tree):
     found = []
     for path in tree.files:
@@ -247,7 +265,7 @@ def check_schemas(tree, flatc):
 
 
 def violations(tree, flatc="flatc"):
-    return (check_includes(tree) + check_purity(tree) + check_words(tree) + check_sizes(tree) +
+    return (check_includes(tree) + check_purity(tree) + check_clocks(tree) + check_words(tree) + check_sizes(tree) +
             check_functions(tree) + check_layout(tree) + check_schemas(tree, flatc))
 
 

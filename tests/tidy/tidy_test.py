@@ -75,6 +75,14 @@ class TidyTest(unittest.TestCase):
             self.plant("eventstore/model/bad.cc", f"#include <{header}>\n")
             self.expect(f"<{header}> is not pure")
 
+    def test_a_node_asks_no_wall_clock(self):
+        for call in ["std::chrono::system_clock::now()", "std::time(nullptr)", "::time(&now)", "x - time(NULL)",
+                     "clock_gettime(CLOCK_REALTIME, &now)", "gettimeofday(&now, nullptr)"]:
+            self.plant("nodes/dataplane/bad.cc", f"\n\nint64_t age() {{ return {call}; }}\n")
+            self.expect("nodes/dataplane/bad.cc:3", "no wall clock")
+        self.plant("nodes/dataplane/bad.cc", "auto a = boot_seconds(), b = entry.time(0), c = idle_time(0);\n")
+        self.assertEqual(self.found(), [])
+
     def test_the_model_includes_no_other_library(self):
         for header in ["boost/any.hpp", "zlib.h", "nlohmann/json.hpp", "spdlog/spdlog.h"]:
             self.plant("eventstore/model/bad.cc", f"#include <{header}>\n")

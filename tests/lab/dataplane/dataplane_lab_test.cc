@@ -82,6 +82,7 @@ class Router {
     options.run_directory = run_directory_;
     options.bird_confirm_timeout = confirm_timeout;
     options.refresh_interval = refresh_interval;
+    options.known_addresses = known_addresses;
     auto opened = ns.run([&] { return LinuxDataplane::open(options, keys_); });
     ASSERT_TRUE(opened) << opened.error().message;
     dataplane = std::move(*opened);
@@ -123,6 +124,7 @@ class Router {
   std::unique_ptr<LinuxDataplane> dataplane;
   std::chrono::seconds confirm_timeout{60};
   std::chrono::milliseconds refresh_interval{15'000};
+  std::filesystem::path known_addresses;
   NodeConfig config_;
   Overlay overlay_;
   const int i_;
@@ -471,6 +473,31 @@ TEST_F(DataplaneLab, ANameThatDoesNotResolveDoesNotHoldUpTheOthers) {
   }));
   expect_routed();
   EXPECT_EQ(one->apply().outcome, Reconciled::unchanged);
+}
+
+TEST_F(DataplaneLab, ARouterThatBootsWithoutDnsDialsWherePeersWereReachedLast) {
+  one->known_addresses = one->run_directory_.string() + ".known";
+  one->refresh_interval = 0ms;
+  one->adopt();
+  one->config_.links[0].endpoint_host = "r2.lab.invalid";
+  two->config_.links[0].endpoint_host.clear();
+  const std::string hosts = one->run_directory_.string() + ".hosts";
+  one->ns.must(fmt::format(
+      "cp /etc/hosts {0}; echo 198.51.100.2 r2.lab.invalid >> {0}; mount --bind {0} /etc/hosts",
+      hosts));
+  bring_up();
+
+  one->ns.must("umount /etc/hosts; ip link del tlwg_12; ip link del tlwg_lo");
+  ::kill(one->bird_pid(), SIGKILL);
+  EXPECT_TRUE(eventually([&] {
+    return one->bird_pid() == 0 && one->process_of("wireguard-go tlwg_12") == 0;
+  }));
+  std::filesystem::remove_all(one->run_directory_);
+  one->adopt();
+  ASSERT_EQ(one->apply().outcome, Reconciled::changed);
+  EXPECT_TRUE(one->health().warnings.empty());
+  EXPECT_EQ(one->health_of("tlwg_12").endpoint, "198.51.100.2:7411");
+  expect_routed();
 }
 
 TEST_F(DataplaneLab, APeerThatRoamsIsNotFought) {

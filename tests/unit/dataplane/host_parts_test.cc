@@ -7,6 +7,7 @@
 
 #include "nodes/dataplane/dataplane.h"
 #include "nodes/dataplane/endpoints.h"
+#include "nodes/dataplane/peer_memory.h"
 #include "nodes/dataplane/files.h"
 #include "nodes/dataplane/process.h"
 #include "nodes/dataplane/sysctls.h"
@@ -104,6 +105,41 @@ TEST_F(HostParts, WhatTunnelsWereToldSurvives) {
   EXPECT_EQ(again.all(), memory.all());
   ASSERT_TRUE(again.forget("tlwg_12"));
   EXPECT_EQ(EndpointMemory(root_ / "endpoints").all().size(), 1u);
+}
+
+TEST_F(HostParts, WherePeersWereReachedSurvivesAndAHandshakeCountsMoreThanTheDns) {
+  KnownAddresses known(root_ / "known");
+  EXPECT_EQ(known.find("lab.example:7411"), "");
+  known.put("lab.example:7411", "192.0.2.1:7411", false);
+  known.put("lab.example:7411", "192.0.2.2:7411", false);
+  EXPECT_EQ(known.find("lab.example:7411"), "192.0.2.1:7411");
+  known.put("lab.example:7411", "192.0.2.3:7411", true);
+  known.put("six.example:7411", "[2001:db8::1]:7411", true);
+  EXPECT_EQ(KnownAddresses(root_ / "known").find("lab.example:7411"), "192.0.2.3:7411");
+  known.clear();
+  EXPECT_EQ(KnownAddresses(root_ / "known").find("six.example:7411"), "");
+}
+
+TEST_F(HostParts, AgesOfHandshakesDoNotFollowTheWallClock) {
+  constexpr int64_t k1970 = 12, kFarAhead = 4'000'000'000;
+  HandshakeWatch watch(root_ / "handshakes");
+  watch.look({{"tlwg_12", k1970}, {"tlwg_13", 0}}, 100);
+  watch.look({{"tlwg_12", k1970}, {"tlwg_13", 0}}, 150);
+  EXPECT_EQ(watch.age("tlwg_12"), 50);
+  EXPECT_EQ(watch.age("tlwg_13"), -1);
+  watch.look({{"tlwg_12", kFarAhead}, {"tlwg_13", 5}}, 160);  // the clock was set
+  EXPECT_EQ(watch.age("tlwg_12"), 0);
+  watch.look({{"tlwg_12", k1970 + 1}, {"tlwg_13", 5}}, 170);  // and back
+  EXPECT_EQ(watch.age("tlwg_12"), 0);
+  EXPECT_EQ(watch.age("tlwg_13"), 10);
+
+  HandshakeWatch restarted(root_ / "handshakes");
+  restarted.look({{"tlwg_13", 5}}, 500);
+  EXPECT_EQ(restarted.age("tlwg_13"), 340);
+  EXPECT_EQ(restarted.age("tlwg_12"), -1) << "its tunnel is gone";
+  HandshakeWatch rebooted(root_ / "handshakes");
+  rebooted.look({{"tlwg_13", 5}}, 20);
+  EXPECT_EQ(rebooted.age("tlwg_13"), 0) << "seen in a boot before this one";
 }
 
 TEST_F(HostParts, NamesAreResolvedAndLiteralsAreKnown) {
