@@ -281,6 +281,17 @@ void Agent::act(int64_t now) {
   send_status(now);
 }
 
+Result<WentBack> Agent::roll_back(Version version, int64_t now) {
+  const auto* node = history_.settled() ? history_.state().find_node(options_.history.node) : nullptr;
+  auto went = deployment_.roll_back(version, node);
+  tell_steps();
+  if (!went) return went;
+  note(Note::Level::warning, fmt::format("rolled back on the box: v{} -> v{}", went->from.value(), went->to.value()));
+  send_outcomes(now);
+  send_status(now);
+  return went;
+}
+
 void Agent::tell_steps() {
   for (auto& step : deployment_.take_steps()) note(Note::Level::info, std::move(step));
   if (auto now = problem(); now != told_) {

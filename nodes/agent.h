@@ -76,6 +76,8 @@ class Agent {
   void disconnected(int64_t now);
   void receive(ByteView frame, int64_t now);
   void tick(int64_t now);
+  /// Root on the box goes back to an earlier version; see Deployment::roll_back. Also after peek() alone.
+  Result<WentBack> roll_back(Version version, int64_t now);
 
   /// Frames for the controller since the last call, in order. Only between connected() and disconnected().
   std::vector<Bytes> take_frames();

@@ -117,15 +117,19 @@ bool Deployment::held(const Node& node) const {
   return pointers.held == node.activation && pointers.active != node.active && pointers.active != Version();
 }
 
+std::string Deployment::held_text() const {
+  const auto& pointers = store_.pointers();
+  return pointers.held_why.empty()
+             ? fmt::format("v{} stays, which the restored log does not know as active: activate a version",
+                           pointers.active.value())
+             : fmt::format("v{} stays, {}: activate another version", pointers.active.value(), pointers.held_why);
+}
+
 void Deployment::follow(const Node& node) {
   wanted_.reset();
   if (held(node)) {
-    const auto& pointers = store_.pointers();
-    activation_problem_ =
-        pointers.held_why.empty()
-            ? fmt::format("v{} stays, which the restored log does not know as active: activate a version",
-                          pointers.active.value())
-            : fmt::format("v{} stays: {}: activate a version", pointers.active.value(), pointers.held_why);
+    if (store_.pointers().pending != Version()) (void)store_.clear_pending();  // left by a crash
+    activation_problem_ = held_text();
     return;
   }
   if (node.active == Version()) return;
@@ -155,7 +159,7 @@ Result<NodeConfig> Deployment::load_version(const Node& node, Version version) {
 void Deployment::activate(const Node& node) {
   const auto version = node.active;
   if (const auto reason = store_.refused(version)) {
-    record(OutcomeKind::refused, node, fmt::format("v{} is refused: {}", version.value(), *reason));
+    record(OutcomeKind::refused, node.activation, fmt::format("v{} is refused: {}", version.value(), *reason));
     return;
   }
   auto config = load_version(node, version);
@@ -179,7 +183,7 @@ void Deployment::activate(const Node& node) {
     // Before the first version there was nothing of ours; a version that is only damaged on disk may be running.
     if (store_.pointers().active == Version()) (void)dataplane_.remove_all();
     (void)store_.clear_pending();  // a left-over name changes nothing
-    record(OutcomeKind::failed, node, fmt::format("v{}: {}", version.value(), text_of(*report.error)));
+    record(OutcomeKind::failed, node.activation, fmt::format("v{}: {}", version.value(), text_of(*report.error)));
     return;
   }
   active_ = std::move(*config);
@@ -188,7 +192,7 @@ void Deployment::activate(const Node& node) {
     activation_problem_ = text_of(stored.error());  // tried again at the next look: the router already is so
     return;
   }
-  record(OutcomeKind::applied, node, {});
+  record(OutcomeKind::applied, node.activation, {});
   (void)store_.prune_versions(version);  // tried again at the next activation
 }
 
@@ -200,10 +204,10 @@ SignedOutcome Deployment::sign(Outcome outcome) const {
   return signed_outcome;
 }
 
-void Deployment::record(OutcomeKind kind, const Node& node, std::string message) {
+void Deployment::record(OutcomeKind kind, ActivationId activation, std::string message) {
   if (message.size() > kMessageBytesMax) message.resize(kMessageBytesMax);
   activation_problem_ = message;
-  const auto outcome = sign({node.id, store_.serial() + 1, kind, node.activation, store_.pointers().active,
+  const auto outcome = sign({options_.node, store_.serial() + 1, kind, activation, store_.pointers().active,
                              std::move(message)});
   if (auto stored = store_.add_outcome(outcome); !stored) activation_problem_ = text_of(stored.error());
 }

@@ -29,6 +29,11 @@ struct DeploymentOptions {
   std::function<Signature(std::string_view domain, ByteView bytes)> sign;
 };
 
+/// What was done on the box.
+struct WentBack {
+  Version from, to;
+};
+
 class Deployment {
  public:
   /// Borrows both.
@@ -44,6 +49,12 @@ class Deployment {
   bool act(const MeshState& state);
   /// Looks whether the router still is as it shall be, and repairs it. True as act().
   bool reconcile_again();
+
+  /// Makes a version that is on this disk the active one; 0 = the previous one. The log's activation is not followed
+  /// from then on, until it names a newer one, and an outcome tells the log. `node`: this node at a settled head;
+  /// nullptr when there is none. Errors: not_found (no such version here), conflict (it runs already), invalid
+  /// (refused for good), not_permitted (revoked), exhausted, io, and what the router said: then it is as before.
+  Result<WentBack> roll_back(Version version, const Node* node);
 
   /// Looks up peers' names again where a tunnel is silent. Every half minute or so.
   void refresh_endpoints();
@@ -70,11 +81,13 @@ class Deployment {
  private:
   void bind_overlay(const MeshState& state);
   bool held(const Node& node) const;
+  std::string held_text() const;
+  Result<NodeConfig> version_to_go_back_to(Version& version);
   void follow(const Node& node);
   void activate(const Node& node);
   void apply_active();
   Result<NodeConfig> load_version(const Node& node, Version version);
-  void record(OutcomeKind kind, const Node& node, std::string message);
+  void record(OutcomeKind kind, ActivationId activation, std::string message);
   SignedOutcome sign(Outcome outcome) const;
 
   DeploymentOptions options_;

@@ -1,0 +1,83 @@
+// Deployment::roll_back: what root does on the box, without the controller.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <string>
+
+#include "nodes/dataplane/reconciler.h"
+#include "nodes/deployment.h"
+
+namespace mesh {
+
+namespace {
+
+std::string name_of(Version version) { return fmt::format("v{}", version.value()); }
+
+std::string names_of(const std::vector<Version>& versions) {
+  std::string out;
+  for (const auto version : versions) out += (out.empty() ? "" : ", ") + name_of(version);
+  return out.empty() ? "none" : out;
+}
+
+}  // namespace
+
+Result<NodeConfig> Deployment::version_to_go_back_to(Version& version) {
+  const auto& pointers = store_.pointers();
+  if (overlay_.revoked) return fail(Errc::not_permitted, "this node was revoked: it runs nothing any more");
+  if (version == Version()) version = pointers.previous;
+  const auto here = fmt::format("versions on this box: {}", names_of(store_.list_versions()));
+  if (version == Version()) return fail(Errc::not_found, "there is no version before the one that runs", here);
+  if (version == pointers.active && active_) {
+    return fail(Errc::conflict, fmt::format("{} runs already", name_of(version)), here);
+  }
+  if (const auto reason = store_.refused(version)) {
+    return fail(Errc::invalid, fmt::format("{} is refused: {}", name_of(version), *reason), here);
+  }
+  auto config = store_.get_version(version);
+  if (!config && config.error().code == Errc::not_found) {
+    return fail(Errc::not_found, fmt::format("{} is not on this box", name_of(version)), here);
+  }
+  return config;
+}
+
+Result<WentBack> Deployment::roll_back(Version version, const Node* node) {
+  auto config = version_to_go_back_to(version);
+  if (!config) return std::unexpected(config.error());
+  const WentBack went{store_.pointers().active, version};
+  const auto message = fmt::format("rolled back on the box: {} -> {}", name_of(went.from), name_of(went.to));
+  const auto handled = store_.pointers().activation;
+  const auto activation = node ? std::max(handled, node->activation) : handled;
+  const bool as_the_log = node && node->active == version;
+
+  // The hold comes first: after a crash in between, nothing leads back to what was given up.
+  const auto held = store_.pointers().held;
+  const auto held_why = store_.pointers().held_why;
+  MESH_TRY(store_.hold(as_the_log ? std::nullopt : std::optional(activation), message));
+  if (auto pending = store_.set_pending(version); !pending) {
+    (void)store_.hold(held, held_why);  // the first error is the one to tell
+    return std::unexpected(pending.error());
+  }
+  std::optional<Desired> previous;
+  if (active_) previous = bind(*active_, overlay_);
+  const auto report =
+      reconcile(dataplane_, bind(*config, overlay_), options_.own_keys, previous ? &*previous : nullptr);
+  steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
+  steps_.insert(steps_.end(), report.back.begin(), report.back.end());
+  dirty_ = report.outcome == Reconciled::failed;
+  if (!report.ok()) {
+    (void)store_.clear_pending();
+    (void)store_.hold(held, held_why);
+    return fail_in(fmt::format("{} cannot be applied, {} stays", name_of(version), name_of(went.from)),
+                   *report.error);
+  }
+  active_ = std::move(*config);
+  router_problem_.clear();
+  wanted_.reset();
+  tried_.reset();
+  MESH_TRY(store_.set_active(version));
+  record(as_the_log ? OutcomeKind::applied : OutcomeKind::reverted, activation, message);
+  activation_problem_ = as_the_log ? std::string() : held_text();
+  return went;
+}
+
+}  // namespace mesh
