@@ -113,14 +113,15 @@ static UnsetAttribute unpack(Reader& r, const wire::UnsetAttribute& w) {
 static Offset<wire::Commit> pack(Builder& b, const Commit& c) {
   const auto target = pack(b, c.target);
   return wire::CreateCommit(b, target, c.prepared_at.value(), pack_fixed(c.root), c.include_others,
-                            c.with_neighbours);
+                            c.with_neighbours, c.allow_loss);
 }
 static Commit unpack(Reader& r, const wire::Commit& w) {
   return {.target = unpack_target(r, w.target()),
           .prepared_at = Sequence(w.prepared_at()),
           .root = r.fixed<Digest>(w.root(), "root"),
           .include_others = w.include_others(),
-          .with_neighbours = w.with_neighbours()};
+          .with_neighbours = w.with_neighbours(),
+          .allow_loss = w.allow_loss()};
 }
 
 static Offset<wire::Discard> pack(Builder& b, const Discard& c) {
@@ -129,12 +130,28 @@ static Offset<wire::Discard> pack(Builder& b, const Discard& c) {
 }
 static Discard unpack(Reader& r, const wire::Discard& w) { return {.target = unpack_target(r, w.target())}; }
 
+static Offset<WireVector<Offset<wire::SignedOutcome>>> pack_outcomes(Builder& b,
+                                                                     const std::vector<SignedOutcome>& outcomes) {
+  return pack_list(b, outcomes, [&](const SignedOutcome& outcome) { return pack(b, outcome); });
+}
+static std::vector<SignedOutcome> unpack_outcomes(Reader& r, const WireVector<Offset<wire::SignedOutcome>>* w) {
+  return r.list(w, "outcomes", kNodesMax,
+                [&](const wire::SignedOutcome* outcome) { return unpack_signed_outcome(r, outcome); });
+}
+
 static Offset<wire::Activate> pack(Builder& b, const Activate& c) {
   const auto target = pack(b, c.target);
-  return wire::CreateActivate(b, target, c.version.value(), c.again);
+  const auto health = pack_texts(b, c.health);
+  return wire::CreateActivate(b, target, c.version.value(), c.again, c.confirm_s, c.unconfirmed, health, c.for_s);
 }
 static Activate unpack(Reader& r, const wire::Activate& w) {
-  return {.target = unpack_target(r, w.target()), .version = Version(w.version()), .again = w.again()};
+  return {.target = unpack_target(r, w.target()),
+          .version = Version(w.version()),
+          .again = w.again(),
+          .confirm_s = w.confirm_s(),
+          .unconfirmed = w.unconfirmed(),
+          .health = unpack_gates(r, w.health()),
+          .for_s = w.for_s()};
 }
 
 static Offset<wire::CreateToken> pack(Builder& b, const CreateToken& c) {
@@ -253,14 +270,11 @@ static SignAnchor unpack(Reader& r, const wire::SignAnchor& w) {
 }
 
 static Offset<wire::ReportOutcomes> pack(Builder& b, const ReportOutcomes& c) {
-  const auto outcomes =
-      pack_list(b, c.outcomes, [&](const SignedOutcome& outcome) { return pack(b, outcome); });
+  const auto outcomes = pack_outcomes(b, c.outcomes);
   return wire::CreateReportOutcomes(b, outcomes);
 }
 static ReportOutcomes unpack(Reader& r, const wire::ReportOutcomes& w) {
-  return {.outcomes = r.list(w.outcomes(), "outcomes", kNodesMax, [&](const wire::SignedOutcome* outcome) {
-            return unpack_signed_outcome(r, outcome);
-          })};
+  return {.outcomes = unpack_outcomes(r, w.outcomes())};
 }
 
 static Offset<wire::AddTag> pack(Builder& b, const AddTag& c) {
@@ -314,6 +328,48 @@ static StartEpoch unpack(Reader& r, const wire::StartEpoch& w) {
           .base_root = r.fixed<Digest>(w.base_root(), "base root"),
           .node_floor = NodeId(w.node_floor()),
           .version_floor = Version(w.version_floor())};
+}
+
+static Offset<wire::ConfirmActivation> pack(Builder& b, const ConfirmActivation& c) {
+  const auto evidence = pack_outcomes(b, c.evidence);
+  return wire::CreateConfirmActivation(b, c.activation.value(), c.partial, evidence);
+}
+static ConfirmActivation unpack(Reader& r, const wire::ConfirmActivation& w) {
+  return {.activation = ActivationId(w.activation()),
+          .partial = w.partial(),
+          .evidence = unpack_outcomes(r, w.evidence())};
+}
+
+static Offset<wire::CancelActivation> pack(Builder& b, const CancelActivation& c) {
+  const auto evidence = pack_outcomes(b, c.evidence);
+  return wire::CreateCancelActivation(b, c.activation.value(), evidence);
+}
+static CancelActivation unpack(Reader& r, const wire::CancelActivation& w) {
+  return {.activation = ActivationId(w.activation()), .evidence = unpack_outcomes(r, w.evidence())};
+}
+
+static Offset<wire::ExtendActivation> pack(Builder& b, const ExtendActivation& c) {
+  return wire::CreateExtendActivation(b, c.activation.value(), c.seconds);
+}
+static ExtendActivation unpack(Reader&, const wire::ExtendActivation& w) {
+  return {.activation = ActivationId(w.activation()), .seconds = w.seconds()};
+}
+
+static Offset<wire::ExpireActivation> pack(Builder& b, const ExpireActivation& c) {
+  return wire::CreateExpireActivation(b, c.activation.value());
+}
+static ExpireActivation unpack(Reader&, const wire::ExpireActivation& w) {
+  return {.activation = ActivationId(w.activation())};
+}
+
+static Offset<wire::SetEndpoints> pack(Builder& b, const SetEndpoints& c) {
+  const auto endpoints = pack_texts(b, c.endpoints);
+  const auto enrol_endpoints = pack_texts(b, c.enrol_endpoints);
+  return wire::CreateSetEndpoints(b, endpoints, enrol_endpoints);
+}
+static SetEndpoints unpack(Reader& r, const wire::SetEndpoints& w) {
+  return {.endpoints = r.lines(w.endpoints(), "endpoint", kEndpointsMax, kEndpointBytesMax),
+          .enrol_endpoints = r.lines(w.enrol_endpoints(), "enrolment endpoint", kEndpointsMax, kEndpointBytesMax)};
 }
 
 Offset<wire::Command> pack_command(Builder& b, const Command& command) {

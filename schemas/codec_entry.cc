@@ -47,7 +47,8 @@ namespace {
 Bytes encode_context(const Context& context) {
   Builder b;
   const auto candidates = pack_version_rows(b, context.candidates);
-  b.Finish(wire::CreateContext(b, context.time.value(), candidates), kContextIdentifier);
+  const auto applied = pack_nodes(b, context.applied);
+  b.Finish(wire::CreateContext(b, context.time.value(), candidates, applied), kContextIdentifier);
   return finished(b);
 }
 
@@ -86,7 +87,8 @@ Result<Context> decode_context(ByteView bytes) {
   if (!root) return std::unexpected(std::move(root).error());
   Reader r(bytes.size());
   Context context{.time = Timestamp((*root)->time()),
-                  .candidates = unpack_version_rows(r, (*root)->candidates())};
+                  .candidates = unpack_version_rows(r, (*root)->candidates()),
+                  .applied = unpack_nodes(r, (*root)->applied())};
   return r.finish("context", std::move(context));
 }
 

@@ -123,13 +123,19 @@ static Offset<wire::ActivationStarted> pack(Builder& b, const ActivationStarted&
   const auto rows = pack_rows(b, e.rows, [](const ActivationRow& row) {
     return wire::ActivationRow(row.node.value(), row.from.value(), row.to.value());
   });
-  return wire::CreateActivationStarted(b, e.activation.value(), rows);
+  const auto health = pack_texts(b, e.health);
+  return wire::CreateActivationStarted(b, e.activation.value(), rows, e.confirm_s,
+                                       e.deadline.value(), health, e.for_s);
 }
 static ActivationStarted unpack(Reader& r, const wire::ActivationStarted& w) {
   return {.activation = ActivationId(w.activation()),
           .rows = r.list(w.rows(), "activation rows", kNodesMax, [](const wire::ActivationRow* row) {
             return ActivationRow{NodeId(row->node()), Version(row->from()), Version(row->to())};
-          })};
+          }),
+          .confirm_s = w.confirm_s(),
+          .deadline = Timestamp(w.deadline()),
+          .health = unpack_gates(r, w.health()),
+          .for_s = w.for_s()};
 }
 
 static Offset<wire::TokenCreated> pack(Builder& b, const TokenCreated& e) {
@@ -302,6 +308,39 @@ static EpochStarted unpack(Reader& r, const wire::EpochStarted& w) {
           .base_root = r.fixed<Digest>(w.base_root(), "base root"),
           .node_floor = NodeId(w.node_floor()),
           .version_floor = Version(w.version_floor())};
+}
+
+static Offset<wire::ActivationConfirmed> pack(Builder& b, const ActivationConfirmed& e) {
+  const auto nodes = pack_nodes(b, e.nodes);
+  return wire::CreateActivationConfirmed(b, e.activation.value(), nodes);
+}
+static ActivationConfirmed unpack(Reader& r, const wire::ActivationConfirmed& w) {
+  return {.activation = ActivationId(w.activation()), .nodes = unpack_nodes(r, w.nodes())};
+}
+
+static Offset<wire::ActivationEnded> pack(Builder& b, const ActivationEnded& e) {
+  return wire::CreateActivationEnded(b, e.activation.value(), static_cast<wire::ActivationEnd>(e.how));
+}
+static ActivationEnded unpack(Reader& r, const wire::ActivationEnded& w) {
+  return {.activation = ActivationId(w.activation()),
+          .how = r.one_of(w.how(), ActivationEnd::failed, "end of an activation")};
+}
+
+static Offset<wire::ActivationExtended> pack(Builder& b, const ActivationExtended& e) {
+  return wire::CreateActivationExtended(b, e.activation.value(), e.deadline.value(), e.seconds);
+}
+static ActivationExtended unpack(Reader&, const wire::ActivationExtended& w) {
+  return {.activation = ActivationId(w.activation()), .deadline = Timestamp(w.deadline()), .seconds = w.seconds()};
+}
+
+static Offset<wire::EndpointsSet> pack(Builder& b, const EndpointsSet& e) {
+  const auto endpoints = pack_texts(b, e.endpoints);
+  const auto enrol_endpoints = pack_texts(b, e.enrol_endpoints);
+  return wire::CreateEndpointsSet(b, endpoints, enrol_endpoints);
+}
+static EndpointsSet unpack(Reader& r, const wire::EndpointsSet& w) {
+  return {.endpoints = r.lines(w.endpoints(), "endpoint", kEndpointsMax, kEndpointBytesMax),
+          .enrol_endpoints = r.lines(w.enrol_endpoints(), "enrolment endpoint", kEndpointsMax, kEndpointBytesMax)};
 }
 
 Offset<wire::Event> pack_event(Builder& b, const Event& event) {

@@ -155,7 +155,7 @@ Outcome unpack_outcome(Reader& r, const wire::Outcome* w) {
   if (!r.present(w, "outcome")) return {};
   return {.node = NodeId(w->node()),
           .serial = w->serial(),
-          .kind = r.one_of(w->kind(), OutcomeKind::refused, "kind of outcome"),
+          .kind = r.one_of(w->kind(), OutcomeKind::healthy, "kind of outcome"),
           .activation = ActivationId(w->activation()),
           .version = Version(w->version()),
           .message = r.prose(w->message(), "outcome's message", kMessageBytesMax)};
@@ -179,6 +179,26 @@ Result<Outcome> decode_outcome(ByteView bytes) {
 Offset<wire::SignedOutcome> pack(Builder& b, const SignedOutcome& outcome) {
   const auto bytes = pack_bytes(b, outcome.bytes);
   return wire::CreateSignedOutcome(b, bytes, pack_fixed(outcome.signature));
+}
+
+Offset<WireVector<uint32_t>> pack_nodes(Builder& b, const std::vector<NodeId>& nodes) {
+  if (nodes.empty()) return 0;
+  std::vector<uint32_t> numbers;
+  numbers.reserve(nodes.size());
+  for (NodeId node : nodes) numbers.push_back(node.value());
+  return b.CreateVector(numbers);
+}
+
+std::vector<NodeId> unpack_nodes(Reader& r, const WireVector<uint32_t>* w) {
+  auto nodes = r.list(w, "nodes", kNodesMax, [](uint32_t number) { return NodeId(number); });
+  for (size_t i = 1; i < nodes.size(); ++i)
+    if (nodes[i - 1] >= nodes[i]) r.fail(Errc::corrupt, "nodes are not in order");
+  return nodes;
+}
+
+std::vector<std::string> unpack_gates(Reader& r, const WireVector<Offset<WireString>>* w) {
+  constexpr size_t kGateBytesMax = kNameBytesMax + 8;  // "reach:" and a site
+  return r.lines(w, "gate", kHealthGatesMax, kGateBytesMax);
 }
 
 SignedOutcome unpack_signed_outcome(Reader& r, const wire::SignedOutcome* w) {

@@ -69,6 +69,7 @@ std::string_view kind_name(OutcomeKind kind) {
     case OutcomeKind::failed: return "failed";
     case OutcomeKind::reverted: return "reverted";
     case OutcomeKind::refused: return "refused";
+    case OutcomeKind::healthy: return "healthy";
   }
   return "unknown";
 }
@@ -123,15 +124,27 @@ Json fields(const SetAttribute& c) {
 }
 Json fields(const UnsetAttribute& c) { return {{"target", place(c.target)}, {"name", c.name}}; }
 Json fields(const Commit& c) {
-  return {{"target", place(c.target)},
+  Json out{{"target", place(c.target)},
           {"prepared_at", c.prepared_at.value()},
           {"root", hex(c.root)},
           {"include_others", c.include_others},
           {"with_neighbours", c.with_neighbours}};
+  if (c.allow_loss) out["allow_loss"] = true;
+  return out;
 }
 Json fields(const Discard& c) { return {{"target", place(c.target)}}; }
+/// What an activation that acts at once does not have is left out.
+template <class Waiting>
+void add_waiting(Json& out, const Waiting& w) {
+  if (w.confirm_s != 0) out["confirm_s"] = w.confirm_s;
+  if (!w.health.empty()) out["health"] = w.health;
+  if (w.for_s != 0) out["for_s"] = w.for_s;
+}
 Json fields(const Activate& c) {
-  return {{"target", place(c.target)}, {"version", c.version.value()}, {"again", c.again}};
+  Json out{{"target", place(c.target)}, {"version", c.version.value()}, {"again", c.again}};
+  add_waiting(out, c);
+  if (c.unconfirmed) out["unconfirmed"] = true;
+  return out;
 }
 Json fields(const CreateToken& c) {
   return {{"key", hex(c.key)},
@@ -161,10 +174,13 @@ Json fields(const RaiseRules& c) { return {{"rules", c.rules}}; }
 Json fields(const SignAnchor& c) {
   return {{"sequence", c.sequence.value()}, {"state_digest", hex(c.state_digest)}, {"root", hex(c.root)}};
 }
+Json evidence_json(const std::vector<SignedOutcome>& evidence) {
+  Json out = Json::array();
+  for (const SignedOutcome& outcome : evidence) out.push_back(fields(outcome.outcome));
+  return out;
+}
 Json fields(const ReportOutcomes& c) {
-  Json outcomes = Json::array();
-  for (const SignedOutcome& outcome : c.outcomes) outcomes.push_back(fields(outcome.outcome));
-  return {{"outcomes", std::move(outcomes)}};
+  return {{"outcomes", evidence_json(c.outcomes)}};
 }
 
 Json fields(const AddTag& c) { return {{"name", c.name}, {"sequence", c.sequence.value()}}; }
@@ -184,6 +200,17 @@ Json epoch_fields(const Epoch& e) {
           {"version_floor", e.version_floor.value()}};
 }
 Json fields(const StartEpoch& c) { return epoch_fields(c); }
+Json fields(const ConfirmActivation& c) {
+  return {{"activation", c.activation.value()}, {"partial", c.partial}, {"evidence", evidence_json(c.evidence)}};
+}
+Json fields(const CancelActivation& c) {
+  return {{"activation", c.activation.value()}, {"evidence", evidence_json(c.evidence)}};
+}
+Json fields(const ExtendActivation& c) { return {{"activation", c.activation.value()}, {"seconds", c.seconds}}; }
+Json fields(const ExpireActivation& c) { return {{"activation", c.activation.value()}}; }
+Json fields(const SetEndpoints& c) {
+  return {{"endpoints", c.endpoints}, {"enrol_endpoints", c.enrol_endpoints}};
+}
 
 // --- events, in the order of Event ---
 
@@ -228,7 +255,24 @@ Json fields(const ActivationStarted& e) {
   Json rows = Json::array();
   for (const ActivationRow& row : e.rows)
     rows.push_back({{"node", row.node.value()}, {"from", row.from.value()}, {"to", row.to.value()}});
-  return {{"activation", e.activation.value()}, {"rows", std::move(rows)}};
+  Json out{{"activation", e.activation.value()}, {"rows", std::move(rows)}};
+  add_waiting(out, e);
+  if (e.confirm_s != 0) out["deadline"] = time_text(e.deadline);
+  return out;
+}
+Json fields(const ActivationConfirmed& e) {
+  Json nodes = Json::array();
+  for (NodeId node : e.nodes) nodes.push_back(node.value());
+  return {{"activation", e.activation.value()}, {"nodes", std::move(nodes)}};
+}
+Json fields(const ActivationEnded& e) {
+  return {{"activation", e.activation.value()}, {"how", end_name(e.how)}};
+}
+Json fields(const ActivationExtended& e) {
+  return {{"activation", e.activation.value()}, {"deadline", time_text(e.deadline)}, {"seconds", e.seconds}};
+}
+Json fields(const EndpointsSet& e) {
+  return {{"endpoints", e.endpoints}, {"enrol_endpoints", e.enrol_endpoints}};
 }
 Json fields(const TokenCreated& e) {
   return {{"token", e.token.value()}, {"key", hex(e.key)},           {"scope", place(e.scope)},

@@ -20,6 +20,12 @@ constexpr uint8_t kSiteOrNode = kAtSite | kAtNode;
 // "<peer>" stands for a node's number. A name with "_ipv4" or "_ipv6" in it fixes the family of its
 // prefix.
 constexpr std::array kTable = {
+    AttributeSpec{"activation_confirm", integer, 0, kConfirmSecondsMax, "", kAnywhere, none,
+                  "Seconds within which an activation has to be confirmed, or its nodes go back; 0 = acts at once", 3},
+    AttributeSpec{"activation_health", gates, 0, 0, "", kAnywhere, none,
+                  "Gates that confirm an activation that waits: controller, bgp, bfd, reach:SITE", 3},
+    AttributeSpec{"activation_health_for", integer, 1, kHealthSecondsMax, "", kAnywhere, none,
+                  "Seconds for which the gates of activation_health have to hold", 3},
     AttributeSpec{"bfd_interval_ms", integer, 10, 60'000, "300", kAnywhere, hot,
                   "Milliseconds between BFD packets; both ends use the larger value"},
     AttributeSpec{"bfd_multiplier", integer, 2, 50, "3", kAnywhere, hot,
@@ -151,6 +157,16 @@ Status check_groups(std::string_view name, const AttributeValue& value) {
   return {};
 }
 
+Status check_gates(std::string_view name, const AttributeValue& value) {
+  const auto items = value.strings();
+  if (items.size() > kHealthGatesMax)
+    return wrong(name, std::to_string(items.size()) + " gates", "at most " + std::to_string(kHealthGatesMax));
+  for (const auto& gate : items)
+    if (gate != "controller" && gate != "bgp" && gate != "bfd" && (!gate.starts_with("reach:") || gate.size() < 7))
+      return wrong(name, "\"" + gate + "\" is no gate", "gates are controller, bgp, bfd and reach:SITE");
+  return {};
+}
+
 Result<IpPrefix> network_of(std::string_view name, const std::string& text) {
   auto prefix = parse_prefix(text);
   if (!prefix) return fail_in(name, prefix.error());
@@ -251,10 +267,10 @@ Status check_attribute_name(std::string_view name) {
   return {};
 }
 
-Status check_attribute(std::string_view name, const AttributeValue& value, ScopeMask level) {
+Status check_attribute(std::string_view name, const AttributeValue& value, ScopeMask level, uint32_t rules) {
   MESH_TRY(check_size(name, value));
   const AttributeSpec* spec = find_attribute(name);
-  if (spec == nullptr) return {};
+  if (spec == nullptr || spec->rules > rules) return {};
   if ((spec->scopes & level) == 0)
     return wrong(name, "cannot be set at " + level_names(level),
                  "set it at " + level_names(spec->scopes));
@@ -263,6 +279,8 @@ Status check_attribute(std::string_view name, const AttributeValue& value, Scope
       return check_integer(*spec, name, value);
     case text_list:
       return check_groups(name, value);
+    case gates:
+      return check_gates(name, value);
     case prefix:
       return check_prefix(*spec, name, value);
     case prefix_list:

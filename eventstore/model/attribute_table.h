@@ -11,8 +11,8 @@
 
 namespace mesh {
 
-/// text_list: texts; host: a DNS name or address; endpoint: HostPort or "none".
-enum class AttributeType : uint8_t { integer, text_list, prefix, prefix_list, host, endpoint };
+/// text_list: names of groups; gates: of Activate::health; host: a DNS name or address; endpoint: HostPort or "none".
+enum class AttributeType : uint8_t { integer, text_list, gates, prefix, prefix_list, host, endpoint };
 
 /// How disruptive it is for a router when the value changes.
 enum class Effect : uint8_t { none, hot, session_reset, restart };
@@ -29,6 +29,7 @@ struct AttributeSpec {
   uint8_t scopes = kAnywhere;
   Effect effect = Effect::hot;
   std::string_view doc;  // one line
+  uint32_t rules = 1;    // before these it was any unknown name, with any value
 };
 
 /// Ascending by name. Defaults that a log sets for itself (loopback networks, ...) are in its genesis.
@@ -39,9 +40,10 @@ const AttributeSpec* find_attribute(std::string_view name);
 /// A name that may be set at all: [A-Za-z0-9_-] labels joined by dots, bounded; secret-like names
 /// (password, private_key, psk, ...) are refused. Errors: invalid.
 Status check_attribute_name(std::string_view name);
-/// Size and UTF-8 of any value; type, range and level for a known attribute; other names pass.
+/// Size and UTF-8 of any value; type, range and level for an attribute known under `rules`; other names pass.
 /// Errors: invalid with the fix.
-Status check_attribute(std::string_view name, const AttributeValue& value, ScopeMask level);
+Status check_attribute(std::string_view name, const AttributeValue& value, ScopeMask level,
+                       uint32_t rules = UINT32_MAX);
 
 /// The known name nearest to `name` by edit distance, when it is near enough to be a typing mistake.
 std::optional<std::string> suggest_attribute(std::string_view name);

@@ -11,13 +11,18 @@ namespace mesh {
 
 namespace {
 
-enum class Need : uint8_t { controller, operate, administer };
+/// either: operators, and the controller with evidence that decide checks.
+enum class Need : uint8_t { controller, either, operate, administer };
 
 struct Needs {
   Need operator()(const CreateLog&) const { return Need::controller; }
   Need operator()(const ExpireToken&) const { return Need::controller; }
   Need operator()(const AdmitNode&) const { return Need::controller; }
   Need operator()(const ReportOutcomes&) const { return Need::controller; }
+  Need operator()(const ExpireActivation&) const { return Need::controller; }
+  Need operator()(const ConfirmActivation&) const { return Need::either; }
+  Need operator()(const CancelActivation&) const { return Need::either; }
+  Need operator()(const SetEndpoints&) const { return Need::administer; }
   Need operator()(const AddOperator&) const { return Need::administer; }
   Need operator()(const SetRole&) const { return Need::administer; }
   Need operator()(const BanOperator&) const { return Need::administer; }
@@ -55,6 +60,20 @@ struct SiteOf {
   }
   std::optional<std::string> operator()(const Discard& c) const { return of(c.target); }
   std::optional<std::string> operator()(const Activate& c) const { return of(c.target); }
+  std::optional<std::string> of_activation(ActivationId id) const {
+    auto it = state.pending.find(id);
+    if (it == state.pending.end()) return std::nullopt;
+    std::optional<std::string> site;
+    for (const ActivationRow& row : it->second.rows) {
+      const Node* node = state.find_node(row.node);
+      if (!node || (site && *site != node->site)) return std::nullopt;
+      site = node->site;
+    }
+    return site;
+  }
+  std::optional<std::string> operator()(const ConfirmActivation& c) const { return of_activation(c.activation); }
+  std::optional<std::string> operator()(const CancelActivation& c) const { return of_activation(c.activation); }
+  std::optional<std::string> operator()(const ExtendActivation& c) const { return of_activation(c.activation); }
   std::optional<std::string> operator()(const CreateToken& c) const { return of(c.target); }
   std::optional<std::string> operator()(const ApproveNode& c) const { return of_node(c.node); }
   std::optional<std::string> operator()(const RevokeNode& c) const { return of_node(c.node); }
@@ -111,7 +130,7 @@ Status authorise(const MeshState& state, const Request& request) {
   for (const Command& command : request.commands) {
     switch (request.principal.kind) {
       case PrincipalKind::controller:
-        if (std::visit(Needs{}, command) != Need::controller)
+        if (std::visit(Needs{}, command) > Need::either)
           return fail(Errc::not_permitted,
                       fmt::format("the controller may not sign {}", command_name(command)));
         break;

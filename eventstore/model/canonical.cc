@@ -150,6 +150,12 @@ void describe(Ar& ar, Anchor& v);
 template <class Ar>
 void describe(Ar& ar, Tag& v);
 template <class Ar>
+void describe(Ar& ar, ActivationRow& v);
+template <class Ar>
+void describe(Ar& ar, PendingActivation& v);
+template <class Ar>
+void describe(Ar& ar, ClosedActivation& v);
+template <class Ar>
 void describe(Ar& ar, NodeReport& v);
 template <class Ar>
 void describe(Ar& ar, RecentRequests& v);
@@ -313,6 +319,18 @@ void describe(Ar& ar, Tag& v) {
   all(ar, v.sequence, v.by, v.added);
 }
 template <class Ar>
+void describe(Ar& ar, ActivationRow& v) {
+  all(ar, v.node, v.from, v.to);
+}
+template <class Ar>
+void describe(Ar& ar, PendingActivation& v) {
+  all(ar, v.id, v.rows, v.started, v.deadline, v.seconds, v.extensions, v.health, v.for_s, v.by);
+}
+template <class Ar>
+void describe(Ar& ar, ClosedActivation& v) {
+  all(ar, v.id, v.how, v.sequence);
+}
+template <class Ar>
 void describe(Ar& ar, NodeReport& v) {
   all(ar, v.serial, v.kind, v.activation, v.version, v.message, v.time, v.sequence);
 }
@@ -337,6 +355,7 @@ void describe_intent(Ar& ar, MeshState& s) {
       s.sites, s.nodes, s.removed_nodes, s.removed_sites, s.operators, s.tokens, s.rejected,
       s.changes, s.anchor, s.window);
   if (s.rules >= 2) all(ar, s.genesis.rules, s.version_floor, s.tags);
+  if (s.rules >= 3) all(ar, s.pending, s.closed, s.endpoints, s.enrol_endpoints);
 }
 
 /// Enumerations come as numbers: a value without a name would be a state that evolve cannot make.
@@ -354,7 +373,9 @@ bool enumerations_valid(const MeshState& state) {
   for (const Change& change : state.changes)
     if (!in(change.kind, 1, 7) || !in(change.scope.level, 1, 3)) return false;
   for (const auto& [id, report] : state.reports)
-    if (!in(report.kind, 1, 4)) return false;
+    if (!in(report.kind, 1, 5)) return false;
+  for (const ClosedActivation& closed : state.closed)
+    if (!in(closed.how, 1, 4)) return false;
   return true;
 }
 

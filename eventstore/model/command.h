@@ -81,6 +81,7 @@ struct Commit {
   Digest root;
   bool include_others = false;   // others' uncommitted changes in scope too
   bool with_neighbours = false;  // nodes at the other end of links in scope too
+  bool allow_loss = false;       // since rules 3: although LANs lose each other
   bool operator==(const Commit&) const = default;
 };
 struct Discard {
@@ -89,10 +90,18 @@ struct Discard {
 };
 /// Version 0 = each node's latest. again: also where the log already wants that version, because a
 /// node that could not apply it went back by itself.
+///
+/// Since rules 3 an activation can wait for a confirmation: each node goes back by itself when none comes. Gates: what
+/// each node must find in order for `for_s` seconds, then it is confirmed without anybody: "controller", "bgp", "bfd",
+/// "reach:SITE".
 struct Activate {
   Target target;
   Version version;
   bool again = false;
+  uint32_t confirm_s = 0;    // kConfirmSecondsMin to Max; 0 = what the attribute activation_confirm says
+  bool unconfirmed = false;  // at once, whatever that attribute says
+  std::vector<std::string> health{};
+  uint32_t for_s = 0;  // 0 = kHealthSecondsDefault, or a third of confirm_s when that is less
   bool operator==(const Activate&) const = default;
 };
 
@@ -185,7 +194,8 @@ struct SignAnchor {
   bool operator==(const SignAnchor&) const = default;
 };
 
-enum class OutcomeKind : uint8_t { applied = 1, failed = 2, reverted = 3, refused = 4 };
+/// healthy: the gates of an activation that waits held for as long as they have to (since rules 3).
+enum class OutcomeKind : uint8_t { applied = 1, failed = 2, reverted = 3, refused = 4, healthy = 5 };
 /// What a node says happened; signed by the node over the encoded bytes (kOutcomeDomain).
 struct Outcome {
   NodeId node;
@@ -258,12 +268,50 @@ struct StartEpoch {
   bool operator==(const StartEpoch&) const = default;
 };
 
+// Since rules 3.
+
+/// What runs becomes what shall run. Accepted until kConfirmMarginSeconds before the deadline
+/// (confirm_cutoff), and when all targets reported that they applied it (Context::applied);
+/// `partial` leaves the others where they were. The controller signs it only with `evidence`: of
+/// every target that is enrolled an outcome `healthy`, signed by it.
+struct ConfirmActivation {
+  ActivationId activation;
+  bool partial = false;
+  std::vector<SignedOutcome> evidence{};
+  bool operator==(const ConfirmActivation&) const = default;
+};
+/// Every target goes back. The controller signs it only for an activation with gates, with `evidence`: the outcome of a
+/// target that could not apply it or went back.
+struct CancelActivation {
+  ActivationId activation;
+  std::vector<SignedOutcome> evidence{};
+  bool operator==(const CancelActivation&) const = default;
+};
+/// `seconds` from now, and on every node from when it hears of it.
+struct ExtendActivation {
+  ActivationId activation;
+  uint32_t seconds = 0;
+  bool operator==(const ExtendActivation&) const = default;
+};
+/// Signed by the controller when the deadline has passed (checked against the context's time).
+struct ExpireActivation {
+  ActivationId activation;
+  bool operator==(const ExpireActivation&) const = default;
+};
+/// Where the controller is from now on. At once, without commit.
+struct SetEndpoints {
+  std::vector<std::string> endpoints;        // at least one
+  std::vector<std::string> enrol_endpoints;  // empty = as before
+  bool operator==(const SetEndpoints&) const = default;
+};
+
 using Command =
     std::variant<CreateLog, AddSite, RemoveSite, RenameSite, AddNode, RemoveNode, RenameNode,
                  SetAttribute, UnsetAttribute, Commit, Discard, Activate, CreateToken, RevokeToken,
                  ExpireToken, AdmitNode, ApproveNode, RejectNode, RevokeNode, AddOperator, SetRole,
                  BanOperator, RaiseRules, SignAnchor, ReportOutcomes, AddTag, RemoveTag, RestoreSite,
-                 RestoreNode, RollBack, Undo, StartEpoch>;
+                 RestoreNode, RollBack, Undo, StartEpoch, ConfirmActivation, CancelActivation,
+                 ExtendActivation, ExpireActivation, SetEndpoints>;
 
 /// "SetAttribute", ...: the same word in code, log, CLI and metrics.
 std::string_view command_name(const Command& command);

@@ -182,6 +182,16 @@ struct Permanent {
   Status operator()(const AnchorSigned&) const {
     return stays("a signed checkpoint", "sign a later one: meshcli checkpoint sign");
   }
+  Status operator()(const ActivationEnded& e) const {
+    return stays(fmt::format("the end of activation {}", e.activation.value()), "activate again");
+  }
+  Status operator()(const ActivationExtended& e) const {
+    return stays(fmt::format("the extension of activation {}", e.activation.value()),
+                 fmt::format("end it at once: meshcli cancel {}", e.activation.value()));
+  }
+  Status operator()(const EndpointsSet&) const {
+    return stays("a change of the controller's endpoints", "set them again: meshcli controller endpoints set");
+  }
   Status operator()(const OutcomeReported&) const { return stays("what a node reported", ""); }
   Status operator()(const EpochStarted&) const { return stays("the start of an epoch", ""); }
   Status operator()(const auto&) const { return {}; }
@@ -401,7 +411,8 @@ class Undoer {
     if (const auto* e = std::get_if<TagAdded>(&event)) return undo_tag(e->name);
     if (const auto* e = std::get_if<TagRemoved>(&event)) return undo_tag(e->name);
     if (const auto* e = std::get_if<RoleSet>(&event)) return undo_role(e->name);
-    if (const auto* e = std::get_if<ActivationStarted>(&event)) return undo_activation(*e);
+    if (const auto* e = std::get_if<ActivationStarted>(&event)) return undo_start(*e);
+    if (const auto* e = std::get_if<ActivationConfirmed>(&event)) return undo_confirmation(*e);
     if (const auto* e = std::get_if<TokenCreated>(&event)) return undo_token(*e);
     if (const auto* e = std::get_if<TokenRevoked>(&event))
       warnings_.push_back(fmt::format(
@@ -432,6 +443,24 @@ class Undoer {
       return rests_on("the role of " + name, "it was changed again since");
     later_.push_back(SetRole{name, was->role, was->sites});
     return {};
+  }
+
+  Status undo_start(const ActivationStarted& e) {
+    if (e.confirm_s == 0) return undo_activation(e);
+    if (now_.pending.contains(e.activation)) later_.push_back(CancelActivation{e.activation});
+    const auto closed = std::ranges::find(now_.closed, e.activation, &ClosedActivation::id);
+    if (closed == now_.closed.end() || closed->how != ActivationEnd::confirmed) return {};
+    return rests_on(fmt::format("activation {}", e.activation.value()),
+                    fmt::format("it was confirmed by #{}", closed->sequence.value()));
+  }
+
+  Status undo_confirmation(const ActivationConfirmed& e) {
+    auto pending = before_.pending.find(e.activation);
+    if (pending == before_.pending.end()) return {};
+    ActivationStarted confirmed{e.activation, {}};
+    for (const ActivationRow& row : pending->second.rows)
+      if (std::ranges::binary_search(e.nodes, row.node)) confirmed.rows.push_back(row);
+    return undo_activation(confirmed);
   }
 
   Status undo_activation(const ActivationStarted& e) {

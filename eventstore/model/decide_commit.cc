@@ -1,4 +1,4 @@
-// Deciding about versions: commit, discard, activate, and what nodes reported.
+// Deciding about versions: commit, discard, and what nodes reported.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -256,30 +256,6 @@ Events decide(const Case& on, const Discard& c) {
   return Discarder(on).run(*scope, changes);
 }
 
-Events decide(const Case& on, const Activate& c) {
-  auto scope = resolve(on.state, c.target);
-  if (!scope) return std::unexpected(scope.error());
-  ActivationStarted started{on.state.next_activation, {}};
-  for (const Node* node : on.state.nodes_in(*scope)) {
-    Version to = c.version == Version() ? node->latest() : c.version;
-    if (!node->find_version(to)) {
-      if (scope->level != Level::node) continue;
-      if (to == Version())
-        return fail(Errc::invalid,
-                    fmt::format("node {} has no committed version", node->fullname()),
-                    fmt::format("meshcli commit node {}", node->fullname()));
-      return fail(Errc::not_found,
-                  fmt::format("node {} has no version v{}, its latest is v{}", node->fullname(),
-                              to.value(), node->latest().value()),
-                  fmt::format("meshcli list versions {}", node->fullname()));
-    }
-    if (node->active == to && !c.again) continue;
-    started.rows.push_back({node->id, node->active, to});
-  }
-  if (started.rows.empty()) return std::vector<Event>{};
-  return std::vector<Event>{std::move(started)};
-}
-
 Events decide(const Case& on, const ReportOutcomes& c) {
   std::vector<Event> events;
   std::map<NodeId, uint64_t> newest;
@@ -291,6 +267,8 @@ Events decide(const Case& on, const ReportOutcomes& c) {
     if (!verify_signature(node->sign_key, kOutcomeDomain, report.bytes, report.signature))
       return fail(Errc::unauthenticated,
                   fmt::format("the outcome is not signed by node {}", node->fullname()));
+    if (report.outcome.kind == OutcomeKind::healthy && on.state.rules < 3)
+      return fail(Errc::unsupported, "an outcome \"healthy\" needs rules 3");
     auto known = on.state.reports.find(node->id);
     uint64_t& last =
         newest.try_emplace(node->id, known == on.state.reports.end() ? 0 : known->second.serial)

@@ -31,11 +31,17 @@ Events decide(const Case&, const RenameNode&);
 Events decide(const Case&, const SetAttribute&);
 Events decide(const Case&, const UnsetAttribute&);
 
-// decide_commit.cc: versions and activations.
+// decide_commit.cc: versions, and what nodes reported.
 Events decide(const Case&, const Commit&);
 Events decide(const Case&, const Discard&);
-Events decide(const Case&, const Activate&);
 Events decide(const Case&, const ReportOutcomes&);
+
+// decide_activation.cc
+Events decide(const Case&, const Activate&);
+Events decide(const Case&, const ConfirmActivation&);
+Events decide(const Case&, const CancelActivation&);
+Events decide(const Case&, const ExtendActivation&);
+Events decide(const Case&, const ExpireActivation&);
 
 // decide_people.cc: operators, tokens, enrolment, the log itself.
 Events decide(const Case&, const CreateLog&);
@@ -50,6 +56,7 @@ Events decide(const Case&, const AddOperator&);
 Events decide(const Case&, const SetRole&);
 Events decide(const Case&, const BanOperator&);
 Events decide(const Case&, const RaiseRules&);
+Events decide(const Case&, const SetEndpoints&);
 Events decide(const Case&, const SignAnchor&);
 
 // decide_history.cc: tags, what comes back, epochs.

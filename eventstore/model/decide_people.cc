@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "eventstore/model/address.h"
 #include "eventstore/model/attribute_table.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/decide_internal.h"
@@ -105,6 +106,16 @@ bool admits(const MeshState& state, const Token& token, const Node& node) {
 bool is_enrolled_as(const Node& node, const JoinStatement& statement) {
   return node.enrolment == Enrolment::enrolled && node.sign_key == statement.sign_key &&
          node.box_key == statement.box_key;
+}
+
+/// "tcp://HOST:PORT", HOST a DNS name or an address, IPv6 in brackets.
+Status check_controller_endpoint(const std::string& endpoint) {
+  constexpr std::string_view kScheme = "tcp://";
+  const bool tcp = endpoint.starts_with(kScheme) && endpoint.size() <= kEndpointBytesMax;
+  auto parsed = tcp ? parse_host_port(endpoint.substr(kScheme.size())) : Result<HostPort>(HostPort{});
+  if (tcp && parsed && parsed->port && *parsed->port != 0) return {};
+  return fail(Errc::invalid, fmt::format("\"{}\" is no endpoint of a controller", endpoint),
+              "tcp://HOST:PORT, for example tcp://control.example.net:7400");
 }
 
 /// Events of an admission that was found right. A repeat of the same join gives none.
@@ -292,6 +303,28 @@ Events decide(const Case& on, const RaiseRules& c) {
                 fmt::format("this program knows rules up to {}, not {}", kRulesNewest, c.rules),
                 "upgrade the controller first");
   return std::vector<Event>{RulesRaised{c.rules}};
+}
+
+Events decide(const Case& on, const SetEndpoints& c) {
+  if (c.endpoints.empty())
+    return fail(Errc::usage, "a controller has at least one endpoint", "name it as tcp://HOST:PORT");
+  EndpointsSet set{c.endpoints, c.enrol_endpoints};
+  if (set.enrol_endpoints.empty()) set.enrol_endpoints = controller_enrol_endpoints(on.state);
+  for (const auto* list : {&set.endpoints, &set.enrol_endpoints}) {
+    if (list->size() > kEndpointsMax)
+      return fail(Errc::exhausted, fmt::format("a controller has at most {} endpoints", kEndpointsMax));
+    for (size_t i = 0; i < list->size(); ++i) {
+      const std::string& endpoint = (*list)[i];
+      MESH_TRY(check_controller_endpoint(endpoint));
+      if (std::find(list->begin(), list->begin() + static_cast<ptrdiff_t>(i), endpoint) !=
+          list->begin() + static_cast<ptrdiff_t>(i))
+        return fail(Errc::invalid, fmt::format("endpoint {} is named twice", endpoint));
+    }
+  }
+  if (set.endpoints == controller_endpoints(on.state) &&
+      set.enrol_endpoints == controller_enrol_endpoints(on.state))
+    return std::vector<Event>{};
+  return std::vector<Event>{std::move(set)};
 }
 
 Events decide(const Case& on, const SignAnchor& c) {

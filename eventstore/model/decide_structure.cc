@@ -180,7 +180,7 @@ Events decide(const Case& on, const SetAttribute& c) {
   auto scope = resolve(on.state, c.target);
   if (!scope) return std::unexpected(scope.error());
   MESH_TRY(check_attribute_name(c.name));
-  MESH_TRY(check_attribute(c.name, c.value, mask_of(scope->level)));
+  MESH_TRY(check_attribute(c.name, c.value, mask_of(scope->level), on.state.rules));
   if (to_text(c.value).size() > kAttributeValueBytesMax)
     return fail(Errc::exhausted, fmt::format("the value of {} has more than {} bytes", c.name,
                                              kAttributeValueBytesMax));

@@ -37,6 +37,7 @@ struct SignedRequest {
 struct Context {
   Timestamp time;                      // the entry's time
   std::vector<VersionRow> candidates;  // for Commit: compiled at Commit::prepared_at, ascending
+  std::vector<NodeId> applied{};  // for ConfirmActivation: targets that reported that they applied it, ascending
   bool operator==(const Context&) const = default;
 };
 

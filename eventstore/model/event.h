@@ -97,9 +97,14 @@ struct ActivationRow {
   Version from, to;
   auto operator<=>(const ActivationRow&) const = default;
 };
+/// confirm_s 0: acts at once. Else it waits (MeshState::pending), on the controller until `deadline`.
 struct ActivationStarted {
   ActivationId activation;
   std::vector<ActivationRow> rows;  // ascending by node
+  uint32_t confirm_s = 0;
+  Timestamp deadline{};
+  std::vector<std::string> health{};
+  uint32_t for_s = 0;
   bool operator==(const ActivationStarted&) const = default;
 };
 
@@ -221,14 +226,42 @@ struct EpochStarted {
   bool operator==(const EpochStarted&) const = default;
 };
 
+/// `nodes` (ascending) run its version from now on; other targets stay where they were before it.
+struct ActivationConfirmed {
+  ActivationId activation;
+  std::vector<NodeId> nodes;
+  bool operator==(const ActivationConfirmed&) const = default;
+};
+/// Wire values. In ActivationEnded never `confirmed`.
+enum class ActivationEnd : uint8_t { confirmed = 1, cancelled = 2, expired = 3, failed = 4 };
+/// All targets stay where they were before it.
+struct ActivationEnded {
+  ActivationId activation;
+  ActivationEnd how{};
+  bool operator==(const ActivationEnded&) const = default;
+};
+struct ActivationExtended {
+  ActivationId activation;
+  Timestamp deadline;
+  uint32_t seconds = 0;
+  bool operator==(const ActivationExtended&) const = default;
+};
+struct EndpointsSet {
+  std::vector<std::string> endpoints, enrol_endpoints;
+  bool operator==(const EndpointsSet&) const = default;
+};
+
 using Event = std::variant<LogCreated, SiteAdded, SiteRemoved, SiteRestored, SiteRenamed, NodeAdded,
                            NodeRemoved, NodeRestored, NodeRenamed, AttributeSet, AttributeUnset,
                            VersionsCommitted, ChangesDiscarded, ActivationStarted, TokenCreated,
                            TokenUsed, TokenRevoked, TokenExpired, NodeEnrolled, KeyRegistered,
                            KeyDropped, NodeRejected, NodeRevoked, OperatorAdded, RoleSet,
                            OperatorBanned, RulesRaised, AnchorSigned, OutcomeReported, TagAdded,
-                           TagRemoved, RolledBack, EntryUndone, EpochStarted>;
+                           TagRemoved, RolledBack, EntryUndone, EpochStarted, ActivationConfirmed,
+                           ActivationEnded, ActivationExtended, EndpointsSet>;
 
 std::string_view event_name(const Event& event);
+/// "confirmed", "cancelled", "expired", "failed".
+std::string_view end_name(ActivationEnd how);
 
 }  // namespace mesh

@@ -182,6 +182,7 @@ struct Evolver {
     // Also a node that was never committed leaves a tombstone: its number does not come back.
     state.removed_nodes.insert_or_assign(e.node, entry->second);
     state.reports.erase(e.node);
+    forget_pending(e.node);
     configured();
   }
 
@@ -279,12 +280,55 @@ struct Evolver {
   void operator()(const ChangesDiscarded&) {}  // the compensating events before it did the work
 
   void operator()(const ActivationStarted& e) {
+    state.next_activation = std::max(state.next_activation, ActivationId(e.activation.value() + 1));
+    if (e.confirm_s > 0) {
+      state.pending.insert_or_assign(
+          e.activation, PendingActivation{e.activation, e.rows, at.sequence, e.deadline, e.confirm_s, 0, e.health,
+                                          e.for_s, to_text(at.principal)});
+      return;
+    }
     for (const ActivationRow& row : e.rows)
       if (Node* node = edit_node(state, row.node); node && row.to <= node->latest()) {
         node->active = row.to;
         node->activation = e.activation;
       }
-    state.next_activation = std::max(state.next_activation, ActivationId(e.activation.value() + 1));
+  }
+  void operator()(const ActivationConfirmed& e) {
+    auto it = state.pending.find(e.activation);
+    if (it == state.pending.end()) return;
+    for (NodeId id : e.nodes) {
+      const ActivationRow* row = it->second.find(id);
+      Node* node = row ? edit_node(state, id) : nullptr;
+      if (!node || row->to > node->latest()) continue;
+      node->active = row->to;
+      node->activation = e.activation;
+    }
+    close_activation(e.activation, ActivationEnd::confirmed);
+  }
+  void operator()(const ActivationEnded& e) { close_activation(e.activation, e.how); }
+  void operator()(const ActivationExtended& e) {
+    auto it = state.pending.find(e.activation);
+    if (it == state.pending.end()) return;
+    it->second.deadline = e.deadline;
+    it->second.seconds = e.seconds;
+    ++it->second.extensions;
+  }
+  void close_activation(ActivationId id, ActivationEnd how) {
+    if (state.pending.erase(id) == 0) return;
+    state.closed.push_back({id, how, at.sequence});
+    if (state.closed.size() > kClosedActivationsMax) state.closed.pop_front();
+  }
+  void forget_pending(NodeId node) {
+    for (auto& [id, pending] : state.pending) {
+      if (!pending.find(node)) continue;
+      std::erase_if(pending.rows, [&](const ActivationRow& row) { return row.node == node; });
+      if (pending.rows.empty()) close_activation(id, ActivationEnd::cancelled);
+      return;  // a node waits for one at most
+    }
+  }
+  void operator()(const EndpointsSet& e) {
+    state.endpoints = e.endpoints;
+    state.enrol_endpoints = e.enrol_endpoints;
   }
 
   void operator()(const TokenCreated& e) {

@@ -26,6 +26,16 @@ inline constexpr size_t kTagsMax = 10'000;                 // named instants of 
 inline constexpr uint32_t kFloorStepMax = 1'000'000;       // numbers that a restored log leaves out
 inline constexpr size_t kEndpointsMax = 8;
 
+// Confirmed activations.
+inline constexpr uint32_t kConfirmSecondsMin = 5;          // below, nobody can look and confirm
+inline constexpr uint32_t kConfirmSecondsMax = 7 * 86'400;  // a change that nobody confirms for a week is none
+inline constexpr uint32_t kConfirmSecondsDefault = 600;
+inline constexpr uint32_t kConfirmMarginSeconds = 10;      // a confirmation needs them to reach every node
+inline constexpr uint32_t kHealthSecondsMax = 3'600;       // of a gate
+inline constexpr uint32_t kHealthSecondsDefault = 30;
+inline constexpr size_t kHealthGatesMax = 16;
+inline constexpr size_t kClosedActivationsMax = 256;       // remembered, so that a late confirm hears what became of it
+
 // Requests and entries.
 inline constexpr size_t kCommandsPerRequestMax = 65'536;   // a whole network applied or rolled back at once
 inline constexpr size_t kEventsPerEntryMax = 65'536;       // one commit of the largest fleet, several times

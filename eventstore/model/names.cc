@@ -16,7 +16,8 @@ constexpr std::string_view kCommandNames[] = {
     "AdmitNode",  "ApproveNode", "RejectNode",   "RevokeNode",     "AddOperator",
     "SetRole",    "BanOperator", "RaiseRules",   "SignAnchor",     "ReportOutcomes",
     "AddTag",     "RemoveTag",   "RestoreSite",  "RestoreNode",    "RollBack",
-    "Undo",       "StartEpoch"};
+    "Undo",       "StartEpoch",  "ConfirmActivation", "CancelActivation", "ExtendActivation",
+    "ExpireActivation", "SetEndpoints"};
 static_assert(std::size(kCommandNames) == std::variant_size_v<Command>);
 
 constexpr std::string_view kEventNames[] = {
@@ -26,7 +27,8 @@ constexpr std::string_view kEventNames[] = {
     "TokenUsed",      "TokenRevoked",      "TokenExpired",     "NodeEnrolled",      "KeyRegistered",
     "KeyDropped",     "NodeRejected",      "NodeRevoked",      "OperatorAdded",     "RoleSet",
     "OperatorBanned", "RulesRaised",       "AnchorSigned",     "OutcomeReported",
-    "TagAdded",       "TagRemoved",        "RolledBack",       "EntryUndone",       "EpochStarted"};
+    "TagAdded",       "TagRemoved",        "RolledBack",       "EntryUndone",       "EpochStarted",
+    "ActivationConfirmed", "ActivationEnded", "ActivationExtended", "EndpointsSet"};
 static_assert(std::size(kEventNames) == std::variant_size_v<Event>);
 
 }  // namespace
@@ -34,11 +36,29 @@ static_assert(std::size(kEventNames) == std::variant_size_v<Event>);
 std::string_view command_name(const Command& command) { return kCommandNames[command.index()]; }
 
 uint32_t rules_of(const Command& command) {
-  const size_t first_of_2 = Command(AddTag{}).index();
-  return command.index() >= first_of_2 ? 2 : 1;
+  static const size_t first_of_2 = Command(AddTag{}).index(), first_of_3 = Command(ConfirmActivation{}).index();
+  if (const auto* c = std::get_if<Activate>(&command);
+      c && (c->confirm_s || c->unconfirmed || !c->health.empty() || c->for_s))
+    return 3;
+  if (const auto* c = std::get_if<Commit>(&command); c && c->allow_loss) return 3;
+  return command.index() >= first_of_3 ? 3 : command.index() >= first_of_2 ? 2 : 1;
 }
 
 std::string_view event_name(const Event& event) { return kEventNames[event.index()]; }
+
+std::string_view end_name(ActivationEnd how) {
+  switch (how) {
+    case ActivationEnd::confirmed:
+      return "confirmed";
+    case ActivationEnd::cancelled:
+      return "cancelled";
+    case ActivationEnd::expired:
+      return "expired";
+    case ActivationEnd::failed:
+      return "failed";
+  }
+  return "unknown";
+}
 
 std::string to_text(const Principal& principal) {
   switch (principal.kind) {

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "eventstore/model/attribute_table.h"
+#include "eventstore/model/limits.h"
 
 namespace mesh {
 
@@ -95,6 +96,31 @@ Result<const Node*> resolve_node(const MeshState& state, std::string_view refere
   return fail(Errc::not_found, fmt::format("node \"{}\" does not exist", reference), fix);
 }
 
+const ActivationRow* PendingActivation::find(NodeId node) const {
+  auto it = std::ranges::lower_bound(rows, node, {}, &ActivationRow::node);
+  return it != rows.end() && it->node == node ? &*it : nullptr;
+}
+
+const PendingActivation* pending_of(const MeshState& state, NodeId node) {
+  for (const auto& [id, pending] : state.pending)
+    if (pending.find(node)) return &pending;
+  return nullptr;
+}
+
+Timestamp confirm_cutoff(const PendingActivation& pending) {
+  const int64_t margin = std::min<int64_t>(int64_t{kConfirmMarginSeconds} * 1'000'000,
+                                           int64_t{pending.seconds} * 500'000);
+  return Timestamp(pending.deadline.value() - margin);
+}
+
+const std::vector<std::string>& controller_endpoints(const MeshState& state) {
+  return state.endpoints.empty() ? state.genesis.endpoints : state.endpoints;
+}
+
+const std::vector<std::string>& controller_enrol_endpoints(const MeshState& state) {
+  return state.enrol_endpoints.empty() ? state.genesis.enrol_endpoints : state.enrol_endpoints;
+}
+
 Version next_version(const MeshState& state, const Node& node) {
   return std::max(Version(node.latest().value() + 1), state.version_floor);
 }
@@ -149,6 +175,21 @@ std::string check_node(const MeshState& state, const Node& node) {
   return {};
 }
 
+std::string check_pending(const MeshState& state) {
+  std::set<NodeId> waiting;
+  for (const auto& [id, pending] : state.pending) {
+    if (id != pending.id || id >= state.next_activation) return fmt::format("activation {} stands wrong", id.value());
+    if (pending.rows.empty()) return fmt::format("activation {} waits for nobody", id.value());
+    if (!std::ranges::is_sorted(pending.rows, {}, &ActivationRow::node))
+      return fmt::format("the targets of activation {} are out of order", id.value());
+    for (const ActivationRow& row : pending.rows) {
+      if (!state.find_node(row.node)) return fmt::format("activation {} waits for a removed node", id.value());
+      if (!waiting.insert(row.node).second) return fmt::format("node {} waits for two activations", row.node.value());
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string check_invariants(const MeshState& state) {
@@ -172,7 +213,7 @@ std::string check_invariants(const MeshState& state) {
     if (name != site->name) return "a site stands under another name";
   if (state.window->entries.size() != state.window->order.size())
     return "the request window and its order differ";
-  return {};
+  return check_pending(state);
 }
 
 }  // namespace mesh

@@ -27,7 +27,7 @@ namespace mesh {
 
 /// The behaviour of decide, evolve and compile that this program has. Raised only by an entry
 /// (RaiseRules).
-inline constexpr uint32_t kRulesNewest = 2;
+inline constexpr uint32_t kRulesNewest = 3;
 
 struct Site {
   std::string name;
@@ -113,6 +113,30 @@ struct Tag {
   bool operator==(const Tag&) const = default;
 };
 
+/// An activation that waits for its confirmation. `active` of its targets has not moved.
+struct PendingActivation {
+  ActivationId id;
+  std::vector<ActivationRow> rows;  // ascending by node, at least one; no node is in two that wait
+  Sequence started;
+  Timestamp deadline;      // on the controller's clock, of the newest extension
+  uint32_t seconds = 0;    // each node's own time from when it hears of the start, or of the newest extension
+  uint32_t extensions = 0;
+  std::vector<std::string> health;
+  uint32_t for_s = 0;
+  std::string by;
+  bool operator==(const PendingActivation&) const = default;
+
+  const ActivationRow* find(NodeId node) const;
+};
+
+/// What became of an activation that waited.
+struct ClosedActivation {
+  ActivationId id;
+  ActivationEnd how{};
+  Sequence sequence;
+  bool operator==(const ClosedActivation&) const = default;
+};
+
 /// What a node reported last. Not intent: outside the state digest.
 struct NodeReport {
   uint64_t serial = 0;
@@ -171,6 +195,9 @@ struct MeshState {
   std::optional<Anchor> anchor;
   std::map<std::string, Tag, std::less<>> tags;
   Cow<RecentRequests> window;
+  std::map<ActivationId, PendingActivation> pending;  // confirmed activations that are not over
+  std::deque<ClosedActivation> closed;  // the newest kClosedActivationsMax of those that waited, oldest first
+  std::vector<std::string> endpoints, enrol_endpoints;  // empty = the genesis' (controller_endpoints)
   // Reports.
   SharedMap<NodeId, NodeReport> reports;
 
@@ -185,6 +212,15 @@ struct MeshState {
   /// Nodes that a scope covers, ascending.
   std::vector<const Node*> nodes_in(const Scope& scope) const;
 };
+
+/// The activation whose confirmation the node waits for; nullptr when there is none.
+const PendingActivation* pending_of(const MeshState& state, NodeId node);
+/// Until then a confirmation or an extension reaches the nodes before they go back:
+/// kConfirmMarginSeconds, or half of its seconds when that is less, before the deadline.
+Timestamp confirm_cutoff(const PendingActivation& pending);
+/// Where the controller is, by the newest entry.
+const std::vector<std::string>& controller_endpoints(const MeshState& state);
+const std::vector<std::string>& controller_enrol_endpoints(const MeshState& state);
 
 /// The version that the node's next commit makes.
 Version next_version(const MeshState& state, const Node& node);

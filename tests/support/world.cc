@@ -143,13 +143,13 @@ std::vector<Event> World::must(std::vector<Command> commands) {
 }
 
 Result<std::vector<Event>> World::commit(const Principal& who, const Target& target,
-                                         bool include_others) {
+                                         bool include_others, bool allow_loss) {
   auto scope = resolve(state(), target);
   if (!scope) return std::unexpected(scope.error());
   auto candidates = compile_candidates(state(), *scope, false);
   if (!candidates) return std::unexpected(candidates.error());
   Commit command{target, state().sequence, version_rows_root(candidates->rows), include_others,
-                 false};
+                 false, allow_loss};
   return submit(who, {command}, Context{{}, candidates->rows});
 }
 

@@ -41,7 +41,7 @@ class World {
   }
   /// A commit as the two steps make it: compiles, then submits with the candidates in its context.
   Result<std::vector<Event>> commit(const Principal& who, const Target& target,
-                                    bool include_others = true);
+                                    bool include_others = true, bool allow_loss = false);
 
   /// A token for the node and a join signed with it; the node's keys are sign_secret(fullname),
   /// box_secret(fullname) and the WireGuard key of box_secret("wg " + fullname).

@@ -130,6 +130,10 @@ std::set<std::string_view> commands_of(const test::World& world) {
 
 TEST(GoldenLog, Rules1) { EXPECT_EQ(check_golden("rules_1", test::history_of_rules_1()).state.rules, 1u); }
 TEST(GoldenLog, Rules2) { EXPECT_EQ(check_golden("rules_2", test::history_of_rules_2()).state.rules, 2u); }
+TEST(GoldenLog, Rules3) { EXPECT_EQ(check_golden("rules_3", test::history_of_rules_3()).state.rules, 3u); }
+TEST(GoldenLog, RulesRaisedTwice) {
+  EXPECT_EQ(check_golden("rules_raised_twice", test::history_of_two_raises()).state.rules, 3u);
+}
 TEST(GoldenLog, RulesRaisedInTheMiddle) {
   EXPECT_EQ(check_golden("rules_raised", test::history_of_a_raise()).state.rules, 2u);
 }
@@ -137,8 +141,8 @@ TEST(GoldenLog, RulesRaisedInTheMiddle) {
 // So that nobody raises kRulesNewest without a golden log: two kinds of log for each rules, and all commands but those
 // that need a second machine's keys are in them.
 TEST(GoldenLog, CoversTheNewestRules) {
-  EXPECT_EQ(kRulesNewest, 2u) << "keep these logs, add one that begins with the new rules and one that raises to them";
-  const auto commands = commands_of(test::history_of_a_raise());
+  EXPECT_EQ(kRulesNewest, 3u) << "keep these logs, add one that begins with the new rules and one that raises to them";
+  const auto commands = commands_of(test::history_of_two_raises());
   EXPECT_EQ(commands.size(), std::variant_size_v<Command> - 1) << "all but ApproveNode";
 }
 

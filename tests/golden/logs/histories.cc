@@ -17,7 +17,7 @@ Target site(const char* name) { return {Level::site, name}; }
 Target node(const char* name) { return {Level::node, name}; }
 
 void commit(World& world, const Target& target) {
-  const auto committed = world.commit(kAlice, target);
+  const auto committed = world.commit(kAlice, target, true, world.state().rules >= 3);
   ASSERT_TRUE(committed) << committed.error().message;
 }
 
@@ -104,6 +104,72 @@ void use_rules_2(World& world) {
   world.must(Activate{{}, {}});
 }
 
+void confirm(World& world, std::vector<Command> commands, std::vector<NodeId> applied) {
+  Context context;
+  context.applied = std::move(applied);
+  const auto confirmed = world.submit(kAlice, std::move(commands), std::move(context));
+  ASSERT_TRUE(confirmed) << confirmed.error().message;
+}
+
+SignedOutcome healthy(NodeId node, ActivationId activation, Version version, const char* by) {
+  const Outcome outcome{node, 7, OutcomeKind::healthy, activation, version, ""};
+  SignedOutcome out{encode_outcome(outcome), {}, outcome};
+  out.signature = sign_secret(by).sign(kOutcomeDomain, out.bytes);
+  return out;
+}
+
+void by_controller(World& world, Command command) {
+  const auto decided = world.submit(Principal::controller(), {std::move(command)});
+  ASSERT_TRUE(decided) << decided.error().message;
+}
+
+/// Continues use_rules_2: r1.ams is node 11, r1.lab node 12 with the keys of "r1.lab again".
+void use_rules_3(World& world) {
+  world.must(SetEndpoints{{"tcp://control.example.net:7400", "tcp://192.0.2.9:7400"}, {}});
+  world.must(SetAttribute{{}, "activation_confirm", int64_t{60}});
+  const auto change = [&](int64_t keepalive) {
+    world.must(SetAttribute{{}, "wg_keepalive", keepalive});
+    commit(world, {});
+    return world.state().next_activation;
+  };
+  const ActivationId all = change(20);
+  world.must(Activate{{}, {}});
+  world.must(ExtendActivation{all, 120});
+  std::vector<NodeId> applied;
+  for (const ActivationRow& row : world.state().pending.at(all).rows) applied.push_back(row.node);
+  confirm(world, {ConfirmActivation{all}}, applied);
+
+  const ActivationId some = change(21);
+  world.must(Activate{{}, {}, false, 30});
+  confirm(world, {ConfirmActivation{some, true}}, {NodeId(11)});
+
+  const ActivationId cancelled = change(22);
+  world.must(Activate{{}, {}});
+  world.must(CancelActivation{cancelled});
+
+  const ActivationId expired = change(23);
+  world.must(Activate{{}, {}, false, 20});
+  world.now = world.state().pending.at(expired).deadline;
+  by_controller(world, ExpireActivation{expired});
+
+  const ActivationId passed = change(24);
+  world.must(Activate{node("r1.ams"), {}, false, 60, false, {"controller", "bgp", "reach:lab"}, 10});
+  const Version version = world.state().pending.at(passed).rows[0].to;
+  by_controller(world, ConfirmActivation{passed, false, {healthy(NodeId(11), passed, version, "r1.ams")}});
+
+  world.must(Activate{node("r1.lab"), {}, false, 60, false, {"bfd"}, 0});
+  const ActivationId last = world.state().pending.rbegin()->first;
+  SignedOutcome back = healthy(NodeId(12), last, {}, "r1.lab again");
+  back.outcome.kind = OutcomeKind::reverted;
+  back.bytes = encode_outcome(back.outcome);
+  back.signature = sign_secret("r1.lab again").sign(kOutcomeDomain, back.bytes);
+  by_controller(world, CancelActivation{last, {back}});
+
+  world.must(Activate{{}, {}, false, 0, true});
+  world.must(Activate{{}, Version(1)});
+  world.must(RemoveNode{"r1.lab", true});
+}
+
 }  // namespace
 
 World history_of_rules_1() {
@@ -116,6 +182,24 @@ World history_of_rules_2() {
   World world("golden 2", 2);
   live(world);
   use_rules_2(world);
+  return world;
+}
+
+World history_of_rules_3() {
+  World world("golden 3", 3);
+  live(world);
+  use_rules_2(world);
+  use_rules_3(world);
+  return world;
+}
+
+World history_of_two_raises() {
+  World world("golden raises", 1);
+  live(world);
+  world.must(RaiseRules{2});
+  use_rules_2(world);
+  world.must(RaiseRules{3});
+  use_rules_3(world);
   return world;
 }
 

@@ -9,6 +9,10 @@ namespace mesh::test {
 World history_of_rules_1();
 /// What came with rules 2: tags, what was removed comes back, rollback, undo, an epoch.
 World history_of_rules_2();
+/// What came with rules 3: activations that wait for a confirmation, endpoints, commits that lose reach.
+World history_of_rules_3();
+/// Begins under rules 1 and raises them to 2, then to 3.
+World history_of_two_raises();
 /// Begins under rules 1 and raises them to 2.
 World history_of_a_raise();
 

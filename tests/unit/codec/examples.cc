@@ -97,7 +97,12 @@ std::vector<Command> example_commands() {
           RestoreNode{NodeId(11), "r1"},
           RollBack{ams, Sequence(40), counted<Digest>(27)},
           Undo{Sequence(41)},
-          StartEpoch{2, Sequence(40), counted<Digest>(28), NodeId(1011), Version(1001)}};
+          StartEpoch{2, Sequence(40), counted<Digest>(28), NodeId(1011), Version(1001)},
+          ConfirmActivation{ActivationId(2), true, {{encode_outcome(outcome()), counted<Signature>(26), outcome()}}},
+          CancelActivation{ActivationId(2), {{encode_outcome(outcome()), counted<Signature>(26), outcome()}}},
+          ExtendActivation{ActivationId(2), 600},
+          ExpireActivation{ActivationId(2)},
+          SetEndpoints{{"tcp://control.example.net:7400"}, {"tcp://control.example.net:7401"}}};
 }
 
 std::vector<Event> example_events() {
@@ -140,15 +145,29 @@ std::vector<Event> example_events() {
           TagRemoved{"before-the-move"},
           RolledBack{ams, Sequence(40), counted<Digest>(27)},
           EntryUndone{Sequence(41)},
-          EpochStarted{2, Sequence(40), counted<Digest>(28), NodeId(1011), Version(1001)}};
+          EpochStarted{2, Sequence(40), counted<Digest>(28), NodeId(1011), Version(1001)},
+          ActivationConfirmed{ActivationId(2), {NodeId(11), NodeId(12)}},
+          ActivationEnded{ActivationId(2), ActivationEnd::expired},
+          ActivationExtended{ActivationId(2), Timestamp(1'767'323'645'000'006), 600},
+          EndpointsSet{{"tcp://control.example.net:7400"}, {"tcp://control.example.net:7401"}}};
 }
 
 std::vector<std::pair<std::string, Command>> example_later_commands() {
-  return {{"Activate_again", Activate{{Level::site, "ams"}, Version(0), true}}};
+  const Target r1{Level::node, "r1.ams"};
+  return {{"Activate_again", Activate{{Level::site, "ams"}, Version(0), true}},
+          {"Activate_confirmed", Activate{r1, Version(3), false, 600, false, {"controller", "reach:ams"}, 30}},
+          {"Commit_with_loss", Commit{{}, Sequence(41), counted<Digest>(20), false, false, true}}};
 }
 
 std::vector<std::pair<std::string, Event>> example_later_events() {
-  return {{"NodeRestored_site", NodeRestored{NodeId(11), "fra"}}};
+  return {{"NodeRestored_site", NodeRestored{NodeId(11), "fra"}},
+          {"ActivationStarted_confirmed",
+           ActivationStarted{ActivationId(2),
+                             {{NodeId(11), Version(0), Version(1)}},
+                             600,
+                             Timestamp(1'767'323'645'000'006),
+                             {"bgp", "bfd"},
+                             30}}};
 }
 
 EntryHeader example_header(uint64_t sequence) {

@@ -1,5 +1,6 @@
 #include "tests/unit/codec/generate.h"
 
+#include <set>
 #include <utility>
 
 #include "eventstore/model/limits.h"
@@ -127,6 +128,7 @@ Command Generator::command(size_t kind) {
   const auto sites = [this] { return list(4, [this] { return name(); }); };
   const auto node = [this] { return line(kFullNameBytesMax); };
   const auto attribute = [this] { return line(kAttributeNameBytesMax); };
+  const auto endpoints = [this] { return list(kEndpointsMax, [this] { return line(kEndpointBytesMax); }); };
   switch (kind) {
     case 0: return create_log();
     case 1: return AddSite{name()};
@@ -137,9 +139,11 @@ Command Generator::command(size_t kind) {
     case 6: return RenameNode{node(), node()};
     case 7: return SetAttribute{target(), attribute(), value()};
     case 8: return UnsetAttribute{target(), attribute()};
-    case 9: return Commit{target(), Sequence(wide()), array<Digest>(), flag(), flag()};
+    case 9: return Commit{target(), Sequence(wide()), array<Digest>(), flag(), flag(), flag()};
     case 10: return Discard{target()};
-    case 11: return Activate{target(), Version(narrow()), narrow() % 2 == 0};
+    case 11:
+      return Activate{target(), Version(narrow()), narrow() % 2 == 0, narrow(), flag(),
+                      list(kHealthGatesMax, [this] { return name(); }), narrow()};
     case 12: return CreateToken{array<SignKey>(), target(), narrow(), Timestamp(wide_signed()), flag()};
     case 13: return RevokeToken{TokenId(wide())};
     case 14: return ExpireToken{TokenId(wide())};
@@ -167,8 +171,13 @@ Command Generator::command(size_t kind) {
     case 30: return Undo{Sequence(wide())};
     case 31:
       return StartEpoch{narrow(), Sequence(wide()), array<Digest>(), NodeId(narrow()), Version(narrow())};
+    case 32: return ConfirmActivation{ActivationId(wide()), flag(), list(4, [this] { return signed_outcome(); })};
+    case 33: return CancelActivation{ActivationId(wide()), list(4, [this] { return signed_outcome(); })};
+    case 34: return ExtendActivation{ActivationId(wide()), narrow()};
+    case 35: return ExpireActivation{ActivationId(wide())};
+    case 36: return SetEndpoints{endpoints(), endpoints()};
   }
-  static_assert(std::variant_size_v<Command> == 32, "a new command needs a random value");
+  static_assert(std::variant_size_v<Command> == 37, "a new command needs a random value");
   std::unreachable();
 }
 
@@ -177,6 +186,7 @@ Event Generator::event(size_t kind) {
   const auto sites = [this] { return list(4, [this] { return name(); }); };
   const auto node = [this] { return NodeId(narrow()); };
   const auto attribute = [this] { return line(kAttributeNameBytesMax); };
+  const auto endpoints = [this] { return list(kEndpointsMax, [this] { return line(kEndpointBytesMax); }); };
   switch (kind) {
     case 0: return LogCreated{array<LogId>(), create_log()};
     case 1: return SiteAdded{name()};
@@ -195,7 +205,9 @@ Event Generator::event(size_t kind) {
     case 13:
       return ActivationStarted{ActivationId(wide()), list(20, [&] {
                                  return ActivationRow{node(), Version(narrow()), Version(narrow())};
-                               })};
+                               }),
+                               narrow(), Timestamp(wide_signed()),
+                               list(kHealthGatesMax, [this] { return name(); }), narrow()};
     case 14:
       return TokenCreated{TokenId(wide()), array<SignKey>(), scope(), narrow(), Timestamp(wide_signed()), flag()};
     case 15: return TokenUsed{TokenId(wide()), node()};
@@ -220,8 +232,16 @@ Event Generator::event(size_t kind) {
     case 32: return EntryUndone{Sequence(wide())};
     case 33:
       return EpochStarted{narrow(), Sequence(wide()), array<Digest>(), NodeId(narrow()), Version(narrow())};
+    case 34: {
+      std::set<NodeId> nodes;
+      for (size_t i = below(20); i > 0; --i) nodes.insert(node());
+      return ActivationConfirmed{ActivationId(wide()), {nodes.begin(), nodes.end()}};
+    }
+    case 35: return ActivationEnded{ActivationId(wide()), static_cast<ActivationEnd>(1 + below(4))};
+    case 36: return ActivationExtended{ActivationId(wide()), Timestamp(wide_signed()), narrow()};
+    case 37: return EndpointsSet{endpoints(), endpoints()};
   }
-  static_assert(std::variant_size_v<Event> == 34, "a new event needs a random value");
+  static_assert(std::variant_size_v<Event> == 38, "a new event needs a random value");
   std::unreachable();
 }
 
