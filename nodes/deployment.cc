@@ -171,13 +171,14 @@ void Deployment::activate(const Node& node) {
     activation_problem_ = text_of(pending.error());
     return;
   }
-  std::optional<Desired> previous;
+  std::optional<Desired> previous, bridge;
   if (active_) previous = bind(*active_, overlay_);
-  const auto report =
-      reconcile(dataplane_, bind(*config, overlay_), options_.own_keys, previous ? &*previous : nullptr);
+  if (active_) bridge = bind_bridge(*active_, *config, overlay_);
+  const auto report = reconcile(dataplane_, bind(*config, overlay_), options_.own_keys, previous ? &*previous : nullptr,
+                                bridge ? &*bridge : nullptr);
   steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
   steps_.insert(steps_.end(), report.back.begin(), report.back.end());
-  dirty_ = report.outcome == Reconciled::failed;
+  if (report.outcome != Reconciled::refused) dirty_ = report.outcome == Reconciled::failed;
   if (!report.ok()) {
     tried_ = node.activation;
     // Before the first version there was nothing of ours; a version that is only damaged on disk may be running.

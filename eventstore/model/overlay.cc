@@ -52,6 +52,10 @@ Tunnel make_tunnel(const LinkConfig& link, const Pair& pair, unsigned lane, uint
   return out;
 }
 
+bool has_link(const NodeConfig& config, NodeId peer) {
+  return std::ranges::find(config.links, peer, &LinkConfig::peer) != config.links.end();
+}
+
 }  // namespace
 
 Overlay make_overlay(const MeshState& state, NodeId node) {
@@ -94,6 +98,27 @@ Desired bind(const NodeConfig& config, const Overlay& overlay) {
   out.sysctls = config.sysctls;
   out.bird = render_bird(config, out.tunnels);
   return out;
+}
+
+std::optional<Desired> bind_bridge(const NodeConfig& before, const NodeConfig& after,
+                                   const Overlay& overlay) {
+  const bool same_speaker = before.as_number == after.as_number &&
+                            before.loopback4 == after.loopback4 &&
+                            before.loopback6 == after.loopback6;
+  if (!same_speaker || before.links.empty()) return std::nullopt;
+  NodeConfig both = before;
+  for (const auto& link : after.links) {
+    if (has_link(before, link.peer)) continue;
+    const bool port_in_use = std::ranges::any_of(
+        before.links, [&](const LinkConfig& own) { return own.listen_port == link.listen_port; });
+    if (port_in_use || link.address != before.links.front().address) return std::nullopt;
+    both.links.push_back(link);
+  }
+  const bool goes = std::ranges::any_of(
+      before.links, [&](const LinkConfig& link) { return !has_link(after, link.peer); });
+  if (!goes || both.links.size() == before.links.size()) return std::nullopt;
+  std::ranges::sort(both.links, {}, &LinkConfig::peer);
+  return bind(both, overlay);
 }
 
 }  // namespace mesh

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -64,6 +65,11 @@ struct Desired {
 };
 
 Desired bind(const NodeConfig& config, const Overlay& overlay);
+/// What a router is for a moment between `before` and `after`, so that new links stand before old ones go:
+/// `before`, and beside it the links that only `after` has. Nothing when no link goes or none comes, or when they
+/// cannot stand beside each other: another AS number, loopback or link address (all sessions begin anew), or a port
+/// that both use.
+std::optional<Desired> bind_bridge(const NodeConfig& before, const NodeConfig& after, const Overlay& overlay);
 
 /// BIRD 2 text for a configuration with these tunnels (RFC 8950 extended next hop over IPv6 link-local).
 /// Protocols: one BGP `peer_<tunnel's name without tlwg_>` for each tunnel, with BFD, which announces exactly the own

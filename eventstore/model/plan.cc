@@ -112,10 +112,11 @@ void add(std::vector<Action>& out, std::vector<Action> more) {
   out.insert(out.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
-bool same_addresses(std::vector<IpAddress> a, std::vector<IpAddress> b) {
-  std::ranges::sort(a);
-  std::ranges::sort(b);
-  return a == b;
+/// `a`, and what of `b` is not in it.
+std::vector<IpAddress> united(std::vector<IpAddress> a, const std::vector<IpAddress>& b) {
+  for (const auto& address : b)
+    if (std::ranges::find(a, address) == a.end()) a.push_back(address);
+  return a;
 }
 
 }  // namespace
@@ -127,14 +128,26 @@ std::vector<Action> plan(const Observed& observed, const Desired& desired,
     auto is = observed.sysctls.find(name);
     if (is == observed.sysctls.end() || is->second != value) out.push_back(SetSysctl{name, value});
   }
-  if (!same_addresses(observed.loopbacks, desired.loopbacks))
-    out.push_back(SetLoopbacks{desired.loopbacks});
+  // The kernel drops routes whose preferred source goes: the old addresses stay until BIRD uses the new ones.
+  const auto loopbacks = united(desired.loopbacks, observed.loopbacks);
+  if (loopbacks.size() != observed.loopbacks.size()) out.push_back(SetLoopbacks{loopbacks});
   TunnelPlan tunnels(observed, desired, own_keys);
   add(out, tunnels.build());
   if (!observed.bird_running || observed.bird != desired.bird)
     out.push_back(ConfigureBird{desired.bird, !observed.bird_running});
   add(out, tunnels.removals());
+  if (loopbacks.size() != desired.loopbacks.size()) out.push_back(SetLoopbacks{desired.loopbacks});
   return out;
+}
+
+size_t removals_at(const std::vector<Action>& actions) {
+  size_t at = actions.size();
+  auto takes_away = [](const Action& action) {
+    return std::holds_alternative<RemoveTunnel>(action) ||
+           std::holds_alternative<SetLoopbacks>(action);
+  };
+  while (at > 0 && takes_away(actions[at - 1])) --at;
+  return at;
 }
 
 std::string to_text(const Action& action) {

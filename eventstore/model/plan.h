@@ -1,7 +1,8 @@
 // plan(observed, desired): the ordered actions that make a router what it shall be. Pure.
 //
-// Laws (tests/property): apply(plan(o, d), o) = d; plan(d, d) is empty. Order: sysctls, new tunnels, changed
-// tunnels, routing daemon, removed tunnels: no step removes the path over which the next is delivered.
+// Laws (tests/property): apply(plan(o, d), o) = d; plan(d, d) is empty. Order: sysctls, new loopbacks, new tunnels,
+// changed tunnels, routing daemon, removed tunnels, old loopbacks: no step removes the path over which the next is
+// delivered.
 #pragma once
 
 #include <map>
@@ -57,6 +58,10 @@ using Action = std::variant<SetSysctl, SetLoopbacks, CreateTunnel, UpdateTunnel,
 /// `own_keys`: public halves of this node's private keys by generation.
 std::vector<Action> plan(const Observed& observed, const Desired& desired,
                          const std::map<uint32_t, WireGuardKey>& own_keys);
+
+/// Where the end of a plan begins that only takes away what nothing uses any more: everything before it must stand
+/// first. The size of `actions` when nothing is taken away.
+size_t removals_at(const std::vector<Action>& actions);
 
 /// One line for people: "tunnel tlwg_12: set peer endpoint, keepalive".
 std::string to_text(const Action& action);

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -121,16 +122,12 @@ Status BirdDaemon::make_room() const {
 Status BirdDaemon::start(const std::string& text) {
   auto program = find_program("bird", "bird2");
   if (!program) return std::unexpected(program.error());
-  for (const BirdProcess& other : find_bird_processes(control_path())) {
-    if (!other.ours)
-      return fail(Errc::conflict,
-                  fmt::format("another BIRD (pid {}) routes on this machine", other.pid),
-                  "systemctl disable --now bird");
+  MESH_TRY(check_alone());
+  for (const BirdProcess& other : find_bird_processes(control_path()))
     end_process(other.pid, options_.patience);  // ours, but somebody removed its socket
-  }
   MESH_TRY(make_room());
   MESH_TRY(write_file(candidate_file(), with_identity(text), 0644));
-  Status done = check(*program);
+  Status done = check_file(*program, candidate_file());
   if (done && ::rename(candidate_file().c_str(), final_file().c_str()) != 0)
     done = fail_errno("renaming " + candidate_file().string(), errno);
   if (done) done = launch(*program);
@@ -139,11 +136,44 @@ Status BirdDaemon::start(const std::string& text) {
   return done;
 }
 
-Status BirdDaemon::check(const std::string& program) const {
-  auto checked = run_program({program, "-p", "-c", candidate_file()}, {}, kProgramDeadline);
+Status BirdDaemon::check_alone() const {
+  for (const BirdProcess& other : find_bird_processes(control_path()))
+    if (!other.ours)
+      return fail(Errc::conflict,
+                  fmt::format("another BIRD (pid {}) routes on this machine", other.pid),
+                  "systemctl disable --now bird");
+  return {};
+}
+
+Status BirdDaemon::check_file(const std::string& program,
+                              const std::filesystem::path& file) const {
+  auto checked = run_program({program, "-p", "-c", file}, {}, kProgramDeadline);
   if (!checked) return std::unexpected(checked.error());
   if (checked->code == 0) return {};
-  return std::unexpected(refusal(checked->err, candidate_file()));
+  return std::unexpected(refusal(checked->err, file));
+}
+
+Status BirdDaemon::check(const std::string& text) const {
+  auto control = connect();
+  if (!control && control.error().code != Errc::not_found)
+    return std::unexpected(control.error());
+  MESH_TRY(write_file(checked_file(), with_identity(text), 0644));
+  Status done;
+  if (control) {
+    auto reply = control->command(fmt::format("configure check \"{}\"", checked_file().string()));
+    if (!reply)
+      done = std::unexpected(reply.error());
+    else if (reply->failed())
+      done = std::unexpected(refusal(reply->lines.back().text, checked_file()));
+  } else {
+    auto program = find_program("bird", "bird2");
+    if (!program)
+      done = std::unexpected(program.error());
+    else if (done = check_alone(); done)
+      done = check_file(*program, checked_file());
+  }
+  ::unlink(checked_file().c_str());
+  return done;
 }
 
 Status BirdDaemon::launch(const std::string& program) const {
@@ -234,7 +264,8 @@ Status BirdDaemon::stop() {
     return std::unexpected(control.error());
   }
   std::error_code error;
-  for (const auto& path : {final_file(), candidate_file()}) std::filesystem::remove(path, error);
+  for (const auto& path : {final_file(), candidate_file(), checked_file()})
+    std::filesystem::remove(path, error);
   std::filesystem::remove_all(options_.run_directory / "bird", error);
   return error ? fail_errno("removing BIRD's files", error.value()) : Status();
 }
@@ -248,6 +279,19 @@ Result<BirdDaemon::Sessions> BirdDaemon::sessions() {
   auto bfd = control->command("show bfd sessions");
   if (!bfd) return std::unexpected(bfd.error());
   return Sessions{true, parse_bgp_sessions(*protocols), parse_bfd_sessions(*bfd)};
+}
+
+Result<bool> BirdDaemon::others_tell_all_of(const std::vector<std::string>& protocols) {
+  auto control = connect();
+  if (!control) return std::unexpected(control.error());
+  auto reply = control->command("show route");
+  if (!reply) return std::unexpected(reply.error());
+  std::set<std::string> told, told_by_others;
+  for (const ToldRoute& route : parse_routes(*reply)) {
+    const bool listed = std::ranges::find(protocols, route.protocol) != protocols.end();
+    (listed ? told : told_by_others).insert(route.network);
+  }
+  return std::ranges::includes(told_by_others, told);
 }
 
 }  // namespace mesh

@@ -1,9 +1,11 @@
 // Our own BIRD: started detached, adopted when we return, spoken to over its control socket.
 //
 // In the run directory: bird.conf (what it runs, with its identity), bird.conf.new (a candidate
-// that is not final), bird/ (owned by BIRD's user: bird.ctl, bird.pid). A configuration is final
-// when BIRD confirmed it and the candidate was renamed to bird.conf; while a candidate runs that
-// this process did not make, what runs counts as unknown. BIRD is never restarted while it lives:
+// that is not final), bird.conf.check (one that BIRD is asked about), bird/ (owned by BIRD's user:
+// bird.ctl, bird.pid). A configuration is final when BIRD confirmed it and the candidate was renamed
+// to bird.conf; while a candidate runs that this process did not make, what runs counts as unknown.
+// What is not confirmed is taken back by BIRD itself, to what it ran just before: after two
+// candidates in a row, to the first. BIRD is never restarted while it lives:
 // that costs a site 1.8 s, `configure` costs nothing.
 #pragma once
 
@@ -52,6 +54,8 @@ class BirdDaemon {
 
   /// Errors: timeout (it lives, but does not answer), io.
   Result<State> observe();
+  /// Whether configure() would take `text`; what runs goes on. Errors: as configure().
+  Status check(const std::string& text) const;
   /// Runs `text`, until confirm() only for `confirm_timeout`. Starts BIRD when there is none; what
   /// was started is final at once. Errors: invalid (BIRD refuses the text, "bird.conf:LINE:COLUMN
   /// why"; what ran goes on), conflict (another BIRD routes here), unavailable (bird is not
@@ -71,6 +75,9 @@ class BirdDaemon {
     std::vector<BfdSession> bfd;
   };
   Result<Sessions> sessions();
+  /// Every network that `protocols` tell is told by another protocol too. Errors: not_found (not
+  /// running), timeout, io.
+  Result<bool> others_tell_all_of(const std::vector<std::string>& protocols);
 
   std::string control_path() const { return options_.run_directory / "bird" / "bird.ctl"; }
 
@@ -80,9 +87,11 @@ class BirdDaemon {
   }
   std::filesystem::path final_file() const { return options_.run_directory / "bird.conf"; }
   std::filesystem::path candidate_file() const { return options_.run_directory / "bird.conf.new"; }
+  std::filesystem::path checked_file() const { return options_.run_directory / "bird.conf.check"; }
   Result<std::string> running_identity(BirdControl& control) const;
   Status start(const std::string& text);
-  Status check(const std::string& program) const;
+  Status check_file(const std::string& program, const std::filesystem::path& file) const;
+  Status check_alone() const;
   Status launch(const std::string& program) const;
   Status make_room() const;
   Status reconfigure(BirdControl& control, const std::string& text);

@@ -35,7 +35,7 @@ std::string_view value_of(std::string_view line, std::string_view name) {
   return line.starts_with(name) ? trim(line.substr(name.size())) : std::string_view();
 }
 
-constexpr int kProtocolLine = 1002, kDetailLine = 1006, kBfdLine = 1020;
+constexpr int kProtocolLine = 1002, kDetailLine = 1006, kBfdLine = 1020, kRouteLine = 1007;
 
 }  // namespace
 
@@ -113,6 +113,22 @@ std::vector<BfdSession> parse_bfd_sessions(const BirdReply& reply) {
     auto words = words_of(line.text);
     if (line.code != kBfdLine || words.size() < 6 || words[0] == "IP") continue;
     out.push_back({std::string(words[0]), std::string(words[1]), std::string(words[2])});
+  }
+  return out;
+}
+
+std::vector<ToldRoute> parse_routes(const BirdReply& reply) {
+  std::vector<ToldRoute> out;
+  std::string_view network;
+  for (const BirdLine& line : reply.lines) {
+    // "10.2.0.0/24          unicast [peer_12 12:00:00.000] * (100) [AS4200000012i]"; of further
+    // routes to a network it is left out, and below each stand its next hops.
+    const std::string_view text = line.text;
+    const size_t open = text.find(" [");
+    if (line.code != kRouteLine || open == std::string_view::npos) continue;
+    if (!is_space(text.front())) network = text.substr(0, text.find(' '));
+    const std::string_view protocol = text.substr(open + 2);
+    out.push_back({std::string(network), std::string(protocol.substr(0, protocol.find_first_of(" ]")))});
   }
   return out;
 }

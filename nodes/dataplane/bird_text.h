@@ -62,6 +62,13 @@ struct BfdSession {
 /// From `show bfd sessions`.
 std::vector<BfdSession> parse_bfd_sessions(const BirdReply& reply);
 
+struct ToldRoute {
+  std::string network, protocol;  // "10.2.0.0/24", "peer_12"
+  bool operator==(const ToldRoute&) const = default;
+};
+/// From `show route`: one for each route, in its order.
+std::vector<ToldRoute> parse_routes(const BirdReply& reply);
+
 /// The file that is given to BIRD for `text`: with a last line that defines a constant, the SHA-256
 /// of `text`. BIRD cannot print its configuration, but `eval` this constant: so what runs is known
 /// after any crash, undo or restart.

@@ -1,5 +1,7 @@
 #include "nodes/dataplane/dataplane.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 
 namespace mesh {
@@ -20,6 +22,20 @@ NodeId peer_in_name(std::string_view name) {
 std::string endpoint_text(const Tunnel& tunnel) {
   return tunnel.endpoint_host.empty() ? std::string()
                                       : host_port_text(tunnel.endpoint_host, tunnel.endpoint_port);
+}
+
+std::string bird_protocol_of(std::string_view tunnel) {
+  return "peer_" + std::string(tunnel.substr(kTunnelPrefix.size()));
+}
+
+Status check_keys(const Desired& wanted, const TunnelKeys& keys) {
+  for (const Tunnel& tunnel : wanted.tunnels)
+    if (keys.find(tunnel.own_generation) == nullptr)
+      return fail(Errc::not_found,
+                  fmt::format("tunnel {} needs this node's WireGuard key of generation {}, which is not on its disk",
+                              tunnel.name, tunnel.own_generation),
+                  "put the key file back, or let the node join anew");
+  return {};
 }
 
 }  // namespace mesh

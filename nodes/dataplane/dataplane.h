@@ -1,17 +1,19 @@
 // Dataplane: the port between what a router shall look like and the router itself.
 //
 // Protocol, driven by reconcile() in reconciler.h:
+//   check(wanted)            whether it could be done at all; touches nothing
 //   observe(wanted)          what is there, as far as `wanted` needs it
 //   plan(observed, wanted)   pure, eventstore/model/plan.h
 //   execute(action) ...      in plan's order; the first failure stops
-//   confirm()                after every action succeeded: makes the result final
+//   observe, plan            nothing is left but to take away what nothing uses any more
+//   confirm()                makes the routing daemon's new configuration final
+//   execute(action) ...      takes it away
 //   cancel()                 after a failure: takes back what is not final; the caller then
-//   reconciles towards
-//                            the previous Desired
+//                            reconciles towards the previous Desired
 // Only the routing daemon has something that is not final: its new configuration runs with a
 // time-out, after which it undoes it by itself. So a process that dies between execute and confirm
-// leaves no half applied routing; observe() reports such a configuration as unknown, which plans it
-// anew.
+// leaves no half applied routing, and the tunnels that it goes back to are still there; observe()
+// reports such a configuration as unknown, which plans it anew.
 //
 // Thread: one caller at a time; calls block for up to seconds. Implementations: linux_dataplane.h
 // (a router), dry_run_dataplane.h (tests, simulator, `--dataplane dry-run`).
@@ -23,6 +25,7 @@
 #include <vector>
 
 #include "eventstore/model/plan.h"
+#include "nodes/dataplane/tunnel_keys.h"
 
 namespace mesh {
 
@@ -53,6 +56,12 @@ class Dataplane {
  public:
   virtual ~Dataplane() = default;
 
+  /// Whether `wanted` can be made of this router, as far as that can be known without touching it: private keys, names
+  /// of interfaces, UDP ports, kernel settings, and the routing daemon's opinion of its text. Errors: not_found (no
+  /// private key of that generation), conflict (an interface of that name that is no tunnel of ours, or a port that
+  /// another program holds, with its name), invalid (BIRD refuses the text, "bird.conf:LINE:COLUMN why"), unavailable.
+  virtual Status check(const Desired& wanted) = 0;
+
   /// Reads the router; changes nothing. Whatever is named tlwg_* is reported, also when `wanted`
   /// lacks it. Errors: unavailable (no root, a missing program, with the package to install), io.
   virtual Result<Observed> observe(const Desired& wanted) = 0;
@@ -67,6 +76,13 @@ class Dataplane {
   /// Takes back the routing daemon's configuration that is not final. Nothing to take back =
   /// success.
   virtual Status cancel() = 0;
+
+  /// Waits until every network that the sessions over `going` tell is told by another session too, so that nothing is
+  /// lost when they go. Measured, not guessed; gives up after some seconds, because there may be no other way.
+  virtual void await_other_paths(const std::vector<std::string>& going) = 0;
+  /// Waits until nothing comes out of `going` any more: their peers have heard that the sessions ended. At most a
+  /// second.
+  virtual void await_silence(const std::vector<std::string>& going) = 0;
 
   /// Errors: as observe(). A router without BIRD still answers, with bird_running = false.
   virtual Result<Health> health() = 0;
@@ -92,5 +108,9 @@ bool is_tunnel_name(std::string_view name);
 NodeId peer_in_name(std::string_view name);
 /// "host:port" of a tunnel's configured endpoint; empty when the peer is to dial.
 std::string endpoint_text(const Tunnel& tunnel);
+/// The routing daemon's protocol over this tunnel, as render_bird() names it: "peer_12".
+std::string bird_protocol_of(std::string_view tunnel);
+/// Every private key that `wanted` needs is there. Errors: not_found.
+Status check_keys(const Desired& wanted, const TunnelKeys& keys);
 
 }  // namespace mesh

@@ -163,23 +163,40 @@ Result<std::unique_ptr<DryRunDataplane>> DryRunDataplane::open(const TunnelKeys&
   return out;
 }
 
+Status DryRunDataplane::check(const Desired& wanted) {
+  MESH_TRY(pass(false));
+  MESH_TRY(check_keys(wanted, keys_));
+  return obstacle_ ? obstacle_(wanted) : Status();
+}
+
 Result<Observed> DryRunDataplane::observe(const Desired& wanted) {
-  return observe_state(state_, wanted, keys_.public_keys());
+  MESH_TRY(pass(false));
+  Observed out = observe_state(state_, wanted, keys_.public_keys());
+  if (state_.unconfirmed && !candidate_known_) out.bird.clear();
+  return out;
+}
+
+void DryRunDataplane::await_other_paths(const std::vector<std::string>& going) {
+  if (pass(false)) handovers_.push_back({state_, going});
 }
 
 Status DryRunDataplane::execute(const Action& action) {
+  MESH_TRY(pass(true));
   if (fault_) MESH_TRY(fault_(action));
+  if (std::holds_alternative<ConfigureBird>(action)) candidate_known_ = true;
   state_ = apply_action(std::move(state_), action);
   ++executed_;
   return save();
 }
 
 Status DryRunDataplane::confirm() {
-  if (state_.unconfirmed) state_.bird = *std::exchange(state_.unconfirmed, std::nullopt);
+  MESH_TRY(pass(state_.unconfirmed.has_value()));
+  if (state_.unconfirmed && candidate_known_) state_.bird = *std::exchange(state_.unconfirmed, std::nullopt);
   return save();
 }
 
 Status DryRunDataplane::cancel() {
+  MESH_TRY(pass(state_.unconfirmed.has_value()));
   state_.unconfirmed.reset();
   return {};
 }
@@ -200,6 +217,7 @@ Result<Health> DryRunDataplane::health() {
 }
 
 Status DryRunDataplane::remove_all() {
+  MESH_TRY(pass(true));
   state_ = DryRunState();
   return save();
 }

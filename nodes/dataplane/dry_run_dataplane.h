@@ -12,6 +12,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "nodes/dataplane/dataplane.h"
 #include "nodes/dataplane/tunnel_keys.h"
@@ -47,6 +49,11 @@ class DryRunDataplane final : public Dataplane {
  public:
   /// Asked before each action; an error is what execute() then returns, with nothing changed.
   using Fault = std::function<Status(const Action&)>;
+  /// Asked at the begin of every call, `changes` = one that changes the router; an error is what the
+  /// call then returns, with nothing changed: for a program that dies between any two calls.
+  using Gate = std::function<Status(bool changes)>;
+  /// What check() says besides what it sees by itself.
+  using Obstacle = std::function<Status(const Desired&)>;
 
   /// Borrows `keys` for its lifetime.
   explicit DryRunDataplane(const TunnelKeys& keys) : keys_(keys) {}
@@ -54,15 +61,29 @@ class DryRunDataplane final : public Dataplane {
   static Result<std::unique_ptr<DryRunDataplane>> open(const TunnelKeys& keys,
                                                        std::filesystem::path file);
 
+  /// Of what a real router is asked, only private keys can be missing here.
+  Status check(const Desired& wanted) override;
   Result<Observed> observe(const Desired& wanted) override;
   Status execute(const Action& action) override;
   Status confirm() override;
   Status cancel() override;
+  /// No packet is carried, so nothing is waited for; the calls are counted.
+  void await_other_paths(const std::vector<std::string>& going) override;
+  void await_silence(const std::vector<std::string>&) override {}
   Result<Health> health() override;
   Status refresh_endpoints(const Desired&) override { return {}; }
   Status remove_all() override;
 
   void set_fault(Fault fault) { fault_ = std::move(fault); }
+  void set_gate(Gate gate) { gate_ = std::move(gate); }
+  void set_obstacle(Obstacle obstacle) { obstacle_ = std::move(obstacle); }
+  /// A new program over the same router: a routing configuration that is not final is not known to it.
+  void program_restarted() { candidate_known_ = false; }
+  /// A new program over a router like that one.
+  void restore(DryRunState state) {
+    state_ = std::move(state);
+    candidate_known_ = false;
+  }
   /// The routing daemon's time-out passed without a confirm.
   void bird_timer_expired() { state_.unconfirmed.reset(); }
   /// The routing daemon dies; what it had not been told to keep is lost. Errors: io.
@@ -72,15 +93,26 @@ class DryRunDataplane final : public Dataplane {
   const DryRunState& state() const { return state_; }
   /// Actions executed since construction.
   uint64_t executed() const { return executed_; }
+  /// For each time tunnels were to go: what the router was at that moment, and which.
+  struct Handover {
+    DryRunState state;
+    std::vector<std::string> going;
+  };
+  const std::vector<Handover>& handovers() const { return handovers_; }
 
  private:
   Status save() const;
+  Status pass(bool changes) const { return gate_ ? gate_(changes) : Status(); }
 
   const TunnelKeys& keys_;
   std::filesystem::path file_;  // empty = in memory
   DryRunState state_;
   Fault fault_;
+  Gate gate_;
+  Obstacle obstacle_;
+  bool candidate_known_ = true;
   uint64_t executed_ = 0;
+  std::vector<Handover> handovers_;
 };
 
 }  // namespace mesh

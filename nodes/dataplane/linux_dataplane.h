@@ -37,15 +37,22 @@ class LinuxDataplane final : public Dataplane {
     std::chrono::milliseconds resolve_budget{1000};
     std::chrono::milliseconds refresh_interval{
         15'000};  // between two refresh_endpoints() that look
+    // How long a tunnel that goes is kept for others to take over what it carries. A handshake that
+    // met a peer without its new configuration is tried again after 5 s.
+    std::chrono::milliseconds handover_patience{8000};
+    std::chrono::milliseconds port_patience{1000};  // for a port that another program holds
   };
 
   /// Borrows `keys` for its lifetime. Errors: unavailable (not root), io.
   static Result<std::unique_ptr<LinuxDataplane>> open(Options options, const TunnelKeys& keys);
 
+  Status check(const Desired& wanted) override;
   Result<Observed> observe(const Desired& wanted) override;
   Status execute(const Action& action) override;
   Status confirm() override { return bird_.confirm(); }
   Status cancel() override { return bird_.cancel(); }
+  void await_other_paths(const std::vector<std::string>& going) override;
+  void await_silence(const std::vector<std::string>& going) override;
   Result<Health> health() override;
   Status refresh_endpoints(const Desired& wanted) override;
   Status remove_all() override;
@@ -57,6 +64,8 @@ class LinuxDataplane final : public Dataplane {
   };
   LinuxDataplane(Options options, const TunnelKeys& keys, Rtnetlink netlink);
   Result<Seen> look();
+  Status check_names(const Seen& seen, const Desired& wanted) const;
+  Status check_ports(const Seen& seen, const Desired& wanted) const;
   WireGuardBackend& backend(const LinkInfo& link);
   ObservedTunnel observe_tunnel(const LinkInfo& link, const WireGuardDevice* device,
                                 const Tunnel* wanted);

@@ -100,6 +100,27 @@ TEST(BirdSessions, OfBfdAreRead) {
                                                                 {"fe80::3", "tlwg_13b", "Down"}}));
 }
 
+TEST(BirdRoutes, AreReadWithTheirProtocols) {
+  BirdReply reply = read(
+      "1007-Table master4:\n"
+      " 10.2.0.0/24          unicast [peer_12 12:00:00.000] * (100) [AS4200000012i]\n"
+      " \tvia fe80::2 on tlwg_12\n"
+      "                      unicast [peer_13b 12:00:01.000] (100) [AS4200000013i]\n"
+      " \tvia fe80::3 on tlwg_13b\n"
+      " 10.1.0.0/24          unicast [lans 12:00:00.000] * (240)\n"
+      " \tdev lan\n"
+      " \n"
+      " Table master6:\n"
+      " fd00:2::/64          unicast [peer_12 12:00:00.000] * (100) [AS4200000012i]\n"
+      " \tvia fe80::2 on tlwg_12\n"
+      "0000 \n");
+  EXPECT_EQ(parse_routes(reply), (std::vector<ToldRoute>{{"10.2.0.0/24", "peer_12"},
+                                                         {"10.2.0.0/24", "peer_13b"},
+                                                         {"10.1.0.0/24", "lans"},
+                                                         {"fd00:2::/64", "peer_12"}}));
+  EXPECT_TRUE(parse_routes(read("8001 No routes\n")).empty());
+}
+
 TEST(BirdIdentity, IsReadBackAndGuardsTheText) {
   for (std::string text :
        {"", "x", "router id 1.2.3.4;\n", "a\n\n", "# define meshlog_config = \"0\";\n"}) {

@@ -1,7 +1,11 @@
 // Claim: sysctls are given back as they were; files, programs and names of interfaces behave as
 // their headers say. Method: a directory in place of /proc/sys; real programs of the base system.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -11,6 +15,7 @@
 #include "nodes/dataplane/files.h"
 #include "nodes/dataplane/process.h"
 #include "nodes/dataplane/sysctls.h"
+#include "nodes/dataplane/udp_ports.h"
 
 namespace mesh {
 namespace {
@@ -152,11 +157,32 @@ TEST_F(HostParts, NamesAreResolvedAndLiteralsAreKnown) {
       resolver.get("never.started.invalid", std::chrono::steady_clock::time_point::min()).empty());
 }
 
+TEST(UdpPorts, AHolderIsNamed) {
+  Fd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::getsockname(socket.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const uint16_t port = ntohs(address.sin_port);
+  const Status taken = check_udp_port(port, 0ms);
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code, Errc::conflict);
+  EXPECT_EQ(taken.error().message,
+            fmt::format("UDP port {} is held by dataplane_test (pid {})", port, ::getpid()));
+  EXPECT_NE(taken.error().fix, "");
+  socket.reset();
+  EXPECT_TRUE(check_udp_port(port, 5000ms));
+  EXPECT_EQ(udp_port_holder(port), "");
+}
+
 TEST(TunnelNames, TellThePeer) {
   EXPECT_EQ(peer_in_name("tlwg_12"), NodeId(12));
   EXPECT_EQ(peer_in_name("tlwg_10010b"), NodeId(10010));
   for (const char* name : {"tlwg_", "tlwg_lo", "tlwg_b", "eth0", "tlwg_12x", "tlwg_99999999999"})
     EXPECT_EQ(peer_in_name(name), NodeId()) << name;
+  EXPECT_EQ(bird_protocol_of("tlwg_12b"), "peer_12b");
   EXPECT_TRUE(is_tunnel_name("tlwg_12"));
   EXPECT_FALSE(is_tunnel_name("tlwg_lo"));
 }

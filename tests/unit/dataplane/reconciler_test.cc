@@ -180,12 +180,19 @@ TEST_F(Reconcile, WhatCannotBeTakenBackIsSaid) {
 class Stubborn final : public Dataplane {
  public:
   explicit Stubborn(DryRunDataplane& router) : router_(router) {}
+  Status check(const Desired& wanted) override { return router_.check(wanted); }
   Result<Observed> observe(const Desired& wanted) override { return router_.observe(wanted); }
   Status execute(const Action& action) override {
     return is<UpdateTunnel>(action) ? Status() : router_.execute(action);
   }
   Status confirm() override { return router_.confirm(); }
   Status cancel() override { return router_.cancel(); }
+  void await_other_paths(const std::vector<std::string>& going) override {
+    router_.await_other_paths(going);
+  }
+  void await_silence(const std::vector<std::string>& going) override {
+    router_.await_silence(going);
+  }
   Result<Health> health() override { return router_.health(); }
   Status refresh_endpoints(const Desired& wanted) override {
     return router_.refresh_endpoints(wanted);
@@ -204,6 +211,139 @@ TEST_F(Reconcile, SuccessIsWhatIsSeenAndNotWhatIsReturned) {
   ApplyReport report = reconcile(stubborn, wanted, keys.public_keys());
   EXPECT_EQ(report.outcome, Reconciled::failed);
   EXPECT_TRUE(report.error->message.contains("tlwg_12: set keepalive")) << report.error->message;
+}
+
+TEST_F(Reconcile, WhatCannotBeDoneTouchesNothing) {
+  ASSERT_TRUE(apply(two_tunnels()).ok());
+  const DryRunState is = router.state();
+  Desired before = two_tunnels(), wanted = two_tunnels();
+  wanted.bird = "two\n";
+  wanted.tunnels[1].own_generation = 7;
+  const uint64_t executed = router.executed();
+  ApplyReport report = apply(wanted, &before);
+  EXPECT_EQ(report.outcome, Reconciled::refused);
+  ASSERT_TRUE(report.error);
+  EXPECT_EQ(report.error->code, Errc::not_found);
+  EXPECT_TRUE(report.error->message.starts_with("nothing was touched: tunnel tlwg_13 needs"))
+      << report.error->message;
+  EXPECT_NE(report.error->fix, "");
+  EXPECT_TRUE(report.steps.empty());
+  wanted.tunnels[1].own_generation = 1;
+  router.set_obstacle([](const Desired&) { return fail(Errc::conflict, "a port is taken"); });
+  EXPECT_EQ(apply(wanted, &before).error->code, Errc::conflict);
+  EXPECT_EQ(router.executed(), executed);
+  EXPECT_EQ(router.state(), is);
+  EXPECT_EQ(apply(wanted).outcome, Reconciled::changed)
+      << "at boot and to repair, what can be done is done";
+}
+
+/// A network in which the link to 12 goes and one to 14 comes.
+struct Moved {
+  Moved() : before(two_tunnels()), wanted(two_tunnels()), bridge(two_tunnels()) {
+    wanted.tunnels[0].name = "tlwg_14";
+    wanted.tunnels[0].peer = NodeId(14);
+    wanted.tunnels[0].listen_port = 7414;
+    std::swap(wanted.tunnels[0], wanted.tunnels[1]);
+    wanted.tunnels[0].keepalive = 5;
+    bridge.tunnels.push_back(wanted.tunnels[1]);
+    wanted.bird = "two\n";
+    bridge.bird = "one and two\n";
+  }
+  Desired before, wanted, bridge;
+};
+
+TEST_F(Reconcile, WhatIsNewStandsBeforeWhatIsOldGoes) {
+  Moved moved;
+  ASSERT_TRUE(apply(moved.before).ok());
+  ApplyReport report =
+      reconcile(router, moved.wanted, keys.public_keys(), &moved.before, &moved.bridge);
+  ASSERT_TRUE(report.ok()) << report.error->message;
+  EXPECT_EQ(report.steps,
+            (std::vector<std::string>{"tunnel tlwg_14: create, port 7414", "bird: configure with 1 lines",
+                                      "tunnel tlwg_13: set keepalive", "bird: configure with 1 lines",
+                                      "tunnel tlwg_12: remove"}));
+  ASSERT_EQ(router.handovers().size(), 1u);
+  const auto& handover = router.handovers()[0];
+  EXPECT_EQ(handover.going, std::vector<std::string>{"tlwg_12"});
+  EXPECT_EQ(handover.state.tunnels.size(), 3u);
+  EXPECT_EQ(handover.state.tunnels.at("tlwg_13").keepalive, 0) << "what stays is not touched yet";
+  EXPECT_EQ(handover.state.running_bird(), "one and two\n");
+  EXPECT_EQ(router.state().bird, "two\n");
+  EXPECT_EQ(apply(moved.wanted).outcome, Reconciled::unchanged);
+}
+
+TEST_F(Reconcile, ARouterThatDoesNotRouteKeepsNothingUp) {
+  Moved moved;
+  ASSERT_TRUE(apply(moved.before).ok());
+  ASSERT_TRUE(router.kill_bird());
+  ASSERT_TRUE(
+      reconcile(router, moved.wanted, keys.public_keys(), &moved.before, &moved.bridge).ok());
+  EXPECT_TRUE(router.handovers().empty());
+}
+
+TEST_F(Reconcile, OldLoopbacksStayUntilTheRoutesHaveChanged) {
+  Desired before = two_tunnels(), wanted = two_tunnels();
+  before.loopbacks = {*parse_address("100.64.0.1"), *parse_address("fd64::1")};
+  wanted.loopbacks = {*parse_address("100.64.0.2"), *parse_address("fd64::1")};
+  wanted.bird = "two\n";
+  ASSERT_TRUE(apply(before).ok());
+  EXPECT_EQ(apply(wanted, &before).steps,
+            (std::vector<std::string>{"loopbacks: 100.64.0.2, fd64::1, 100.64.0.1",
+                                      "bird: configure with 1 lines",
+                                      "loopbacks: 100.64.0.2, fd64::1"}));
+  EXPECT_EQ(router.state().loopbacks, wanted.loopbacks);
+}
+
+// A program dies before the k-th change, for every k, and once more in the recovery: what the routing
+// daemon then goes back to has its tunnels, and the next program makes the router whole.
+TEST_F(Reconcile, ADeathAtAnyStepLeavesARouterThatTheNextProgramMakesWhole) {
+  Moved moved;
+  uint64_t deaths = 0;
+  for (uint64_t step = 1;; ++step) {
+    ASSERT_TRUE(router.remove_all());
+    ASSERT_TRUE(apply(moved.before).ok());
+    uint64_t left = step;
+    router.set_gate([&left](bool changes) -> Status {
+      if (left == 0 || (changes && --left == 0)) return fail(Errc::io, "the program is dead");
+      return {};
+    });
+    (void)reconcile(router, moved.wanted, keys.public_keys(), &moved.before, &moved.bridge);
+    router.set_gate({});
+    if (left > 0) break;
+    ++deaths;
+    const std::string routing = router.state().running_bird();
+    const auto& tunnels = router.state().tunnels;
+    EXPECT_TRUE(tunnels.contains("tlwg_12") || routing == "two\n") << "step " << step;
+    EXPECT_TRUE(tunnels.contains("tlwg_14") || routing == "one\n") << "step " << step;
+    EXPECT_TRUE(tunnels.contains("tlwg_12") || !router.state().unconfirmed)
+        << "step " << step << ": the routing daemon would go back to a tunnel that is gone";
+    for (const bool timed_out : {false, true}) {
+      for (const Desired* next : {&moved.before, &moved.wanted}) {
+        for (uint64_t second = 1;; ++second) {
+          DryRunDataplane again(keys);
+          again.restore(router.state());
+          if (timed_out) again.bird_timer_expired();
+          uint64_t steps_left = second;
+          again.set_gate([&steps_left](bool changes) -> Status {
+            if (steps_left == 0 || (changes && --steps_left == 0)) return fail(Errc::io, "the program is dead");
+            return {};
+          });
+          (void)reconcile(again, *next, keys.public_keys());
+          again.set_gate({});
+          again.program_restarted();
+          const bool died = steps_left == 0;
+          ASSERT_TRUE(reconcile(again, *next, keys.public_keys()).ok());
+          ASSERT_EQ(again.state().running_bird(), next->bird);
+          ASSERT_FALSE(again.state().unconfirmed);
+          ASSERT_EQ(again.state().tunnels.size(), next->tunnels.size());
+          for (const Tunnel& tunnel : next->tunnels)
+            ASSERT_EQ(again.state().tunnels.at(tunnel.name), tunnel) << "steps " << step << ", " << second;
+          if (!died) break;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(deaths, 6u) << "five actions and a confirmation";
 }
 
 TEST_F(Reconcile, ADeadRoutingDaemonIsStarted) {
