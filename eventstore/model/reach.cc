@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <map>
-#include <numeric>
 #include <tuple>
 
+#include "eventstore/model/disjoint_sets.h"
 #include "eventstore/model/intent.h"
 #include "eventstore/model/topology.h"
 
@@ -12,25 +12,11 @@ namespace mesh {
 
 namespace {
 
-/// Disjoint sets with path halving (Tarjan, van Leeuwen 1984).
-class Sets {
- public:
-  explicit Sets(size_t size) : parent_(size) { std::iota(parent_.begin(), parent_.end(), 0); }
-  size_t find(size_t of) {
-    while (parent_[of] != of) of = parent_[of] = parent_[parent_[of]];
-    return of;
-  }
-  void join(size_t a, size_t b) { parent_[find(a)] = find(b); }
-
- private:
-  std::vector<size_t> parent_;
-};
-
 /// Nodes that others can dial are all linked within a group, so one of them stands for the group;
 /// that spares looking at every pair.
-Sets connect(const Intent& intent, const Topology& topology) {
+DisjointSets connect(const Intent& intent, const Topology& topology) {
   auto nodes = intent.nodes();
-  Sets sets(nodes.size());
+  DisjointSets sets(nodes.size());
   std::map<uint32_t, size_t> first_public;  // of a group
   for (size_t i = 0; i < nodes.size(); ++i) {
     for (size_t peer : topology.uplinks(i)) sets.join(i, peer);
@@ -53,24 +39,14 @@ void sort_unique(std::vector<uint32_t>& list) {
   list.erase(std::ranges::unique(list).begin(), list.end());
 }
 
-/// From 0, in order of first appearance.
-std::vector<uint32_t> number_parts(Sets& sets, size_t size) {
-  std::map<size_t, uint32_t> numbers;
-  std::vector<uint32_t> out;
-  for (size_t i = 0; i < size; ++i)
-    out.push_back(
-        numbers.emplace(sets.find(i), static_cast<uint32_t>(numbers.size())).first->second);
-  return out;
-}
-
 }  // namespace
 
 Reach::Reach(const MeshState& state) {
   const Intent intent(state);
   const Topology topology(intent);
-  Sets sets = connect(intent, topology);
+  DisjointSets sets = connect(intent, topology);
   auto nodes = intent.nodes();
-  std::vector<uint32_t> parts = number_parts(sets, nodes.size());
+  const std::vector<uint32_t> parts = sets.numbers();
   for (size_t i = 0; i < nodes.size(); ++i) {
     const NodeIntent& node = nodes[i];
     add({node.node->id, node.node->fullname(), node.loopback4, node.loopback6, parts[i]},
@@ -80,7 +56,7 @@ Reach::Reach(const MeshState& state) {
 }
 
 Reach::Reach(const std::vector<ReachNode>& nodes) {
-  Sets sets(nodes.size());
+  DisjointSets sets(nodes.size());
   auto names = [&](const ReachNode& node, NodeId peer) {
     return std::ranges::find(node.peers, peer) != node.peers.end();
   };
@@ -92,7 +68,14 @@ Reach::Reach(const std::vector<ReachNode>& nodes) {
       // What is joined already needs no further proof: a full mesh has half a million links.
       if (j < i && sets.find(i) != sets.find(j) && names(*other, nodes[i].id)) sets.join(i, j);
     }
-  std::vector<uint32_t> parts = number_parts(sets, nodes.size());
+  read(nodes, sets.numbers());
+}
+
+Reach::Reach(const std::vector<ReachNode>& nodes, const std::vector<uint32_t>& parts) {
+  read(nodes, parts);
+}
+
+void Reach::read(const std::vector<ReachNode>& nodes, const std::vector<uint32_t>& parts) {
   for (size_t i = 0; i < nodes.size(); ++i)
     add({nodes[i].id, nodes[i].fullname, nodes[i].loopback4, nodes[i].loopback6, parts[i]},
         nodes[i].lans);
@@ -158,31 +141,90 @@ Result<bool> Reach::reaches(std::string_view from, std::string_view to) const {
 
 namespace {
 
+/// Where a LAN is: of each of the LANs that stand for it the parts. Empty when it is not there.
+using Presence = std::vector<std::vector<uint32_t>>;
+
+/// The LANs of one family, and which of them stand for another.
+class Cover {
+ public:
+  Cover(const Reach& reach, bool v6) {
+    for (const ReachedLan& lan : reach.lans()) {
+      if (lan.prefix.v6() != v6) continue;
+      lans_.push_back(&lan);
+      lengths_.insert(lan.prefix.length);
+    }
+  }
+
+  const std::vector<const ReachedLan*>& lans() const { return lans_; }
+
+  Presence of(const IpPrefix& prefix) const {
+    // Of those around it the smallest; few lengths are in use.
+    for (auto length = lengths_.upper_bound(prefix.length); length != lengths_.begin();)
+      if (const ReachedLan* lan = find(IpPrefix{prefix.address, *--length}.network()))
+        return {lan->parts};
+    Presence out;
+    if (!fill(prefix, out)) out.clear();
+    return out;
+  }
+
+ private:
+  const ReachedLan* find(const IpPrefix& prefix) const {
+    auto at = first_from(prefix);
+    return at != lans_.end() && (*at)->prefix == prefix ? *at : nullptr;
+  }
+  std::vector<const ReachedLan*>::const_iterator first_from(const IpPrefix& prefix) const {
+    return std::ranges::lower_bound(lans_, prefix, {}, [](const ReachedLan* lan) { return lan->prefix; });
+  }
+
+  /// By halves, as long as something is inside.
+  bool fill(const IpPrefix& prefix, Presence& out) const {
+    auto at = first_from(prefix);
+    if (at == lans_.end() || !prefix.contains((*at)->prefix.address)) return false;
+    if ((*at)->prefix == prefix) {
+      out.push_back((*at)->parts);
+      return true;
+    }
+    if (prefix.length == prefix.address.bits()) return false;
+    IpPrefix low{prefix.address, prefix.length + 1}, high = low;
+    high.address.bytes[prefix.length / 8] |= static_cast<uint8_t>(0x80 >> prefix.length % 8);
+    return fill(low, out) && fill(high, out);
+  }
+
+  std::vector<const ReachedLan*> lans_;
+  std::set<unsigned> lengths_;
+};
+
+bool reaches(const Presence& a, const Presence& b) {
+  if (a.empty() || b.empty()) return false;
+  return std::ranges::all_of(a, [&](const auto& one) {
+    return std::ranges::all_of(b, [&](const auto& two) { return intersect(one, two); });
+  });
+}
+
 /// LANs of one family that are in the same parts before and after: they all lose and gain alike.
 struct Alike {
-  std::vector<uint32_t> before, after;  // parts; empty when it is not there
-  bool asked = true;                    // about
-  std::vector<IpPrefix> lans;           // ascending
+  Presence before, after;
+  bool in_before = false, in_after = false;  // themselves, not only what stands for them
+  bool asked = true;                         // about
+  std::vector<IpPrefix> lans;  // ascending
 };
 
 std::vector<Alike> group_lans(const Reach& before, const Reach& after, bool v6,
                               const std::set<IpPrefix>* about) {
-  using Key = std::tuple<std::vector<uint32_t>, std::vector<uint32_t>, bool>;
-  std::map<IpPrefix, Key> keys;
-  auto key = [&](const IpPrefix& prefix) -> Key& {
-    auto [at, fresh] = keys.try_emplace(prefix);
-    if (fresh) std::get<2>(at->second) = about == nullptr || about->contains(prefix);
-    return at->second;
-  };
-  for (const ReachedLan& lan : before.lans())
-    if (lan.prefix.v6() == v6) std::get<0>(key(lan.prefix)) = lan.parts;
-  for (const ReachedLan& lan : after.lans())
-    if (lan.prefix.v6() == v6) std::get<1>(key(lan.prefix)) = lan.parts;
-  std::map<Key, std::vector<IpPrefix>> groups;
-  for (const auto& [prefix, parts] : keys) groups[parts].push_back(prefix);
+  const Cover then(before, v6), now(after, v6);
+  std::map<IpPrefix, Alike> all;
+  for (const ReachedLan* lan : then.lans()) all[lan->prefix].in_before = true;
+  for (const ReachedLan* lan : now.lans()) all[lan->prefix].in_after = true;
+  std::map<std::tuple<Presence, Presence, bool, bool, bool>, Alike> groups;
+  for (auto& [prefix, alike] : all) {
+    alike.before = then.of(prefix);
+    alike.after = now.of(prefix);
+    alike.asked = about == nullptr || about->contains(prefix);
+    std::tuple key(alike.before, alike.after, alike.in_before, alike.in_after, alike.asked);
+    groups.try_emplace(std::move(key), std::move(alike)).first->second.lans.push_back(prefix);
+  }
   std::vector<Alike> out;
-  for (auto& [parts, lans] : groups)
-    out.push_back({std::get<0>(parts), std::get<1>(parts), std::get<2>(parts), std::move(lans)});
+  for (auto& [key, alike] : groups) out.push_back(std::move(alike));
   return out;
 }
 
@@ -209,8 +251,9 @@ ReachDifference compare_reach(const Reach& before, const Reach& after, size_t mo
     for (size_t i = 0; i < groups.size(); ++i)
       for (size_t j = i; j < groups.size(); ++j) {
         const Alike &a = groups[i], &b = groups[j];
-        const bool then = intersect(a.before, b.before), now = intersect(a.after, b.after);
-        if (then == now || (!a.asked && !b.asked)) continue;
+        const bool then = reaches(a.before, b.before), now = reaches(a.after, b.after);
+        const bool there = then ? a.in_before && b.in_before : a.in_after && b.in_after;
+        if (then == now || !there || (!a.asked && !b.asked)) continue;
         add_pairs(a, b, most, then ? out.lost : out.gained);
         (then ? out.lost_total : out.gained_total) += count_pairs(a, b);
       }

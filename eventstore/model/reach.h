@@ -42,6 +42,8 @@ class Reach {
   explicit Reach(const MeshState& state);
   /// A network of configurations, ascending by number.
   explicit Reach(const std::vector<ReachNode>& nodes);
+  /// The same, when the part of each node is known; `peers` are not looked at.
+  Reach(const std::vector<ReachNode>& nodes, const std::vector<uint32_t>& parts);
 
   /// How many parts the network falls into: 1 when every node reaches every other.
   size_t parts() const { return part_count_; }
@@ -66,6 +68,7 @@ class Reach {
     uint32_t part = 0;
   };
 
+  void read(const std::vector<ReachNode>& nodes, const std::vector<uint32_t>& parts);
   void add(Place place, const std::vector<IpPrefix>& lans);
   void finish();
 
@@ -81,6 +84,8 @@ struct LanPair {
 };
 
 /// Pairs that reach each other in only one of two networks. The lists are cut, the totals are not.
+/// A LAN that is not in a network counts there as the LAN around it, else as those inside it when they
+/// fill it: so what is only split, joined or made larger is neither lost nor gained.
 struct ReachDifference {
   std::vector<LanPair> lost, gained;  // ascending
   uint64_t lost_total = 0, gained_total = 0;
