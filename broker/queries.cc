@@ -126,6 +126,7 @@ constexpr Kind kKinds[] = {{"sites", sites},
                            {"moment", moment, kHeavy},
                            {"tags", tags, kHeavy},
                            {"compare", compare, kHeavy},
+                           {"simulate", simulate, kHeavy},
                            {"state", state},
                            {"nodes_roots", nodes_roots, kLight, kNowOnly},
                            {"entry", entry, kHeavy}};

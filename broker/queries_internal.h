@@ -81,6 +81,9 @@ Answer compare(const QueryFacts&);
 Result<QueryResult> blame(const QueryFacts&);
 Result<QueryResult> bisect(const QueryFacts&);
 
+// queries_simulate.cc: the network with something failed.
+Answer simulate(const QueryFacts&);
+
 // queries_history.cc: instants.
 Answer moment(const QueryFacts&);
 Answer tags(const QueryFacts&);

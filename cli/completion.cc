@@ -45,6 +45,7 @@ complete -c {0} -f -a '(__{0}_complete)'
 struct Typed {
   std::vector<std::string> positional;
   const Option* open = nullptr;  // an option whose value comes next
+  std::vector<std::string> value;  // the words of it that were typed
 };
 
 Typed read_typed(const Grammar& grammar, std::span<const std::string> words) {
@@ -60,13 +61,35 @@ Typed read_typed(const Grammar& grammar, std::span<const std::string> words) {
                            : word.size() == 2 ? grammar.find_letter(word[1], words.front())
                                               : nullptr;
     if (!option || option->value.empty()) continue;
-    if (++i == words.size()) out.open = option;
+    size_t wanted = 1;
+    out.value.clear();
+    for (; out.value.size() < wanted && i + 1 < words.size(); ++i) {
+      out.value.push_back(words[i + 1]);
+      if (out.value.size() == 1) wanted = std::max<size_t>(1, form_of(*option, out.value[0]).size());
+    }
+    if (out.value.size() < wanted) out.open = option;
   }
   return out;
 }
 
 void add_choices(std::string_view choices, std::vector<std::string>& out) {
   for (std::string& choice : split(choices, '|')) out.push_back(std::move(choice));
+}
+
+/// Candidates for the next word of an option's value.
+void add_value(const Option& option, std::span<const std::string> given,
+               std::vector<std::string>& out, Hint& hint) {
+  add_choices(option.choices, out);
+  hint = option.hint;
+  if (option.forms.empty()) return;
+  if (given.empty()) {
+    for (const std::string& form : split(option.forms, '|'))
+      if (form[0] >= 'a' && form[0] <= 'z') out.push_back(split(form, ' ')[0]);
+  } else if (given[0] == "site") {
+    hint = Hint::site;
+  } else {
+    hint = Hint::node;
+  }
 }
 
 /// Candidates for the argument that stands at `index` behind the words of `verb`.
@@ -156,8 +179,7 @@ std::vector<std::string> complete(const Grammar& grammar, const std::vector<std:
   const bool by_noun = verb && !verb->noun.empty();
   if (!by_noun) verb = rows.empty() ? nullptr : grammar.find(typed.positional[0], "");
   if (typed.open) {
-    add_choices(typed.open->choices, out);
-    hint = typed.open->hint;
+    add_value(*typed.open, typed.value, out, hint);
   } else if (last.starts_with('-')) {
     // Before the noun is known, what any row of the verb takes.
     for (const Verb* row : verb ? std::vector<const Verb*>{verb} : rows)

@@ -83,7 +83,20 @@ class Scanner {
     if (at_ + 1 >= words_.size())
       return fail(Errc::usage, fmt::format("option {} needs a value", typed),
                   fmt::format("{} {}", typed, option.value));
-    return add(option, words_[++at_]);
+    std::string value = words_[++at_];
+    if (value.find(' ') == std::string::npos)
+      for (size_t more = form_of(option, value).size(); more > 1 && at_ + 1 < words_.size(); --more)
+        value += " " + words_[++at_];
+    return add(option, std::move(value));
+  }
+
+  Status check_form(const Option& option, const std::string& value) const {
+    const auto words = split(value, ' ');
+    const auto form = form_of(option, words.empty() ? "" : words[0]);
+    if (!form.empty() && form.size() == words.size()) return {};
+    const auto forms = split(option.forms, '|');
+    return fail(Errc::usage, fmt::format("option --{} does not take \"{}\"", option.name, value),
+                fmt::format("--{} {}", option.name, fmt::join(forms, fmt::format(", --{} ", option.name))));
   }
 
   Status add(const Option& option, std::string value) {
@@ -98,6 +111,7 @@ class Scanner {
                     fmt::format("option --{} does not take \"{}\"", option.name, value),
                     fmt::format("one of {}", fmt::join(choices, ", ")));
     }
+    if (!option.forms.empty()) MESH_TRY(check_form(option, value));
     out_.options[option.name].push_back(std::move(value));
     return {};
   }
@@ -208,6 +222,15 @@ std::vector<std::string> split(std::string_view text, char separator) {
     text.remove_prefix(end + 1);
   }
   return out;
+}
+
+std::vector<std::string> form_of(const Option& option, std::string_view first) {
+  for (const std::string& form : split(option.forms, '|')) {
+    auto words = split(form, ' ');
+    const bool stands_for_itself = words[0][0] >= 'a' && words[0][0] <= 'z';
+    if (!stands_for_itself || words[0] == first) return words;
+  }
+  return {};
 }
 
 std::optional<std::string> nearest(std::string_view word,

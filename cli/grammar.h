@@ -28,6 +28,9 @@ struct Option {
   std::string_view help;       // one line
   std::string_view choices{};  // "table|wide|json"; empty = free text
   Hint hint = Hint::none;
+  // Of a value of several words the forms, "link A B|node N": small letters stand for themselves. Such a
+  // value is given as several words or as one with blanks, and kept as one.
+  std::string_view forms{};
 };
 
 struct Argument {
@@ -95,6 +98,8 @@ struct Invocation {
 Result<Invocation> parse(const Grammar& grammar, std::span<const std::string> words,
                          Invocation* partial = nullptr);
 
+/// Of the forms of `option` the words of the one that begins with `first`; empty when none does.
+std::vector<std::string> form_of(const Option& option, std::string_view first);
 /// "list nodes [all|SITE]"
 std::string usage_line(const Verb& verb);
 /// The candidate nearest to `word`, when it is near enough to be a typing mistake.

@@ -64,6 +64,9 @@ Result<int> show_log(Session& session);
 // entry_verbs.cc
 Result<int> show_entry(Session& session);
 
+// simulate_verbs.cc
+Result<int> simulate(Session& session);
+
 // explain_verbs.cc
 Result<int> show_blame(Session& session);
 Result<int> bisect(Session& session);

@@ -33,6 +33,18 @@ constexpr Option kRunningOptions[] = {
     {"version-floor", 0, "N", "the lowest number of the next version"},
 };
 
+/// Of `simulate`.
+constexpr Option kSimulateOptions[] = {
+    {"fail", 0, "link A B|node N|site S", "what shall have failed; may be given again", "", Hint::none,
+     "link A B|node N|site S"},
+    {"reach", 0, "X Y", "whether X reaches Y: nodes, sites, addresses or LANs; exit 1 when not", "", Hint::node,
+     "X Y"},
+    {"all-pairs", 0, "", "what becomes of all pairs of LANs; so without --reach"},
+    {"n-1", 0, "", "the links and nodes whose failure alone would cut LANs off"},
+    {"routes", 0, "", "the next hop of every node to every prefix"},
+    {"working", 0, "", "with what is not committed yet"},
+};
+
 const std::vector<Option>& option_table() {
   static const std::vector<Option> table{
       // Everywhere.
@@ -170,6 +182,14 @@ void add_reading(Rows& rows) {
      "  bisect --good v3 --bad v4 --node r1.ams --test 'attribute node r1.ams wg_mtu 1400'\n"
      "Tests: reach X Y (nodes, sites, addresses or LANs), attribute SCOPE NAME VALUE, compiles NODE, valid. Only the\n"
      "model is asked, no network is touched. Exit 7 when good is not good or bad is not bad.", bisect},
+    {"simulate", "", {}, reading({"fail", "reach", "all-pairs", "n-1", "routes", "node", "working"}),
+     "what becomes of the network when something fails, on the model",
+     "  simulate --fail link r1.ams r1.lab --fail node r1.nyc\n"
+     "  simulate --fail site ams --reach r1.lab 10.3.0.0/24     exit 1 when it is out of reach\n"
+     "  simulate --n-1                                          single points of failure\n"
+     "  simulate --routes --node r1.ams                         the next hops that BIRD will choose\n"
+     "The network is the committed one, which runs when all is activated; --working takes the uncommitted changes\n"
+     "too. Every link and LAN counts as up that is not said to fail. No router is asked.", simulate},
     {"log", "", {},
      reading({"since", "until", "actor", "node", "site", "type", "grep", "follow", "limit", "reverse"}),
      "who did what, when and why",
@@ -369,6 +389,7 @@ const Grammar& meshcli_grammar() {
   }();
   static const std::vector<Option> options = [] {
     std::vector<Option> out = option_table();
+    out.insert(out.end(), std::begin(kSimulateOptions), std::end(kSimulateOptions));
     out.insert(out.end(), std::begin(kRunningOptions), std::end(kRunningOptions));
     return out;
   }();

@@ -156,4 +156,16 @@ const ListView kBlameView{{{"ATTRIBUTE", "name"},
                           "sequence",
                           "Nothing is set."};
 
+const ListView kPointsView{{{"WHAT", "what"},
+                            {"NAME", "name"},
+                            {"PAIRS", "pairs"},
+                            {"CUTS OFF", "apart"},
+                            {"FOR EXAMPLE", "example"}},
+                           "name",
+                           "No single link or node cuts LANs off."};
+
+const ListView kRoutesView{{{"NODE", "fullname"}, {"PREFIX", "prefix"}, {"VIA", "via"}, {"LINKS", "hops"}},
+                           "prefix",
+                           "There are no nodes."};
+
 }  // namespace mesh::cli

@@ -122,8 +122,9 @@ std::vector<ReachNode> random_network(std::mt19937_64& random) {
   std::ranges::shuffle(order, random);
   std::vector<ReachNode> out;
   for (uint32_t i = 0; i < size; ++i) {
-    ReachNode node{NodeId(11 + i), "n" + std::to_string(i), address("10.200.0." + std::to_string(order[i])), {}, {}, {}};
-    node.loopback6 = address("fd5a::" + std::to_string(order[i]));
+    const std::string router = std::to_string(order[i]);
+    ReachNode node{NodeId(11 + i), "n" + std::to_string(i), address("10.200.0." + router), address("fd5a::" + router),
+                   {}, {}};
     // Few, so that some have several nodes.
     for (uint64_t lan = below(3); lan > 0; --lan) {
       const std::string number = std::to_string(below(10));
@@ -209,7 +210,8 @@ std::vector<ReachNode> without(std::vector<ReachNode> nodes, const Failures& fai
   for (ReachNode& node : nodes) {
     if (failures.nodes.contains(node.id)) node.lans.clear(), node.peers.clear();
     std::erase_if(node.peers, [&](NodeId peer) {
-      return failures.nodes.contains(peer) || failures.links.contains({std::min(node.id, peer), std::max(node.id, peer)});
+      return failures.nodes.contains(peer) ||
+             failures.links.contains({std::min(node.id, peer), std::max(node.id, peer)});
     });
   }
   return nodes;
