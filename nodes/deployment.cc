@@ -40,7 +40,9 @@ void Deployment::boot() {
 void Deployment::restore() {
   overlay_.log = options_.log;
   overlay_.node = options_.node;
-  if (auto stored = store_.overlay()) overlay_ = std::move(*stored);
+  auto stored = store_.overlay();
+  overlay_known_ = stored.has_value();
+  if (stored) overlay_ = std::move(*stored);
   const auto version = store_.pointers().active;
   if (version == Version()) return;
   auto config = store_.get_version(version);
@@ -50,11 +52,13 @@ void Deployment::restore() {
     return;
   }
   active_ = std::move(*config);
+  // Without the others' keys it would take the tunnels down: the log tells them.
+  if (!overlay_known_) router_problem_ = "overlay.json cannot be read";
 }
 
 void Deployment::apply_active() {
   dirty_ = false;
-  if (!active_) return;  // a router without a version is not ours to touch
+  if (!active_ || !overlay_known_) return;  // a router without a version is not ours to touch
   const auto report = reconcile(dataplane_, bind(*active_, overlay_), options_.own_keys);
   steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
   dirty_ = !report.ok();
@@ -82,7 +86,7 @@ void Deployment::bind_overlay(const MeshState& state) {
   overlay.node = options_.node;
   const bool ours = node && node->enrolment == Enrolment::enrolled && node->sign_key == options_.sign_key;
   if (!ours) overlay.revoked = true;
-  if (!same_effect(overlay_, overlay)) {
+  if (!std::exchange(overlay_known_, true) || !same_effect(overlay_, overlay)) {
     dirty_ = true;
     tried_.reset();
   }

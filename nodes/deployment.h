@@ -95,6 +95,7 @@ class Deployment {
   Dataplane& dataplane_;
   Overlay overlay_;
   bool overlay_saved_ = true;
+  bool overlay_known_ = false;  // from the disk or the log
   std::optional<NodeConfig> active_;   // what runs; nothing before the first activation
   bool dirty_ = false;                 // the router may not be what active_ and overlay_ say
   std::optional<ActivationId> tried_;  // and failed; not again before something changes

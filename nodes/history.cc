@@ -87,7 +87,13 @@ History::Taken History::take_checkpoint(const std::string& note) {
   last_note_ = note;
   const uint32_t its_epoch = *origin_epoch(checkpoint->origin, options_.log);
   if (its_epoch < epoch()) return Taken::nothing;  // what it covers was given up, or stands in ours
-  if (its_epoch == epoch()) return learn(*checkpoint, note);
+  if (its_epoch == epoch()) {
+    // Signed: the log goes on in this epoch. An entry that told of a later one was damaged on the way.
+    const bool misled = successor_ && successor_notes_.empty();
+    if (misled) successor_.reset();
+    const auto taken = learn(*checkpoint, note);
+    return misled && taken == Taken::nothing ? Taken::ask_again : taken;
+  }
   successor_notes_[checkpoint->size] = {checkpoint->root, note, its_epoch};
   if (successor_notes_.size() > kPendingMax) successor_notes_.erase(successor_notes_.begin());
   if (successor_) return settle_successor();
@@ -292,6 +298,7 @@ History::Taken History::begin_successor(bool from_snapshot) {
   successor_.emplace(options_.log, options_.node, epoch(), std::move(start), std::move(*own));
   successor_versions_.clear();
   pending_.clear();
+  last_note_.clear();  // the newest one is judged again, with what is read now
   return Taken::ask_again;
 }
 

@@ -60,7 +60,7 @@ Bytes* MemoryFiles::raw(const std::string& path) {
 
 Status MemoryFiles::grow(const std::string& path, Node& file, ByteView bytes) {
   const bool lives = survives();
-  if (!lives) bytes = bytes.first(bytes.size() / 2);
+  if (!lives) bytes = bytes.first(bytes.size() * torn_percent_ / 100);
   const auto free = space_.value_or(UINT64_MAX) - std::min(space_.value_or(UINT64_MAX), used(*root_));
   const bool full = bytes.size() > free;
   if (full) bytes = bytes.first(static_cast<size_t>(free));

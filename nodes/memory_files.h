@@ -26,9 +26,14 @@ class MemoryFiles : public Files {
 
   /// Bytes of all files together that fit; past it writes fail with exhausted, after the part that fitted.
   void set_space(std::optional<uint64_t> bytes) { space_ = bytes; }
-  /// The machine dies during the `step`-th change from now (1 = the next): half of its bytes are written, and every
-  /// further call fails with io until crash(). 0 = never.
-  void die_at(uint64_t step) { die_at_ = step == 0 ? 0 : changes_ + step; }
+  /// The machine dies during the `step`-th change from now (1 = the next): `torn_percent` of its bytes are written, and
+  /// every further call fails with io until crash(). 0 = never.
+  void die_at(uint64_t step, unsigned torn_percent = 50) {
+    die_at_ = step == 0 ? 0 : changes_ + step;
+    torn_percent_ = torn_percent;
+  }
+  /// It dies now, between two changes.
+  void die() { dead_ = true; }
   bool dead() const { return dead_; }
   /// The machine comes back. Names that were not synced are as at the last sync_dir of their directory, or, when
   /// `lucky`, as they were changed: a file system may write them earlier.
@@ -66,6 +71,7 @@ class MemoryFiles : public Files {
   NodePtr root_ = directory();
   std::optional<uint64_t> space_;
   uint64_t changes_ = 0, die_at_ = 0;
+  unsigned torn_percent_ = 50;
   bool dead_ = false;
 };
 

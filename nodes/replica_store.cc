@@ -67,6 +67,19 @@ Status ReplicaStore::open() {
   return {};
 }
 
+/// A damaged file counts as absent.
+Result<std::string> ReplicaStore::read_small(const std::string& path) {
+  auto bytes = files_.read(path);
+  if (!bytes) return std::unexpected(bytes.error());
+  auto text = without_check(as_text(*bytes));
+  if (!text) problems_.push_back(fmt::format("{} is damaged: {}", path, text.error().message));
+  return text;
+}
+
+Status ReplicaStore::write_small(const std::string& path, std::string_view text) {
+  return write_atomic(files_, path, as_bytes(with_check(text)));
+}
+
 Version ReplicaStore::read_pointer(const std::string& name) {
   auto target = files_.read_link(name);
   if (!target) return {};
@@ -93,8 +106,8 @@ Status ReplicaStore::read_versions() {
     }
   }
   refused_.clear();
-  if (auto text = files_.read(kRefused)) {
-    std::string_view rest = as_text(*text);
+  if (auto text = read_small(kRefused)) {
+    std::string_view rest = *text;
     while (!rest.empty()) {
       const auto line = rest.substr(0, rest.find('\n'));
       rest.remove_prefix(std::min(rest.size(), line.size() + 1));
@@ -312,7 +325,7 @@ Status ReplicaStore::refuse_version(Version version, const std::string& reason) 
 Status ReplicaStore::write_refused(std::map<Version, std::string> refused) {
   std::string text;
   for (const auto& [each, why] : refused) text += fmt::format("v{} {}\n", each.value(), why);
-  MESH_TRY(write_atomic(files_, kRefused, as_bytes(text)));
+  MESH_TRY(write_small(kRefused, text));
   refused_ = std::move(refused);
   return {};
 }
@@ -321,10 +334,10 @@ Status ReplicaStore::write_refused(std::map<Version, std::string> refused) {
 void ReplicaStore::read_held() {
   pointers_.held.reset();
   pointers_.held_why.clear();
-  auto text = files_.read(kHeld);
+  const auto text = read_small(kHeld);
   if (!text) return;
   uint64_t number = 0;
-  const auto line = as_text(*text);
+  const std::string_view line = *text;
   const auto digits = line.substr(0, line.find(' '));
   const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), number);
   if (parsed.ec != std::errc() || parsed.ptr != digits.data() + digits.size()) {
@@ -338,7 +351,7 @@ void ReplicaStore::read_held() {
 Status ReplicaStore::hold(std::optional<ActivationId> activation, std::string why) {
   if (activation) {
     const auto text = fmt::format("{}{}{}", activation->value(), why.empty() ? "" : " ", why);
-    MESH_TRY(write_atomic(files_, kHeld, as_bytes(text)));
+    MESH_TRY(write_small(kHeld, text));
   } else {
     MESH_TRY(files_.remove(kHeld));
     MESH_TRY(files_.sync_dir("."));
@@ -385,9 +398,9 @@ Status ReplicaStore::set_active(Version version) {
 // --- overlay and outcomes ---
 
 std::optional<Overlay> ReplicaStore::overlay() {
-  auto text = files_.read(kOverlay);
+  const auto text = read_small(kOverlay);
   if (!text) return std::nullopt;
-  auto overlay = parse_overlay_text(as_text(*text));
+  auto overlay = parse_overlay_text(*text);
   if (!overlay) {
     problems_.push_back("overlay.json is damaged: " + overlay.error().message);
     return std::nullopt;
@@ -396,12 +409,13 @@ std::optional<Overlay> ReplicaStore::overlay() {
 }
 
 Status ReplicaStore::save_overlay(const Overlay& overlay) {
-  return write_atomic(files_, kOverlay, as_bytes(overlay_text(overlay)));
+  return write_small(kOverlay, overlay_text(overlay));
 }
 
 Status ReplicaStore::read_outcomes() {
-  auto text = files_.read(kOutcomes);
-  if (!text) return text.error().code == Errc::not_found ? Status() : std::unexpected(text.error());
+  const auto text = read_small(kOutcomes);
+  const bool absent = !text && (text.error().code == Errc::corrupt || text.error().code == Errc::not_found);
+  if (!text) return absent ? Status() : std::unexpected(text.error());
   const auto damaged = [&](std::string_view what) {
     problems_.push_back(fmt::format("outcomes.json is damaged: {}", what));
     return Status();
@@ -437,7 +451,7 @@ Status ReplicaStore::write_outcomes(ActivationId activation, uint64_t serial, st
     list.push_back({{"bytes", to_base64(each.bytes)}, {"signature", to_base64(each.signature.view())}});
   }
   const nlohmann::json json = {{"activation", activation.value()}, {"serial", serial}, {"outcomes", list}};
-  MESH_TRY(write_atomic(files_, kOutcomes, as_bytes(json.dump(1))));
+  MESH_TRY(write_small(kOutcomes, json.dump(1)));
   pointers_.activation = activation;
   serial_ = serial;
   outcomes_ = std::move(outcomes);

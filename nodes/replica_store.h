@@ -166,6 +166,8 @@ class ReplicaStore {
   void read_held();
   Status write_outcomes(ActivationId activation, uint64_t serial, std::vector<SignedOutcome> outcomes);
   Status write_refused(std::map<Version, std::string> refused);
+  Result<std::string> read_small(const std::string& path);
+  Status write_small(const std::string& path, std::string_view text);
   Status read_outcomes();
   Status read_versions();
   Version read_pointer(const std::string& name);

@@ -1,5 +1,7 @@
 #include "nodes/tail_records.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 
 #include "eventstore/model/crypto.h"
@@ -11,6 +13,7 @@ namespace {
 
 constexpr size_t kCheckBytes = 8;  // 2^-64 for a damaged record to pass; the Merkle root is the second check
 constexpr size_t kRecordHead = 4 + kCheckBytes;
+constexpr std::string_view kCheckLine = "\ncheck ";
 
 void put_u32(Bytes& out, size_t value) {
   for (int shift = 0; shift < 32; shift += 8) out.push_back(static_cast<uint8_t>(value >> shift));
@@ -50,6 +53,19 @@ Record read_record(ByteView bytes) {
   const auto content = payload.subspan(4);
   const auto split = content.begin() + static_cast<ptrdiff_t>(header);
   return {Record::Kind::whole, {Bytes(content.begin(), split), Bytes(split, content.end())}, kRecordHead + size};
+}
+
+std::string with_check(std::string_view text) {
+  const auto check = sha256(as_bytes(text));
+  return fmt::format("{}{}{}\n", text, kCheckLine, to_hex(check.view().first(kCheckBytes)));
+}
+
+Result<std::string> without_check(std::string_view text) {
+  const auto line = text.rfind(kCheckLine);
+  if (line == std::string_view::npos) return std::string(text);
+  const auto content = text.substr(0, line);
+  if (with_check(content) != text) return fail(Errc::corrupt, "its check does not fit");
+  return std::string(content);
 }
 
 /// The state digest inside a snapshot covers intent only, the check before it every byte.

@@ -45,7 +45,7 @@ std::string state_text(const DryRunState& state);
 /// Errors: corrupt.
 Result<DryRunState> parse_state(std::string_view text);
 
-class DryRunDataplane final : public Dataplane {
+class DryRunDataplane : public Dataplane {
  public:
   /// Asked before each action; an error is what execute() then returns, with nothing changed.
   using Fault = std::function<Status(const Action&)>;

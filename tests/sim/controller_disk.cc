@@ -37,11 +37,20 @@ Status DiskLog::put_blobs(std::span<const Blob> blobs) {
 
 Status DiskLog::put_snapshot(Sequence sequence, ByteView bytes) {
   MESH_TRY(before_write());
-  return disk_.log.put_snapshot(sequence, bytes);
+  MESH_TRY(disk_.log.put_snapshot(sequence, bytes));
+  disk_.damaged.erase(sequence);
+  return {};
+}
+
+Result<Bytes> DiskLog::get_snapshot(Sequence sequence) const {
+  if (disk_.damaged.contains(sequence))
+    return fail(Errc::corrupt, "snapshot " + std::to_string(sequence.value()) + ": its check does not fit");
+  return disk_.log.get_snapshot(sequence);
 }
 
 Status DiskLog::remove_snapshot(Sequence sequence) {
   MESH_TRY(before_write());
+  disk_.damaged.erase(sequence);
   return disk_.log.remove_snapshot(sequence);
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <set>
 
 #include "eventstore/log/memory_event_log.h"
 
@@ -23,6 +24,7 @@ struct ControllerDisk {
   MemoryEventLog log;
   bool full = false;
   std::optional<WriteFault> fault;
+  std::set<Sequence> damaged;  // snapshots with a bit that flipped: their check finds it
 };
 
 /// One process's handle. After `died` every call fails and does nothing.
@@ -55,9 +57,7 @@ class DiskLog final : public EventLog {
   Status put_snapshot(Sequence sequence, ByteView bytes) override;
   Status remove_snapshot(Sequence sequence) override;
   std::vector<Sequence> snapshots() const override { return disk_.log.snapshots(); }
-  Result<Bytes> get_snapshot(Sequence sequence) const override {
-    return disk_.log.get_snapshot(sequence);
-  }
+  Result<Bytes> get_snapshot(Sequence sequence) const override;
 
  private:
   /// Arms the log below with what this write shall meet. Errors: io when the process is dead.

@@ -19,6 +19,7 @@ void Faults::end() {
   mesh_.controller.disk().fault.reset();
   for (auto& host : mesh_.nodes) {
     host->die_at(0, false);
+    host->die_applying(0, false, false);
     host->set_disk_full(false);
     host->set_router_faulty(false);
   }
@@ -69,7 +70,7 @@ void Faults::controller_fault() {
   auto& controller = mesh_.controller;
   auto& disk = controller.disk();
   if (!controller.running()) return;
-  switch (random_.below(8)) {
+  switch (random_.below(9)) {
     case 0:
       return controller.kill("at any moment");
     case 1:
@@ -87,14 +88,23 @@ void Faults::controller_fault() {
       return later(100, 8'000, [&disk] { disk.full = false; });
     case 6:
       return controller.stall(random_.between(100, random_.one_in(4) ? 20'000 : 3'000));
+    case 7: {
+      const auto snapshots = disk.log.snapshots();
+      if (snapshots.empty()) return;
+      const Sequence sequence = random_.pick(snapshots);
+      mesh_.trace.add("a bit flips in the controller's snapshot of #" + std::to_string(sequence.value()));
+      disk.damaged.insert(sequence);
+      return;
+    }
     default:
       mesh_.trace.add("somebody sets the controller's clock");
-      return controller.shift_wall_clock(random_.between(-60, 60) * 1'000'000);
+      return controller.shift_wall_clock(random_.between(-60, 60) * (random_.one_in(4) ? 3'600 : 1) * 1'000'000);
   }
 }
 
 void Faults::network_fault() {
   auto& network = mesh_.network;
+  if (random_.one_in(15)) return clog();
   const LineId line = random_.below(network.lines());
   const uint64_t dice = random_.below(10);
   if (dice < 4) return network.break_connection(line);
@@ -111,13 +121,24 @@ void Faults::network_fault() {
   later(1'000, 30'000, [&network, line] { network.slow(line, 0); });
 }
 
+/// Nothing gets through, soon enough nobody gives up, and then everything comes at once.
+void Faults::clog() {
+  auto& network = mesh_.network;
+  mesh_.trace.add("the network stands still");
+  for (LineId line = 0; line < network.lines(); ++line) network.partition(line, true, true);
+  later(200, 9'500, [this, &network] {
+    mesh_.trace.add("the network moves again");
+    for (LineId line = 0; line < network.lines(); ++line) network.partition(line, false, false);
+  });
+}
+
 void Faults::node_fault(NodeHost& host) {
   if (!host.running()) return;
   const auto number =
       static_cast<size_t>(std::find_if(mesh_.nodes.begin(), mesh_.nodes.end(),
                                        [&](auto& each) { return each.get() == &host; }) -
                           mesh_.nodes.begin());
-  switch (random_.below(8)) {
+  switch (random_.below(12)) {
     case 0:
       return host.kill();
     case 1:
@@ -132,8 +153,14 @@ void Faults::node_fault(NodeHost& host) {
     case 6:
       host.set_router_faulty(true);
       return later(500, 10'000, [this, number] { mesh_.nodes[number]->set_router_faulty(false); });
+    case 7:
+    case 8:
+      return host.die_applying(random_.below(12) + 1, random_.one_in(2), random_.one_in(3));
+    case 9:
+      if (random_.one_in(3)) host.flip_bit();
+      return;
     default:
-      return host.stall(random_.between(100, random_.one_in(3) ? 40'000 : 3'000));
+      return host.stall(random_.between(100, random_.one_in(3) ? 60'000 : 3'000));
   }
 }
 

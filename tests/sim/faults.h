@@ -21,6 +21,7 @@ class Faults {
   void strike();
   void controller_fault();
   void network_fault();
+  void clog();
   void node_fault(NodeHost& host);
   void start_what_is_down();
   /// Does it after `low` to `high` milliseconds, unless everything was repaired meanwhile.

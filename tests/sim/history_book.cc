@@ -29,6 +29,8 @@ void HistoryBook::observe(const EventLog& log) {
       throw ClaimBroken("every entry decodes",
                         fmt::format("#{}: {}", at.value(), entry.error().message));
     const MeshState before = replica_.state;
+    if (entry->header.time < before.time)
+      throw ClaimBroken("the time of entries never goes back", fmt::format("it does at #{}", at.value()));
     if (auto replayed = replay(replica_, *entry, log_); !replayed)
       throw ClaimBroken("every entry replays", replayed.error().message);
     if (auto broken = check_invariants(replica_.state); !broken.empty())

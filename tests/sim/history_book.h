@@ -3,7 +3,8 @@
 // that are about the log alone:
 //   an entry that was readable once stays, byte by byte; every entry replays, so its events follow
 //   from its request; the invariants of the state hold after each; a request is in the log at most
-//   once; what a commit pins can be fetched, is what the log compiles to, and no node's version
+//   once; time never goes back, whatever the controller's clock does; what a commit pins can be
+//   fetched, is what the log compiles to, and no node's version
 //   goes back.
 #pragma once
 

@@ -25,8 +25,8 @@ Mesh::Mesh(MeshOptions o)
       trace(clock, options.verbose),
       random(options.seed),
       network(clock, trace, random.fork()),
-      book(derive_log_id(test::genesis(kName))),
-      controller(clock, trace, network, book, random.fork(), test::genesis(kName),
+      book(derive_log_id(test::genesis(kName, o.rules))),
+      controller(clock, trace, network, book, random.fork(), test::genesis(kName, o.rules),
                  test::sign_secret(std::string(kName) + " log"), options.controller) {
   for (const auto* name : {"alice", "bob", "carol"}) {
     operators.push_back(std::make_unique<OperatorHost>(

@@ -17,6 +17,7 @@ struct MeshOptions {
   uint64_t seed = 1;
   size_t nodes_max = 5;
   bool verbose = false;
+  uint32_t rules = kRulesNewest;  // of the first entry
   bool busy = false;  // operators ask by themselves, not only what they are told
   ControllerHostOptions controller;
   NodeHostOptions node;

@@ -42,7 +42,7 @@ void Network::try_connect(LineId id, uint64_t attempt) {
     dial(id, random_.between(1'000, 5'000));
     return line.client->refused();
   }
-  muted_.erase(line.key);
+  if (!line.enrolment) muted_.erase(line.key);
   auto connection = std::make_shared<Connection>();
   connection->line = id;
   connection->session = {line.key, next_connection_++, line.enrolment};
@@ -123,6 +123,7 @@ void Network::partition(LineId id, bool to_server, bool to_client) {
     pump(connection, false);
   }
   auto connection = line.connection;
+  if (connection) pump(connection, false);
   const bool unheard = connection && connection->cut && connection->client_open && !to_client;
   if (unheard) client_notices(connection, random_.between(0, 300));
 }
@@ -144,7 +145,7 @@ void Network::send(LineId id, Bytes frame) {
 }
 
 bool Network::send_to(const SessionId& session, const Frame& frame) {
-  if (muted_.contains(session.user)) return false;
+  if (!session.enrolment && muted_.contains(session.user)) return false;
   auto found = sessions_.find(session);
   if (found == sessions_.end()) return false;
   auto connection = found->second;
@@ -169,6 +170,7 @@ void Network::put(const ConnectionPtr& connection, bool up, std::shared_ptr<cons
 
 /// What CURVE over TCP rules out, and nobody may rely on.
 void Network::disturb(std::deque<Flight>& queue, bool up) {
+  if (random_.one_in(40)) return queue.pop_back();
   if (random_.one_in(12)) queue.push_back(queue.back());
   if (queue.size() > 1 && random_.one_in(12))
     std::swap(queue.back().frame, queue[queue.size() - 2].frame);
@@ -187,12 +189,15 @@ void Network::disturb(std::deque<Flight>& queue, bool up) {
 void Network::slow(LineId id, int64_t milliseconds) {
   lines_[id].slow_ms = milliseconds;
   if (milliseconds != 0) return;
-  for (auto& [session, connection] : sessions_) {
-    if (connection->line != id) continue;
+  const auto hurry = [&](const ConnectionPtr& connection) {
     for (Flight& flight : connection->down) flight.ready = std::min(flight.ready, clock_.now());
     connection->pumping_down = false;
     pump(connection, false);
-  }
+  };
+  // One that the controller has given up still has frames on their way.
+  if (lines_[id].connection) hurry(lines_[id].connection);
+  for (auto& [session, connection] : sessions_)
+    if (connection->line == id && connection != lines_[id].connection) hurry(connection);
 }
 
 void Network::pump(const ConnectionPtr& connection, bool up) {
@@ -216,7 +221,8 @@ void Network::deliver_next(const ConnectionPtr& connection, bool up) {
   auto frame = std::move(waiting.front().frame);
   waiting.pop_front();
   pump(connection, up);
-  if (up && connection->server_open && server_up_ && !muted_.contains(connection->session.user))
+  const bool muted = !connection->session.enrolment && muted_.contains(connection->session.user);
+  if (up && connection->server_open && server_up_ && !muted)
     server_->arrived(connection->session, *frame);
   if (!up && connection->client_open && line.connection == connection) line.client->arrived(*frame);
 }

@@ -4,8 +4,9 @@
 // dialled until it stands. Frames of one connection and direction keep their order, arrive late,
 // and are lost only with their connection, from some point on. Either end learns of a loss late;
 // the controller only when it sends. A partition holds frames back, in one direction or both, and
-// may last until somebody gives up. Hostile mode breaks the order on purpose: frames twice, in
-// another order, with flipped bits.
+// may last until somebody gives up; one that ends earlier is a clog: what waited arrives at once.
+// Hostile mode breaks the promises on purpose: frames twice, in another order, lost one by one, with
+// flipped bits.
 #pragma once
 
 #include <deque>

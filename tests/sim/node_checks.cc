@@ -12,7 +12,7 @@ namespace mesh::sim {
 namespace {
 
 /// Empty, or how the router differs from what it shall be.
-std::string difference(const DryRunState& router, const Desired& wanted) {
+std::string differs(const DryRunState& router, const Desired& wanted) {
   if (router.unconfirmed) return "its routing configuration is not confirmed";
   for (const Tunnel& tunnel : wanted.tunnels) {
     auto there = router.tunnels.find(tunnel.name);
@@ -41,6 +41,10 @@ std::string difference(const DryRunState& router, const Desired& wanted) {
 
 }  // namespace
 
+std::string NodeHost::difference(const DryRunState& before) const {
+  return fmt::format("it was\n{}and is\n{}", state_text(before), state_text(router_.state()));
+}
+
 void NodeHost::check_replica() {
   const History& history = agent_->history();
   const Sequence head = history.head();
@@ -66,13 +70,58 @@ void NodeHost::check_replica() {
   if (history.settled() && history.disk_problem().empty()) acted_ = std::max(acted_, head);
 }
 
+/// One key, one history: what a node believes is a checkpoint of the log, and never an older one.
+void NodeHost::check_checkpoint() {
+  const History& history = agent_->history();
+  const std::string& note = history.checkpoint();
+  if (note == noted_ || note.empty() || !history.settled() || !history.disk_problem().empty()) return;
+  noted_ = note;
+  const auto checkpoint = parse_checkpoint_text(note);
+  if (!checkpoint) broken("checkpoints are well-formed", checkpoint.error().message);
+  const Sequence size(checkpoint->size);
+  if (size > book_.head() || checkpoint->root != book_.root(size))
+    broken("no two inconsistent checkpoints are accepted", fmt::format("another history of {} entries", size.value()));
+  if (size < noted_size_)
+    broken("no older checkpoint is accepted",
+           fmt::format("one of {} entries after one of {}", size.value(), noted_size_.value()));
+  noted_size_ = size;
+}
+
+/// Whatever failed on the way: the routing is one version's as a whole, and so is each tunnel.
+void NodeHost::check_unmixed() {
+  if (router_.executed() == checked_executed_) return;
+  const DryRunState& router = router_.state();
+  const auto known = [&] {
+    if (!router.running_bird().empty() && !known_birds_.contains(router.running_bird())) return false;
+    return std::ranges::all_of(router.tunnels, [&](const auto& each) {
+      Tunnel is = each.second;
+      is.endpoint_host.clear(), is.endpoint_port = 0;
+      return std::ranges::find(known_tunnels_[each.first], is) != known_tunnels_[each.first].end();
+    });
+  };
+  if (known()) return;
+  const Sequence overlay = agent_->status().overlay;
+  const Node* node = book_.state().find_node(id_);
+  if (!node && book_.state().removed_nodes.contains(id_)) node = &*book_.state().removed_nodes.at(id_);
+  for (const VersionRecord& record : node ? node->versions : std::vector<VersionRecord>{}) {
+    const Desired desired = book_.desired(id_, sign_.public_key(), record.version, overlay);
+    known_birds_.insert(desired.bird);
+    for (Tunnel tunnel : desired.tunnels) {
+      tunnel.endpoint_host.clear(), tunnel.endpoint_port = 0;
+      known_tunnels_[tunnel.name].push_back(std::move(tunnel));
+    }
+  }
+  if (!known()) broken("no mixed configuration", "part of it belongs to no version");
+}
+
 void NodeHost::check_router() {
   if (router_.executed() != checked_executed_) router_unchecked_ = true;
   checked_executed_ = router_.executed();
   if (frozen_ && router_.state() != *frozen_)
     broken("the router does not change while there is no controller",
-           difference(router_.state(), {}));
+           difference(*frozen_));
   if (!router_unchecked_) return;
+  rests_.reset();
   const AgentStatus status = agent_->status();
   if (!status.problem.empty()) return;  // it says so; looked at again when it says that all is well
   const Desired wanted = book_.desired(id_, sign_.public_key(), status.active, status.overlay);
@@ -80,11 +129,12 @@ void NodeHost::check_router() {
     router_unchecked_ = false;
     return;
   }
-  if (auto wrong = difference(router_.state(), wanted); !wrong.empty())
+  if (auto wrong = differs(router_.state(), wanted); !wrong.empty())
     broken("the router is what the log says",
            fmt::format("{} with v{} and the overlay of #{}", wrong, status.active.value(),
                        status.overlay.value()));
   router_unchecked_ = !status.settled;
+  if (status.settled) rests_ = router_.state();
   const Node* node = agent_->state().find_node(id_);
   const bool placed =
       node && node->enrolment == Enrolment::enrolled && node->sign_key == sign_key();
@@ -143,7 +193,7 @@ std::string NodeHost::unfinished() {
                            node->active.value(), status.problem));
   const Desired wanted = book_.desired(id_, sign_.public_key(), status.active, book_.head());
   if (status.active == Version() && router_.state() == DryRunState()) return {};
-  if (auto wrong = difference(router_.state(), wanted); !wrong.empty()) return say(wrong);
+  if (auto wrong = differs(router_.state(), wanted); !wrong.empty()) return say(wrong);
   return {};
 }
 

@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t kTickMs = 500;
 constexpr int64_t kAskAgainMs = 3'000;
+constexpr int64_t kBirdTimerMs = 20'000;
 
 TunnelKeys make_tunnels(const std::string& name) {
   TunnelKeys keys;
@@ -126,7 +127,7 @@ void NodeHost::run_agent() {
     if (files_.dead()) crash(random_.one_in(2));
     return;  // the service manager starts it again
   }
-  if (!store_->problems().empty())
+  if (!store_->problems().empty() && !damaged_)
     broken("a crash damages nothing on a node's disk", store_->problems().front());
   agent_ = std::make_unique<Agent>(agent_options(), *store_, router_);
   router_unchecked_ = true;
@@ -134,7 +135,10 @@ void NodeHost::run_agent() {
   checked_head_ = {};
   checked_active_ = store_->pointers().active;
   trace_.add(name_ + " starts");
+  const auto rests = std::exchange(rests_, {});
   agent_->boot();
+  if (rests && !files_.dead() && router_.state() != *rests)
+    broken("a program that starts anew disturbs nothing", difference(*rests));
   (void)agent_->load();  // told by its notes and its status
   const uint64_t serial = outcomes_.empty() ? 0 : outcomes_.rbegin()->first;
   const bool dead = files_.dead();
@@ -162,8 +166,22 @@ void NodeHost::kill() {
   store_.reset();
   ++incarnation_;
   inbox_.clear();
-  if (files_.dead()) files_.crash(true);  // the kernel keeps what it was given
+  if (files_.dead()) {
+    files_.crash(true);  // the kernel keeps what it was given
+    rests_.reset();
+  }
+  files_.die_at(0);
+  router_.die_at(0, false);
   machine_dies_ = false;
+  watch_bird_timer();
+}
+
+/// Nobody confirms it any more: the routing daemon goes back by itself.
+void NodeHost::watch_bird_timer() {
+  if (!router_.state().unconfirmed) return;
+  clock_.after(kBirdTimerMs, [this, left = *router_.state().unconfirmed] {
+    if (router_.state().unconfirmed == left) router_.bird_timer_expired();
+  });
 }
 
 void NodeHost::crash(bool lucky) {
@@ -171,7 +189,66 @@ void NodeHost::crash(bool lucky) {
   trace_.add(name_ + " loses power");
   files_.crash(lucky);
   (void)router_.reboot();
+  booted_at_ = clock_.now();
   checked_executed_ = router_.executed();
+  rests_.reset();
+}
+
+/// Files that hold something, by name.
+std::vector<std::string> NodeHost::paths() {
+  std::vector<std::string> out, directories{"."};
+  while (!directories.empty()) {
+    const std::string directory = directories.back();
+    directories.pop_back();
+    const auto names = files_.list(directory);
+    if (!names) continue;
+    for (const auto& name : *names) {
+      const std::string path = directory == "." ? name : directory + "/" + name;
+      const Bytes* bytes = files_.raw(path);
+      if (bytes && !bytes->empty()) out.push_back(path);
+      if (!bytes) directories.push_back(path);
+    }
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
+uint64_t NodeHost::bits() {
+  uint64_t sum = 0;
+  for (const auto& path : paths()) sum += files_.raw(path)->size() * 8;
+  return sum;
+}
+
+void NodeHost::flip_bit() {
+  const auto there = paths();
+  if (there.empty()) return;
+  // Small files as often as large ones.
+  const std::string& wanted = there[random_.below(there.size())];
+  uint64_t before = 0;
+  for (const auto& path : there) {
+    if (path == wanted) break;
+    before += files_.raw(path)->size() * 8;
+  }
+  flip_bit(before + random_.below(files_.raw(wanted)->size() * 8));
+}
+
+void NodeHost::flip_bit(uint64_t bit) {
+  kill();
+  for (const auto& path : paths()) {
+    Bytes& bytes = *files_.raw(path);
+    if (bit >= bytes.size() * 8) {
+      bit -= bytes.size() * 8;
+      continue;
+    }
+    bytes[bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
+    trace_.add(fmt::format("{}: a bit flips in byte {} of {}", name_, bit / 8, path));
+    break;
+  }
+  // What is lost comes from the controller again; until then less is known than before.
+  damaged_ = true;
+  acted_ = noted_size_ = {};
+  noted_.clear();
+  outcomes_.clear();
 }
 
 void NodeHost::stall(int64_t milliseconds) {
@@ -180,7 +257,12 @@ void NodeHost::stall(int64_t milliseconds) {
 }
 
 void NodeHost::die_at(uint64_t step, bool machine) {
-  files_.die_at(step);
+  files_.die_at(step, static_cast<unsigned>(random_.below(101)));
+  machine_dies_ = machine;
+}
+
+void NodeHost::die_applying(uint64_t call, bool done, bool machine) {
+  router_.die_at(call, done);
   machine_dies_ = machine;
 }
 
@@ -206,15 +288,15 @@ void NodeHost::take(BusEvent event) {
   switch (event.kind) {
     case BusEvent::Kind::connected:
       frozen_.reset();
-      agent_->connected(clock_.now());
+      agent_->connected(boot_ms());
       break;
     case BusEvent::Kind::disconnected:
-      agent_->disconnected(clock_.now());
+      agent_->disconnected(boot_ms());
       break;
     case BusEvent::Kind::frame:
       trace_.add(
           fmt::format("{} < {}", name_, describe_frame(event.frame.data(), event.frame.size())));
-      agent_->receive(event.frame, clock_.now());
+      agent_->receive(event.frame, boot_ms());
       break;
   }
   settle();
@@ -232,18 +314,20 @@ void NodeHost::tick(uint64_t incarnation) {
     take(std::move(event));
     if (incarnation != incarnation_ || !agent_) return;
   }
-  agent_->tick(clock_.now());
+  agent_->tick(boot_ms());
   settle();
 }
 
 void NodeHost::settle() {
   if (files_.dead()) {
     const bool machine = machine_dies_;
-    trace_.add(name_ + " dies while writing");
+    trace_.add(name_ + " dies in the middle of it");
     return machine ? crash(random_.one_in(2)) : kill();
   }
   tell_notes();
   check_replica();
+  check_checkpoint();
+  check_unmixed();
   check_router();
   for (Bytes& frame : agent_->take_frames()) {
     check_outcome(frame);
@@ -252,7 +336,7 @@ void NodeHost::settle() {
   }
   if (!agent_->take_reconnect()) return;
   network_.close(main_line_);
-  agent_->disconnected(clock_.now());
+  agent_->disconnected(boot_ms());
   network_.open(main_line_);
 }
 

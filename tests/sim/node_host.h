@@ -3,21 +3,25 @@
 // after every step:
 //   the replica is a verified prefix of the controller's log, state for state; what it acted on
 //   survives every crash, its own and the controller's; the router is what the log says at the
-//   overlay's entry with the active version; it does not change while there is no controller; an
-//   outcome never changes after it was sent; and an honest controller is never refused.
+//   overlay's entry with the active version, and never a mixture of versions, also while something
+//   is wrong; it does not change while there is no controller, nor when only the program starts anew;
+//   the checkpoint that counts is one of the log's and never an older one; an outcome never changes
+//   after it was sent; an honest controller is never refused; and a flipped bit on its disk is found
+//   and repaired.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "broker/bus/keys.h"
 #include "nodes/agent.h"
-#include "nodes/dataplane/dry_run_dataplane.h"
 #include "nodes/memory_files.h"
 #include "tests/sim/history_book.h"
 #include "tests/sim/network.h"
+#include "tests/sim/sim_router.h"
 
 namespace mesh::sim {
 
@@ -44,11 +48,19 @@ class NodeHost {
   void start();
   /// kill -9 of the program; the router goes on.
   void kill();
-  /// The machine loses power.
+  /// The machine loses power: its disk keeps what was synced, its kernel nothing.
   void crash(bool lucky);
+  /// The program stands still, or the machine sleeps: the time is there at once when it wakes.
   void stall(int64_t milliseconds);
   /// The program dies in its `step`-th write from now; the machine too, when `machine`.
   void die_at(uint64_t step, bool machine);
+  /// The program dies in its `call`-th change of the router from now; the machine too, when `machine`.
+  void die_applying(uint64_t call, bool done, bool machine);
+  /// The program ends, and one bit of one file on its disk flips.
+  void flip_bit();
+  /// The same with a bit that is told: of all files' bits, in the order of their names.
+  void flip_bit(uint64_t bit);
+  uint64_t bits();
   void set_disk_full(bool full);
   void set_router_faulty(bool faulty);
 
@@ -70,7 +82,7 @@ class NodeHost {
   Agent& agent() { return *agent_; }
   ReplicaStore& store() { return *store_; }
   MemoryFiles& files() { return files_; }
-  DryRunDataplane& router() { return router_; }
+  SimRouter& router() { return router_; }
   /// Activations that this router applied, in order.
   const std::vector<ActivationId>& applied() const { return applied_; }
   /// Everybody is where the log wants it. Empty, or what is missing.
@@ -105,13 +117,21 @@ class NodeHost {
   /// What the bus tells the program; a program that stands still hears it when it wakes.
   void take(BusEvent event);
   void tick(uint64_t incarnation);
+  /// Since the machine was started, asleep or not.
+  int64_t boot_ms() const { return clock_.now() - booted_at_; }
   bool stalled() const { return clock_.now() < stalled_until_; }
   /// After every call of the agent: death, claims, frames.
   void settle();
   void check_replica();
+  void check_checkpoint();
+  void check_unmixed();
+  std::vector<std::string> paths();
+  void watch_bird_timer();
   void check_router();
   void check_outcome(const Bytes& frame);
   void tell_notes();
+  /// The router then and now, for people.
+  std::string difference(const DryRunState& before) const;
   [[noreturn]] void broken(const std::string& claim, const std::string& detail) const;
 
   Scheduler& clock_;
@@ -126,7 +146,7 @@ class NodeHost {
   BoxSecret box_;
   TunnelKeys tunnels_;
   MemoryFiles files_;
-  DryRunDataplane router_{tunnels_};
+  SimRouter router_{tunnels_, files_};
   MainEnd main_end_{*this};
   EnrolEnd enrol_end_{*this};
   LineId main_line_ = 0, enrol_line_ = 0;
@@ -138,8 +158,9 @@ class NodeHost {
   std::unique_ptr<ReplicaStore> store_;
   std::unique_ptr<Agent> agent_;
   uint64_t incarnation_ = 0;
-  int64_t stalled_until_ = 0;
+  int64_t stalled_until_ = 0, booted_at_ = 0;
   bool machine_dies_ = false;
+  bool damaged_ = false;  // a bit flipped once: problems may be named from then on
   std::vector<BusEvent> inbox_;  // while it stands still
 
   // What the checks remember.
@@ -148,6 +169,11 @@ class NodeHost {
   uint64_t checked_executed_ = 0;
   bool router_unchecked_ = true;
   std::optional<DryRunState> frozen_;   // the router when the controller was lost
+  std::optional<DryRunState> rests_;    // the router when everything was as it shall be
+  std::string noted_;                   // the newest checkpoint that it believes
+  Sequence noted_size_;
+  std::set<std::string> known_birds_;   // routing configurations that a version has
+  std::map<std::string, std::vector<Tunnel>> known_tunnels_;
   std::map<uint64_t, Bytes> outcomes_;  // sent, by serial
   std::vector<ActivationId> applied_;
 };

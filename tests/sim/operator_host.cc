@@ -29,7 +29,7 @@ OperatorHost::OperatorHost(Scheduler& clock, Trace& trace, Network& network, His
       town_(std::move(town)),
       sign_(test::sign_secret(name_)),
       line_(network.add_line(name_, test::box_secret(name_).public_key(), false, *this)),
-      workload_(random_.fork(), name_) {}
+      workload_(random_.fork(), name_, book) {}
 
 void OperatorHost::start() {
   network_.open(line_);

@@ -15,6 +15,8 @@ class Scheduler {
 
   /// Milliseconds since the simulation began.
   int64_t now() const { return now_; }
+  /// Actions that ran.
+  uint64_t steps() const { return steps_; }
   void after(int64_t milliseconds, Action action) {
     actions_.push({now_ + milliseconds, made_++, std::move(action)});
   }
@@ -27,6 +29,7 @@ class Scheduler {
     Action action = std::move(const_cast<Item&>(actions_.top()).action);
     now_ = actions_.top().time;
     actions_.pop();
+    ++steps_;
     action();
     return true;
   }
@@ -42,7 +45,7 @@ class Scheduler {
   };
   std::priority_queue<Item> actions_;
   int64_t now_ = 0;
-  uint64_t made_ = 0;
+  uint64_t made_ = 0, steps_ = 0;
 };
 
 }  // namespace mesh::sim

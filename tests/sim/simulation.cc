@@ -25,6 +25,7 @@ MeshOptions mesh_options(const SimulationOptions& options, Random& random) {
   out.nodes_max = options.nodes;
   out.verbose = options.verbose;
   out.busy = true;
+  if (random.one_in(4)) out.rules = static_cast<uint32_t>(random.between(1, kRulesNewest));
   const bool hostile = random.one_in(5);
   out.controller.snapshot_every = one_of(random, {3, 20, 1'000});
   out.controller.snapshot_threshold = one_of(random, {2, 15, 1'000'000});
@@ -66,6 +67,8 @@ SimulationResult simulate(const SimulationOptions& options) {
   }
   result.trace_hash = mesh.trace.hash();
   result.trace_lines = mesh.trace.lines();
+  result.steps = mesh.clock.steps();
+  result.simulated_ms = mesh.clock.now();
   result.entries = mesh.book.head().value();
   result.hosts = mesh.nodes.size();
   result.faults = faults.count();

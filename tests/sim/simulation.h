@@ -18,6 +18,8 @@ struct SimulationResult {
   std::string failure;  // the claim that broke; empty = all hold
   std::string trace;    // the last steps, when one broke
   uint64_t trace_hash = 0, trace_lines = 0;
+  uint64_t steps = 0;
+  int64_t simulated_ms = 0;
   uint64_t entries = 0, acknowledged = 0, hosts = 0, faults = 0;
   int64_t settled_ms = 0;  // from the end of the faults until everybody was there
   bool ok() const { return failure.empty(); }

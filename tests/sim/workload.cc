@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "eventstore/model/crypto.h"
+#include "eventstore/model/difference.h"
 #include "tests/support/world.h"
 
 namespace mesh::sim {
@@ -51,6 +52,8 @@ Intention Workload::next(const MeshState& state, const Fleet& fleet) {
   if (dice < 45)
     if (auto wanted = roll_out(state)) return *wanted;
   if (dice >= 95) return ask();
+  if (dice < 52)
+    if (auto wanted = time_travel(state)) return *wanted;
   std::vector<Command> commands;
   const uint64_t count = random_.one_in(4) ? random_.below(4) + 1 : 1;
   while (commands.size() < count) commands.push_back(change(state));
@@ -165,6 +168,32 @@ Intention Workload::ask() {
 
 // --- changes ---
 
+// --- the past ---
+
+/// Back to what was, or without one thing that was done.
+std::optional<Intention> Workload::time_travel(const MeshState& state) {
+  const uint64_t head = state.sequence.value();
+  if (head < 3 || head > book_.head().value() || random_.one_in(3)) return std::nullopt;
+  const Sequence at(static_cast<uint64_t>(random_.between(2, static_cast<int64_t>(head - 1))));
+  auto compensation = random_.one_in(2) ? roll_back(state, book_.state(at), any_target(state))
+                                        : undo(state, book_.state(Sequence(at.value() - 1)), book_.entry(at));
+  if (!compensation || compensation->commands.empty()) return std::nullopt;
+  return submit(std::move(compensation->commands));
+}
+
+std::optional<Command> Workload::restore(const MeshState& state) {
+  if (!state.removed_nodes.empty() && random_.percent(70))
+    return RestoreNode{random_.pick(state.removed_nodes).first,
+                       random_.one_in(4) ? fmt::format("r{}", random_.below(4) + 1) : ""};
+  if (state.removed_sites.empty()) return std::nullopt;
+  return RestoreSite{random_.pick(state.removed_sites).first};
+}
+
+Command Workload::change_tags(const MeshState& state) {
+  if (!state.tags.empty() && random_.one_in(3)) return RemoveTag{random_.pick(state.tags).first};
+  return AddTag{fmt::format("tag{}", random_.below(6)), Sequence(random_.below(state.sequence.value() + 2))};
+}
+
 Command Workload::set_attribute(const MeshState& state) {
   const uint64_t dice = random_.below(20);
   const std::string node = any_node(state), site = any_site(state);
@@ -208,7 +237,11 @@ Command Workload::change_people(const MeshState& state) {
 Command Workload::change(const MeshState& state) {
   const uint64_t dice = random_.below(100);
   const std::string site = any_site(state), node = any_node(state);
-  if (dice < 60) return set_attribute(state);
+  if (dice < 54) return set_attribute(state);
+  if (dice < 57) return change_tags(state);
+  if (dice == 57) return RaiseRules{kRulesNewest + (random_.one_in(5) ? 1 : 0)};
+  if (dice < 60)
+    if (auto wanted = restore(state)) return *wanted;
   if (dice < 66) {
     const char* names[] = {"endpoint", "wg_mtu", "wg_keepalive", "lans", "rack"};
     return UnsetAttribute{any_target(state), random_.pick(names)};

@@ -8,6 +8,7 @@
 
 #include "eventstore/model/state.h"
 #include "schemas/message.h"
+#include "tests/sim/history_book.h"
 #include "tests/sim/node_host.h"
 #include "tests/sim/random.h"
 
@@ -34,7 +35,9 @@ struct Fleet {
 
 class Workload {
  public:
-  Workload(Random random, std::string name) : random_(random), name_(std::move(name)) {}
+  /// Borrows `book`: what an operator who reads the log's past finds there.
+  Workload(Random random, std::string name, const HistoryBook& book)
+      : random_(random), name_(std::move(name)), book_(book) {}
 
   Intention next(const MeshState& state, const Fleet& fleet);
 
@@ -48,12 +51,16 @@ class Workload {
   Command change(const MeshState& state);
   Command set_attribute(const MeshState& state);
   Command change_people(const MeshState& state);
+  std::optional<Intention> time_travel(const MeshState& state);
+  std::optional<Command> restore(const MeshState& state);
+  Command change_tags(const MeshState& state);
   Target any_target(const MeshState& state);
   std::string any_site(const MeshState& state);
   std::string any_node(const MeshState& state);
 
   Random random_;
   std::string name_;
+  const HistoryBook& book_;
   uint64_t tokens_made_ = 0;
 };
 

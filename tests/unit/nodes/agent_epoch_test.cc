@@ -53,6 +53,30 @@ TEST_F(EpochTest, ARestoredControllerIsToldAndRoutingGoesOn) {
   EXPECT_EQ(node.router().state(), routed);
 }
 
+// A frame that was damaged on the way must not keep a node from its own history for good.
+TEST_F(EpochTest, AnEntryThatOnlyLooksLikeALaterEpochIsForgottenAtTheNextSignedHead) {
+  log.append({AddSite{"next"}});
+  Entries damaged = log.range(log.size(), log.size(), false);
+  Bytes& header = damaged.entries[0].header;
+  bool found = false;
+  for (size_t bit = 0; bit < header.size() * 8 && !found; ++bit) {
+    header[bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
+    const auto read = decode_header(header);
+    found = read && read->epoch > 1 && read->sequence == Sequence(log.size());
+    if (!found) header[bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
+  }
+  ASSERT_TRUE(found);
+  node.give(damaged);
+  ASSERT_TRUE(node.agent().history().changing_epoch());
+  node.give(log.range(1, log.size(), true));
+  node.give(Head{Sequence(log.size()), log.note(log.size())});
+  EXPECT_FALSE(node.agent().history().changing_epoch());
+  node.pass(6'000);
+  node.follow();
+  EXPECT_EQ(status().root, log.root(log.size()));
+  EXPECT_TRUE(status().settled);
+}
+
 TEST_F(EpochTest, TheNewEpochIsFollowedAndWhatRunsStaysUntilSomethingIsActivated) {
   start_and_serve();
   expect_followed();

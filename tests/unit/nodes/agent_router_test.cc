@@ -206,6 +206,25 @@ TEST_F(AgentTest, BootsFromItsDiskWithoutReadingTheReplica) {
   EXPECT_EQ(status().active, Version(1));
 }
 
+// With no keys of the others the tunnels would go down.
+TEST_F(AgentTest, ADamagedOverlayLeavesTheRouterAloneUntilTheLogTellsIt) {
+  node.follow();
+  const auto before = node.router().state();
+  ASSERT_EQ(tunnels(), 2u);
+  auto& overlay = *node.disk().raw("overlay.json");
+  overlay[overlay.size() / 2] ^= 1;
+  const Bytes tail = *node.disk().raw("replica/tail");
+  node.disk().raw("replica/tail")->assign({1, 2, 3});
+  node.start();
+  EXPECT_EQ(node.router().state(), before);
+  EXPECT_EQ(status().problem, "overlay.json cannot be read");
+  *node.disk().raw("replica/tail") = tail;
+  ASSERT_TRUE(node.router().reboot());
+  node.start();
+  EXPECT_EQ(node.router().state(), before) << "the replica holds what the overlay is made of";
+  EXPECT_EQ(status().problem, "");
+}
+
 // A crash of the machine at any change of the disk: afterwards the node boots, reads what it has, and ends where it
 // would have ended.
 TEST_F(AgentTest, ACrashAtAnyStepEndsWhereItWouldHaveEnded) {

@@ -164,6 +164,33 @@ TEST(ReplicaStore, KeepsTheNewestVersionsAndThoseInUse) {
   EXPECT_TRUE(store.has_version(Version(15)));
 }
 
+TEST(ReplicaStore, AFlippedBitInASmallFileIsFound) {
+  WrittenLog log(1);
+  MemoryFiles files;
+  ReplicaStore store(files);
+  ASSERT_TRUE(store.open());
+  ASSERT_TRUE(store.hold(ActivationId(7), "gone back on the box"));
+  ASSERT_TRUE(store.refuse_version(Version(3), "because of this"));
+  ASSERT_TRUE(store.save_overlay(make_overlay(log.state(), NodeId(11))));
+  ASSERT_TRUE(store.acknowledge(0));
+  ASSERT_TRUE(store.renumber({}, 12));
+  const Overlay overlay = *store.overlay();
+  for (const auto* path : {"held", "versions/refused", "overlay.json", "outcomes.json"}) {
+    Bytes& bytes = *files.raw(path);
+    for (size_t bit = 0; bit < bytes.size() * 8; ++bit) {
+      bytes[bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
+      ReplicaStore other(files);
+      ASSERT_TRUE(other.open());
+      EXPECT_TRUE(!other.pointers().held || other.pointers().held == ActivationId(7)) << path << " bit " << bit;
+      EXPECT_FALSE(other.refused(Version(1)) || other.refused(Version(2))) << path << " bit " << bit;
+      EXPECT_TRUE(other.serial() == 0 || other.serial() == 12) << path << " bit " << bit;
+      const auto read = other.overlay();
+      EXPECT_TRUE(!read || *read == overlay) << path << " bit " << bit;
+      bytes[bit / 8] ^= static_cast<uint8_t>(1u << (bit % 8));
+    }
+  }
+}
+
 TEST(ReplicaStore, ADamagedVersionCountsAsMissingAndCanBeStoredAgain) {
   WrittenLog log(1);
   MemoryFiles files;
