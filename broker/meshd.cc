@@ -56,11 +56,17 @@ int main(int argc, char** argv) {
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
 
-  std::string data, log_level = "info", output = "table";
+  RunOptions run_options;
+  std::string data, output = "table";
   auto* run_verb = app.add_subcommand(
       "run", "Run the controller until SIGTERM; prints \"ready ENDPOINT\" when it serves");
-  run_verb->add_option("--data", data, "Directory of the controller")->required();
-  run_verb->add_option("-l,--loglevel", log_level, "debug, info, warning or error")
+  run_verb->add_option("--data", run_options.data, "Directory of the controller")->required();
+  run_verb->add_option("--listen", run_options.listen,
+                       "Where operators and nodes connect, instead of meshd.toml's; may be given again: "
+                       "the old address and the new one, while the controller moves");
+  run_verb->add_option("--enrol", run_options.enrol,
+                       "Where new nodes join, instead of meshd.toml's; may be given again");
+  run_verb->add_option("-l,--loglevel", run_options.log_level, "debug, info, warning or error")
       ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
       ->capture_default_str();
 
@@ -86,7 +92,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 64;
   }
   if (*init_verb) return init(init_options);
-  if (*run_verb) return run(data, log_level);
+  if (*run_verb) return run(run_options);
   if (*verify_verb) return verify(data, against, output);
   if (*restore_verb) return restore(restore_options);
   if (*version_verb) fmt::print("meshd {}\n", kProgramVersion);

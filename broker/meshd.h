@@ -16,8 +16,8 @@ inline constexpr std::string_view kProgramVersion = "0.2.0";
 
 /// DATA/meshd.toml: where the controller listens.
 struct Settings {
-  std::string listen;                // main socket
-  std::string enrol;                 // enrolment socket
+  std::vector<std::string> listen;   // main socket, at least one
+  std::vector<std::string> enrol;    // enrolment socket, at least one
   std::vector<std::string> publish;  // what nodes and operators connect to
 };
 /// Errors: not_found (fix: meshd init), invalid.
@@ -40,7 +40,12 @@ struct InitOptions {
   std::string output = "table";
 };
 int init(const InitOptions& options);
-int run(const std::filesystem::path& data, const std::string& log_level);
+struct RunOptions {
+  std::filesystem::path data;
+  std::vector<std::string> listen, enrol;  // instead of those of meshd.toml; empty = as they are
+  std::string log_level = "info";
+};
+int run(const RunOptions& options);
 /// `against`: files with checkpoints that were kept elsewhere.
 int verify(const std::filesystem::path& data, const std::vector<std::filesystem::path>& against,
            const std::string& output);

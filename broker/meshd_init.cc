@@ -49,7 +49,7 @@ Status choose_networks(const std::string& profile, CreateLog& genesis) {
 
 /// Port 0 is chosen here and kept, because nodes remember it.
 Status fix_ports(Settings& settings) {
-  for (std::string* endpoint : {&settings.listen, &settings.enrol}) {
+  for (std::string* endpoint : {&settings.listen.front(), &settings.enrol.front()}) {
     auto port = port_of(*endpoint);
     if (!port) return std::unexpected(port.error());
     if (*port != 0) continue;
@@ -93,13 +93,13 @@ std::string admin_context(const CreateLog& genesis, const LogId& log, const Sign
 }
 
 Status create(const InitOptions& options, std::string& recovery_text, LogId& log_id) {
-  Settings settings{options.listen, options.enrol, {}};
+  Settings settings{{options.listen}, {options.enrol}, {}};
   MESH_TRY(fix_ports(settings));
-  auto main_endpoint = published(options.publish, settings.listen);
+  auto main_endpoint = published(options.publish, settings.listen.front());
   if (!main_endpoint) return std::unexpected(main_endpoint.error());
   auto enrol_endpoint = options.publish.empty()
-                            ? published({}, settings.enrol)
-                            : with_port(options.publish, *port_of(settings.enrol));
+                            ? published({}, settings.enrol.front())
+                            : with_port(options.publish, *port_of(settings.enrol.front()));
   if (!enrol_endpoint) return std::unexpected(enrol_endpoint.error());
   settings.publish = {*main_endpoint};
 

@@ -46,10 +46,10 @@ Result<Keys> load_keys(const RestoreOptions& options) {
   if (!controller) return std::unexpected(controller.error());
   auto settings = load_settings(options.keys);
   if (!settings) return std::unexpected(settings.error());
-  if (!options.listen.empty()) settings->listen = options.listen;
-  if (!options.enrol.empty()) settings->enrol = options.enrol;
-  MESH_TRY(port_of(settings->listen));
-  MESH_TRY(port_of(settings->enrol));
+  if (!options.listen.empty()) settings->listen = {options.listen};
+  if (!options.enrol.empty()) settings->enrol = {options.enrol};
+  for (const auto* list : {&settings->listen, &settings->enrol})
+    for (const std::string& endpoint : *list) MESH_TRY(port_of(endpoint));
   return Keys{std::move(*log), std::move(*controller), std::move(*settings)};
 }
 

@@ -41,7 +41,7 @@ bool has_space(const std::filesystem::path& directory) {
 class Shell {
  public:
   Shell(BusServer& bus, WorkerPool& pool, Controller& controller, const BoxSecret& key,
-        std::string enrol)
+        std::vector<std::string> enrol)
       : bus_(bus),
         pool_(pool),
         controller_(controller),
@@ -91,7 +91,8 @@ class Shell {
     if (open == wanted) return;
     if (!wanted) return bus_.close_enrolment();
     EnrolmentOptions options;
-    options.endpoint = enrol_;
+    options.endpoint = enrol_.front();
+    options.also.assign(enrol_.begin() + 1, enrol_.end());
     if (auto opened = bus_.open_enrolment(key_, options);
         !opened && opened.error().message != enrolment_problem_) {
       enrolment_problem_ = opened.error().message;
@@ -112,7 +113,8 @@ class Shell {
   WorkerPool& pool_;
   Controller& controller_;
   const BoxSecret& key_;
-  std::string enrol_, enrolment_problem_, reported_;
+  std::vector<std::string> enrol_;  // at least one
+  std::string enrolment_problem_, reported_;
   FrameReader reader_;
   bool stopping_ = false;
 };
@@ -123,10 +125,13 @@ void start_logging(const std::string& level) {
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
 }
 
-Status serve(const std::filesystem::path& data) {
+Status serve(const RunOptions& run_options) {
+  const std::filesystem::path& data = run_options.data;
   StopSignals signals;  // before the log, whose threads would otherwise take the signals
   auto settings = load_settings(data);
   if (!settings) return std::unexpected(settings.error());
+  if (!run_options.listen.empty()) settings->listen = run_options.listen;
+  if (!run_options.enrol.empty()) settings->enrol = run_options.enrol;
   auto log_key = SignSecret::load(log_key_path(data));
   auto controller_key = BoxSecret::load(controller_key_path(data));
   if (!log_key) return std::unexpected(log_key.error());
@@ -164,7 +169,8 @@ Status serve(const std::filesystem::path& data) {
                 "restore the key that belongs to it");
 
   ServerOptions server_options;
-  server_options.endpoint = settings->listen;
+  server_options.endpoint = settings->listen.front();
+  server_options.also.assign(settings->listen.begin() + 1, settings->listen.end());
   server_options.admits = [&](const BoxKey& key) { return (*controller)->admits(key); };
   auto bus = BusServer::open(*controller_key, std::move(server_options));
   if (!bus) return std::unexpected(bus.error());
@@ -175,10 +181,14 @@ Status serve(const std::filesystem::path& data) {
                (*controller)->state().sequence.value());
   if (const std::string why = (*controller)->read_only(); !why.empty())
     spdlog::warn("read-only until meshcli controller start-epoch: {}", why);
-  // The address as it was asked for, with the port that it got.
-  auto port = port_of((*bus)->bound_endpoint());
-  if (!port) return std::unexpected(port.error());
-  fmt::print("ready {}\n", *with_port(settings->listen, *port));
+  // The addresses as they were asked for, with the ports that they got.
+  std::string ready = "ready";
+  for (size_t i = 0; i < settings->listen.size(); ++i) {
+    auto port = port_of((*bus)->bound_endpoints()[i]);
+    if (!port) return std::unexpected(port.error());
+    ready += " " + *with_port(settings->listen[i], *port);
+  }
+  fmt::print("{}\n", ready);
   std::fflush(stdout);
   run_reactor(**bus, signals, pool, shell);
   if ((*controller)->fatal()) return fail_in("opening the log again", *(*controller)->fatal());
@@ -187,10 +197,10 @@ Status serve(const std::filesystem::path& data) {
 
 }  // namespace
 
-int run(const std::filesystem::path& data, const std::string& log_level) {
-  start_logging(log_level);
+int run(const RunOptions& options) {
+  start_logging(options.log_level);
   if (auto hardened = harden_process(); !hardened) spdlog::warn("{}", hardened.error().message);
-  if (auto served = serve(data); !served) return report(served.error(), "table");
+  if (auto served = serve(options); !served) return report(served.error(), "table");
   return 0;
 }
 

@@ -21,6 +21,30 @@ std::filesystem::path controller_key_path(const std::filesystem::path& data) {
   return data / "controller.key";
 }
 
+namespace {
+
+/// One text, or a list of them.
+std::vector<std::string> texts(const toml::node_view<toml::node>& value) {
+  std::vector<std::string> out;
+  if (auto one = value.value<std::string>()) out.push_back(*one);
+  if (const toml::array* list = value.as_array())
+    for (const toml::node& item : *list)
+      if (auto text = item.value<std::string>()) out.push_back(*text);
+  return out;
+}
+
+void insert(toml::table& table, std::string_view name, const std::vector<std::string>& texts) {
+  if (texts.size() == 1) {
+    table.insert(name, texts.front());
+    return;
+  }
+  toml::array list;
+  for (const std::string& each : texts) list.push_back(each);
+  table.insert(name, std::move(list));
+}
+
+}  // namespace
+
 Result<Settings> load_settings(const std::filesystem::path& data) {
   auto path = data / "meshd.toml";
   std::error_code ignored;
@@ -31,11 +55,7 @@ Result<Settings> load_settings(const std::filesystem::path& data) {
         fmt::format("meshd init --data {}", data.string()));
   try {
     toml::table table = toml::parse_file(path.string());
-    Settings settings{
-        table["listen"].value_or(std::string()), table["enrol"].value_or(std::string()), {}};
-    if (const toml::array* list = table["publish"].as_array())
-      for (const toml::node& item : *list)
-        if (auto text = item.value<std::string>()) settings.publish.push_back(*text);
+    Settings settings{texts(table["listen"]), texts(table["enrol"]), texts(table["publish"])};
     if (settings.listen.empty() || settings.enrol.empty())
       return fail(Errc::invalid,
                   fmt::format("{} has no listen or no enrol endpoint", path.string()));
@@ -48,10 +68,10 @@ Result<Settings> load_settings(const std::filesystem::path& data) {
 
 Status save_settings(const std::filesystem::path& data, const Settings& settings) {
   auto path = data / "meshd.toml", temporary = data / "meshd.toml.new";
-  toml::array publish;
-  for (const std::string& endpoint : settings.publish) publish.push_back(endpoint);
-  toml::table table{
-      {"listen", settings.listen}, {"enrol", settings.enrol}, {"publish", std::move(publish)}};
+  toml::table table;
+  insert(table, "listen", settings.listen);
+  insert(table, "enrol", settings.enrol);
+  insert(table, "publish", settings.publish);
   std::FILE* file = std::fopen(temporary.c_str(), "w");
   if (!file) return fail(Errc::io, fmt::format("{} cannot be written", temporary.string()));
   std::ostringstream text;

@@ -33,9 +33,9 @@ constexpr size_t kDrainFrames = 4'096;
 constexpr size_t kDrainBytes = 64 * 1024 * 1024;
 
 Status check_endpoints(const std::vector<Endpoint>& endpoints) {
-  if (endpoints.empty() || endpoints.size() > kEndpointsMax) {
+  if (endpoints.empty() || endpoints.size() > kClientEndpointsMax) {
     return fail(Errc::usage, fmt::format("{} controller endpoints, expected 1 to {}",
-                                         endpoints.size(), kEndpointsMax));
+                                         endpoints.size(), kClientEndpointsMax));
   }
   for (const Endpoint& endpoint : endpoints) MESH_TRY(bus::check_endpoint(endpoint.address, false));
   return {};

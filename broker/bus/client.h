@@ -28,8 +28,11 @@ struct Endpoint {
   auto operator<=>(const Endpoint&) const = default;
 };
 
+/// A node also tries where its controller was before, and each address of a name.
+inline constexpr size_t kClientEndpointsMax = 64;
+
 struct ClientOptions {
-  std::vector<Endpoint> endpoints;  // in order of preference, 1 to kEndpointsMax
+  std::vector<Endpoint> endpoints;  // in order of preference, 1 to kClientEndpointsMax
   uint64_t jitter_seed = 0;         // different for each peer, or all return in the same moment
   int backoff_min_ms = 250;
   int backoff_max_ms = 30'000;

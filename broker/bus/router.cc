@@ -116,7 +116,7 @@ struct Router::Impl {
   zmq::socket_t zap{context, zmq::socket_type::rep};
   zmq::socket_t router{context, zmq::socket_type::router};
   zmq::socket_t monitor;
-  std::string bound;
+  std::vector<std::string> bound;
   std::map<int, Clock::time_point>
       connections;  // descriptors that libzmq accepted and has not closed
   int source = -1;  // the descriptor that the last frame came over
@@ -150,15 +150,19 @@ void Router::Impl::configure(const BoxSecret& secret) {
 }
 
 Result<std::unique_ptr<Router>> Router::open(const BoxSecret& secret, RouterOptions options) {
-  MESH_TRY(check_endpoint(options.endpoint, true));
-  const std::string endpoint = options.endpoint;
+  MESH_ASSERT(!options.endpoints.empty());
+  for (const std::string& each : options.endpoints) MESH_TRY(check_endpoint(each, true));
+  std::string endpoint;
   try {
     auto impl = std::make_unique<Impl>(std::move(options));
     impl->configure(secret);
     impl->monitor = bus::watch(impl->context, impl->router, kMonitorEndpoint,
                                ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CLOSED);
-    impl->router.bind(endpoint);
-    impl->bound = impl->router.get(zmq::sockopt::last_endpoint);
+    for (const std::string& each : impl->options.endpoints) {
+      endpoint = each;
+      impl->router.bind(endpoint);
+      impl->bound.push_back(impl->router.get(zmq::sockopt::last_endpoint));
+    }
     return std::unique_ptr<Router>(new Router(std::move(impl)));
   } catch (const zmq::error_t& error) {
     return std::unexpected(bind_error(endpoint, error.num()));
@@ -168,7 +172,7 @@ Result<std::unique_ptr<Router>> Router::open(const BoxSecret& secret, RouterOpti
 Router::Router(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Router::~Router() { unwatch(impl_->router); }
 
-const std::string& Router::endpoint() const { return impl_->bound; }
+const std::vector<std::string>& Router::endpoints() const { return impl_->bound; }
 
 void Router::watch(zmq_pollitem_t* items, bool frames) const {
   items[0] = {impl_->router.handle(), -1, static_cast<short>(frames ? ZMQ_POLLIN : 0), 0};
@@ -271,16 +275,18 @@ Status Router::send(uint32_t connection, zmq::message_t& frame) {
 }
 
 void Router::unbind() {
-  try {
-    impl_->router.unbind(impl_->bound);
-    while (true) {
-      zmq_pollitem_t item{impl_->monitor.handle(), -1, ZMQ_POLLIN, 0};
-      if (zmq_poll(&item, 1, kUnbindMs) == 0) return;
-      auto report = next_event(impl_->monitor);
-      if (report && report->event == ZMQ_EVENT_CLOSED) return;
+  for (const std::string& endpoint : impl_->bound) {
+    try {
+      impl_->router.unbind(endpoint);
+      while (true) {
+        zmq_pollitem_t item{impl_->monitor.handle(), -1, ZMQ_POLLIN, 0};
+        if (zmq_poll(&item, 1, kUnbindMs) == 0) break;
+        auto report = next_event(impl_->monitor);
+        if (report && report->event == ZMQ_EVENT_CLOSED) break;
+      }
+    } catch (const zmq::error_t&) {
+      // Not bound any more: what was wanted.
     }
-  } catch (const zmq::error_t&) {
-    // Not bound any more: what was wanted.
   }
 }
 

@@ -41,7 +41,7 @@ class Bucket {
 enum class Verdict : uint8_t { admit, refuse, later };
 
 struct RouterOptions {
-  std::string endpoint;
+  std::vector<std::string> endpoints;  // at least one
   size_t frame_max;
   size_t connections_max;
   int handshake_ms;
@@ -65,7 +65,8 @@ class Router {
   static Result<std::unique_ptr<Router>> open(const BoxSecret& secret, RouterOptions options);
   ~Router();
 
-  const std::string& endpoint() const;
+  /// As asked for, with their real ports.
+  const std::vector<std::string>& endpoints() const;
   /// Fills kPollItems items; with `frames` false, frames are left waiting.
   void watch(zmq_pollitem_t* items, bool frames) const;
   /// Answers all ZAP questions and takes all monitor reports. For strangers call it at least every
@@ -80,7 +81,7 @@ class Router {
   void cut_source(ServerStats& stats);
   /// Sends a second reference to `frame`.
   Status send(uint32_t connection, zmq::message_t& frame);
-  /// Stops listening; the port is free on return.
+  /// Stops listening; the ports are free on return.
   void unbind();
 
  private:

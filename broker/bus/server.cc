@@ -54,6 +54,12 @@ zmq::message_t share(const std::shared_ptr<const Bytes>& frame) {
   return message;
 }
 
+std::vector<std::string> all_of(const std::string& first, const std::vector<std::string>& also) {
+  std::vector<std::string> out{first};
+  out.insert(out.end(), also.begin(), also.end());
+  return out;
+}
+
 int remaining_ms(Clock::time_point deadline) {
   auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
   return static_cast<int>(std::max<int64_t>(left, 0));
@@ -95,7 +101,7 @@ Result<std::unique_ptr<BusServer>> BusServer::open(const BoxSecret& secret, Serv
   const size_t spare = kEnrolConnectionsMax + kReservedDescriptors;
   const size_t connections =
       std::min(o.connections_max, have > 2 * spare ? have - spare : have / 2);
-  auto main = Router::open(secret, {.endpoint = o.endpoint,
+  auto main = Router::open(secret, {.endpoints = all_of(o.endpoint, o.also),
                                     .frame_max = o.frame_max,
                                     .connections_max = connections,
                                     .handshake_ms = o.handshake_ms,
@@ -115,16 +121,19 @@ Result<std::unique_ptr<BusServer>> BusServer::open(const BoxSecret& secret, Serv
   return std::unique_ptr<BusServer>(new BusServer(std::move(impl)));
 }
 
-const std::string& BusServer::bound_endpoint() const { return impl_->main->endpoint(); }
+const std::string& BusServer::bound_endpoint() const { return impl_->main->endpoints().front(); }
+const std::vector<std::string>& BusServer::bound_endpoints() const {
+  return impl_->main->endpoints();
+}
 
 Status BusServer::open_enrolment(const BoxSecret& secret, EnrolmentOptions options) {
   if (impl_->enrolment) {
     return fail(Errc::conflict,
-                fmt::format("enrolment is open already on {}", impl_->enrolment->endpoint()));
+                fmt::format("enrolment is open already on {}", enrolment_endpoint()));
   }
   auto strangers = std::make_unique<Bucket>(options.per_second);
   auto router =
-      Router::open(secret, {.endpoint = options.endpoint,
+      Router::open(secret, {.endpoints = all_of(options.endpoint, options.also),
                             .frame_max = kEnrolFrameBytesMax,
                             .connections_max = options.connections_max,
                             .handshake_ms = kEnrolHandshakeMs,
@@ -157,7 +166,7 @@ void BusServer::close_enrolment() {
 }
 
 std::string BusServer::enrolment_endpoint() const {
-  return impl_->enrolment ? impl_->enrolment->endpoint() : std::string();
+  return impl_->enrolment ? impl_->enrolment->endpoints().front() : std::string();
 }
 
 bool BusServer::Impl::poll_once(int timeout_ms, std::span<Watched> watched) {

@@ -33,7 +33,8 @@ struct Incoming {
 };
 
 struct ServerOptions {
-  std::string endpoint;  // "tcp://*:7400"; port 0 takes a free one
+  std::string endpoint;                // "tcp://*:7400"; port 0 takes a free one
+  std::vector<std::string> also = {};  // further endpoints of the same socket
   std::function<bool(const BoxKey&)>
       admits;  // asked in poll() for each new connection; from memory
   size_t frame_max = kFrameBytesMax;
@@ -47,7 +48,8 @@ struct ServerOptions {
 };
 
 struct EnrolmentOptions {
-  std::string endpoint;  // "tcp://*:7401"
+  std::string endpoint;                // "tcp://*:7401"
+  std::vector<std::string> also = {};  // as above
   size_t connections_max = kEnrolConnectionsMax;
   size_t bytes_per_connection = kEnrolConnectionBytesMax;
   int connection_ms =
@@ -78,8 +80,10 @@ class BusServer {
   BusServer(const BusServer&) = delete;
   BusServer& operator=(const BusServer&) = delete;
 
-  /// The endpoint with its real port, e.g. "tcp://127.0.0.1:40123".
+  /// The first endpoint with its real port, e.g. "tcp://127.0.0.1:40123".
   const std::string& bound_endpoint() const;
+  /// All of them.
+  const std::vector<std::string>& bound_endpoints() const;
 
   /// Opens the door for strangers. Errors as open(); conflict also when it is open already.
   Status open_enrolment(const BoxSecret& secret, EnrolmentOptions options);

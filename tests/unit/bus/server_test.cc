@@ -315,4 +315,20 @@ TEST_F(EnrolmentTest, StrangersAreBoundedInRate) {
   EXPECT_LE(60, 40 + 1 + 20 * passed.count()) << "a burst of two seconds' worth, then the rate";
 }
 
+TEST_F(ServerTest, SeveralEndpointsLeadToOneServer) {
+  ServerOptions o = options();
+  o.also = {"tcp://127.0.0.1:0"};
+  start(std::move(o));
+  ASSERT_EQ(server->bound_endpoints().size(), 2u);
+  EXPECT_NE(server->bound_endpoints()[0], server->bound_endpoints()[1]);
+  for (const std::string& endpoint : server->bound_endpoints()) {
+    Peer& peer = connect(client_options({{endpoint, secret.public_key()}}), true);
+    ASSERT_TRUE(until_connected(peer));
+    ASSERT_TRUE(peer.bus->send(as_bytes("hello")));
+    ASSERT_TRUE(until([&] { return peer.frames() == std::vector<std::string>{"hello"}; })) << endpoint;
+  }
+  ServerOptions taken = options(server->bound_endpoints()[1]);
+  EXPECT_EQ(BusServer::open(secret, std::move(taken)).error().code, Errc::conflict);
+}
+
 }  // namespace mesh::test
