@@ -260,7 +260,7 @@ void Controller::settle_joins() {
         admitted = &*node;
     if (admitted) {
       waiting_.erase(fingerprint(statement.sign_key.view()));
-      send(to, Admitted{admitted->id, admitted->fullname(), state_.genesis.endpoints});
+      send(to, Admitted{admitted->id, admitted->fullname(), controller_endpoints(state_)});
     } else {
       send(to, Refused{{Errc::unavailable, "the admission could not be stored", "try again"}});
     }

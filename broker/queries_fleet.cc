@@ -37,13 +37,26 @@ Version active_version(const QueryFacts& facts, const Node& node) {
   return report ? report->version : Version();
 }
 
+namespace {
+
+/// Somebody went back on the box: the node says why in `problem`, and does as it was told there.
+bool stays_back(const QueryFacts& facts, const Node& node, const NodeStatus& said) {
+  const NodeReport* report = report_of(facts.state, node.id);
+  return said.active != node.active && report && report->kind == OutcomeKind::reverted &&
+         report->activation == node.activation && report->version == said.active;
+}
+
+}  // namespace
+
 json node_state(const QueryFacts& facts, const Node& node) {
   if (node.enrolment == Enrolment::revoked) return "revoked";
   if (node.enrolment == Enrolment::none) return "not enrolled";
   if (!is_now(facts)) return nullptr;
   auto seen = facts.board.find(node.id);
   if (seen == facts.board.end()) return "unknown";
+  if (seen->second.status.state == "left") return "left";  // its last word
   if (!is_connected(facts.board, node.id, facts.now.mono_ms)) return "unreachable";
+  if (stays_back(facts, node, seen->second.status)) return "diverged";
   if (!seen->second.status.problem.empty()) return "problem";
   if (seen->second.status.head < facts.state.sequence) return "behind";
   if (seen->second.status.active != node.active) {

@@ -332,8 +332,8 @@ Answer enrolment(const QueryFacts& facts) {
   out["log"] = to_hex(s.log.view());
   out["log_key"] = to_hex(s.genesis.log_key.view());
   out["controller_key"] = to_hex(s.genesis.controller_key.view());
-  out["endpoints"] = s.genesis.endpoints;
-  out["enrol_endpoints"] = s.genesis.enrol_endpoints;
+  out["endpoints"] = controller_endpoints(s);
+  out["enrol_endpoints"] = controller_enrol_endpoints(s);
   out["anchor"] = json();
   if (s.anchor)
     out["anchor"] = {{"sequence", s.anchor->sequence.value()},

@@ -97,6 +97,9 @@ Result<int> controller_restore(Session& session);
 Result<int> controller_start_epoch(Session& session);
 Result<int> controller_optimise(Session& session);
 
+// endpoint_verbs.cc
+Result<int> controller_endpoints_verb(Session& session);
+
 // help.cc, completion.cc
 Result<int> show_help(Session& session);
 Result<int> print_completion(Session& session);

@@ -344,6 +344,16 @@ void add_running(Rows& rows) {
      "Raised for ever: nodes whose program does not know them stop following, and say so.", controller_rules},
     {"controller", "connection", {}, {}, "the public part of a context, for a new operator", "",
      controller_connection, true},
+    {"controller", "endpoints", {{.name = "ACTION", .hint = Hint::word, .optional = true, .choices = "add|remove|set"},
+                                 {.name = "ENDPOINTS", .hint = Hint::word, .optional = true}},
+     change({"force", "enrol"}), "where the controller is, or move it",
+     "  controller endpoints add tcp://203.0.113.9:7400\n  controller endpoints remove tcp://192.0.2.1:7400\n"
+     "  controller endpoints set tcp://a.example:7400,tcp://b.example:7400 --enrol tcp://a.example:7401\n"
+     "At once, without commit. To move: let the controller listen at both addresses (meshd run --listen OLD\n"
+     "--listen NEW), add the new one, wait until every node has seen it, remove the old one, stop listening\n"
+     "there. As long as nodes have not seen where else to look, the old one stays unless --force. Nodes try what\n"
+     "they knew before, too; `meshnode endpoints set` brings back one that knows nothing that is served.",
+     controller_endpoints_verb},
     {"controller", "backup", {{.name = "FILE", .hint = Hint::file}}, {"force"},
      "copy the whole history to one file, while others write",
      "For administrators. What is in the file was checked against the signed checkpoint. No keys are in it: keep\n"

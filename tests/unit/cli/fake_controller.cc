@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <nlohmann/json.hpp>
+
 #include "eventstore/model/canonical.h"
 #include "eventstore/model/checkpoint.h"
 #include "eventstore/model/compile.h"
@@ -246,9 +248,10 @@ Result<Body> FakeController::answer_query(const Query& query) {
   if (query.kind == "enrolment")
     return json_body(fmt::format(
         R"({{"kind":"Enrolment","sequence":{},"log":{},"log_key":{},"controller_key":{},)"
-        R"("endpoints":["tcp://192.0.2.1:7400"],"enrol_endpoints":["tcp://192.0.2.1:7401"],"anchor":null}})",
-        entries.size(), hex(state.log), hex(log_secret.public_key()),
-        hex(controller_box.public_key())));
+        R"("endpoints":{},"enrol_endpoints":{},"anchor":null}})",
+        entries.size(), hex(state.log), hex(log_secret.public_key()), hex(controller_box.public_key()),
+        nlohmann::json(controller_endpoints(state)).dump(),
+        nlohmann::json(controller_enrol_endpoints(state)).dump()));
   if (query.kind == "entry") {
     const EncodedEntry& encoded = entries.at(std::stoull(query.arguments.at("sequence")) - 1);
     const Entry entry = must(decode_entry(encoded));
