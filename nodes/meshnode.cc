@@ -82,6 +82,20 @@ int main(int argc, char** argv) {
   run->add_flag("--once-synced", options.once_synced, "End when the log's head is reached, applied and reported");
   auto* status = add_verb(app, "status", "What this node runs and knows; works without a controller", options);
   add_output(status, options);
+  auto* history = add_verb(app, "history", "The versions on this box and what happened to them", options);
+  add_output(history, options);
+  auto* rollback = add_verb(app, "rollback", "Go back to an earlier version on this box, also without a controller",
+                            options);
+  rollback->add_option("version", options.version, "vN, as in meshnode history; the previous one when not given");
+  add_dataplane(rollback, options);
+  add_output(rollback, options);
+  auto* endpoints = add_verb(app, "endpoints", "Where this node looks for its controller", options);
+  add_output(endpoints, options);
+  endpoints->require_subcommand(0, 1);
+  auto* set = endpoints->add_subcommand("set", "Look at these first; what the log says next counts again");
+  set->add_option("endpoint", options.endpoints, "tcp://HOST:PORT")->required();
+  auto* reset = endpoints->add_subcommand("reset", "Take back what was set");
+  for (auto* each : {set, reset}) each->fallthrough();  // --data may stand behind them
   auto* leave = add_verb(app, "leave", "Remove what meshnode made on this router, and this node's data", options);
   add_dataplane(leave, options);
   auto* version = app.add_subcommand("version", "Print the version");
@@ -107,6 +121,10 @@ int main(int argc, char** argv) {
   if (join->parsed()) return report(mesh::run_join(options));
   if (run->parsed()) return report(mesh::run_node(options));
   if (status->parsed()) return report(mesh::show_status(options));
+  if (history->parsed()) return report(mesh::show_history(options));
+  if (rollback->parsed()) return report(mesh::run_rollback(options));
+  options.reset = reset->parsed();
+  if (endpoints->parsed()) return report(mesh::run_endpoints(options));
   MESH_ASSERT(leave->parsed());
   return report(mesh::run_leave(options));
 }

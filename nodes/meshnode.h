@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "broker/bus/keys.h"
 #include "eventstore/model/result.h"
+#include "nodes/agent.h"
 #include "nodes/dataplane/dataplane.h"
 #include "nodes/dataplane/tunnel_keys.h"
 #include "nodes/identity.h"
@@ -19,10 +21,13 @@ struct MeshnodeOptions {
   std::filesystem::path data;
   std::string token_file, node;       // join
   int timeout_s = 60;                 // join
-  std::string dataplane = "linux";    // run, leave: or "dry-run"
-  std::filesystem::path run_dir = "/run/meshnode";  // run, leave: what belongs to the processes that outlive us
+  std::string dataplane = "linux";    // run, leave, rollback: or "dry-run"
+  std::filesystem::path run_dir = "/run/meshnode";  // the same: what belongs to the processes that outlive us
   bool once_synced = false;           // run
   std::string output = "table";       // "table" or "json"
+  std::string version;                // rollback: "v3" or "3"; empty = the previous one
+  std::vector<std::string> endpoints;  // endpoints set
+  bool reset = false;                  // endpoints reset
 };
 
 /// One process at a time works on a data directory. Released by the kernel when the process ends, however it ends.
@@ -51,6 +56,9 @@ Result<NodeKeys> load_keys(const std::filesystem::path& data);
 /// As load_keys, and makes what is missing.
 Result<NodeKeys> make_keys(const std::filesystem::path& data);
 
+/// Borrows `keys`.
+AgentOptions agent_options(const NodeIdentity& identity, const NodeKeys& keys);
+
 /// The router behind `--dataplane`. Borrows `keys`.
 Result<std::unique_ptr<Dataplane>> open_dataplane(const MeshnodeOptions& options, const NodeIdentity& identity,
                                                   const TunnelKeys& keys);
@@ -59,5 +67,9 @@ Status run_join(const MeshnodeOptions& options);
 Status run_node(const MeshnodeOptions& options);
 Status show_status(const MeshnodeOptions& options);
 Status run_leave(const MeshnodeOptions& options);
+Status show_history(const MeshnodeOptions& options);
+Status run_rollback(const MeshnodeOptions& options);
+/// Shows, sets (options.endpoints) or resets where this node looks for its controller.
+Status run_endpoints(const MeshnodeOptions& options);
 
 }  // namespace mesh

@@ -114,6 +114,16 @@ Result<NodeKeys> make_keys(const fs::path& data) {
   return NodeKeys{std::move(*sign), std::move(*box), std::move(*tunnels)};
 }
 
+AgentOptions agent_options(const NodeIdentity& identity, const NodeKeys& keys) {
+  AgentOptions options;
+  options.history = {identity.log, identity.log_key, identity.node, identity.anchor};
+  options.deployment = {identity.log, identity.node, keys.sign.public_key(), keys.tunnels.public_keys(),
+                        [&keys](std::string_view domain, ByteView bytes) { return keys.sign.sign(domain, bytes); }};
+  options.fullname = identity.fullname;
+  options.program = kProgramVersion;
+  return options;
+}
+
 Result<std::unique_ptr<Dataplane>> open_dataplane(const MeshnodeOptions& options, const NodeIdentity& identity,
                                                   const TunnelKeys& keys) {
   if (options.dataplane == "linux") {

@@ -1,4 +1,4 @@
-// `meshnode join` and `meshnode leave`.
+// `meshnode join`.
 #include <fmt/core.h>
 #include <sodium.h>
 #include <sys/stat.h>
@@ -13,8 +13,6 @@
 
 #include "broker/bus/client.h"
 #include "eventstore/model/crypto.h"
-#include "nodes/dataplane/dataplane.h"
-#include "nodes/files.h"
 #include "nodes/meshnode.h"
 #include "schemas/codec.h"
 
@@ -209,31 +207,6 @@ Status run_join(const MeshnodeOptions& options) {
   } else {
     fmt::print("joined as node {} ({})\n", identity.node.value(), identity.fullname);
   }
-  return {};
-}
-
-Status run_leave(const MeshnodeOptions& options) {
-  auto lock = DataLock::take(options.data);
-  if (!lock) return std::unexpected(lock.error());
-  auto identity = load_identity(options.data);
-  if (!identity) return std::unexpected(identity.error());
-  // An attempt that was never admitted has configured nothing, and may lack keys.
-  if (identity->node != NodeId()) {
-    auto keys = load_keys(options.data);
-    if (!keys) return std::unexpected(keys.error());
-    auto dataplane = open_dataplane(options, *identity, keys->tunnels);
-    if (!dataplane) return std::unexpected(dataplane.error());
-    MESH_TRY((*dataplane)->remove_all());
-  }
-  // The identity last: after a failure the same command can go on.
-  PosixFiles files(options.data);
-  for (const auto* name : {"active", "previous", "pending", "versions", "replica", "overlay.json", "outcomes.json",
-                           "dry-run.json", "peer_addresses", "status.sock", "identity", "lock"}) {
-    MESH_TRY(files.remove(name));
-  }
-  MESH_TRY(files.sync_dir("."));
-  fmt::print("left; on the controller run: meshcli node revoke {}\n",
-             identity->fullname.empty() ? "NODE" : identity->fullname);
   return {};
 }
 

@@ -1,16 +1,22 @@
-// `meshnode run`: the shell around Agent. One thread: the bus, the status socket and a tick.
+// `meshnode run`: the shell around Agent. One thread: the bus, the local sockets and a tick.
 #include <fmt/core.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstring>
 #include <ctime>
+#include <optional>
+#include <set>
 #include <thread>
 
 #include "broker/bus/client.h"
 #include "nodes/agent.h"
+#include "nodes/controller_dial.h"
 #include "nodes/meshnode.h"
+#include "nodes/meshnode_box.h"
+#include "nodes/meshnode_socket.h"
 #include "nodes/meshnode_status.h"
 
 namespace mesh {
@@ -41,57 +47,88 @@ void log(const std::vector<Note>& notes) {
   }
 }
 
-ClientOptions client_options(const NodeIdentity& identity) {
-  ClientOptions options;
-  for (const auto& endpoint : identity.endpoints) options.endpoints.push_back({endpoint, identity.controller_key});
-  std::memcpy(&options.jitter_seed, random_array<Digest>().bytes.data(), sizeof options.jitter_seed);
-  options.backoff_max_ms = 10'000;  // a fleet of 10,000 then asks 1,000 to 2,000 times a second, less than it can take
-  return options;
-}
+/// The local sockets. Without them nobody can ask; a full disk is no reason not to route.
+struct Doors {
+  std::optional<LocalSocket> status, control;
+};
 
-AgentOptions agent_options(const NodeIdentity& identity, const NodeKeys& keys) {
-  AgentOptions options;
-  options.history = {identity.log, identity.log_key, identity.node, identity.anchor};
-  options.deployment = {identity.log, identity.node, keys.sign.public_key(), keys.tunnels.public_keys(),
-                        [&keys](std::string_view domain, ByteView bytes) { return keys.sign.sign(domain, bytes); }};
-  options.fullname = identity.fullname;
-  options.program = kProgramVersion;
-  return options;
+std::optional<LocalSocket> open_door(const std::filesystem::path& data, const char* name) {
+  auto socket = LocalSocket::listen(data, name);
+  if (socket) return std::move(*socket);
+  spdlog::error("{}", socket.error().message);
+  return std::nullopt;
 }
 
 class Shell {
  public:
-  Shell(const MeshnodeOptions& options, const NodeIdentity& identity, const NodeKeys& keys, Agent& agent,
-        const StatusSocket* socket)
-      : options_(options), identity_(identity), keys_(keys), agent_(agent), socket_(socket) {}
+  Shell(const MeshnodeOptions& options, const NodeIdentity& identity, const NodeKeys& keys, Box& box,
+        const Doors& doors)
+      : options_(options), identity_(identity), keys_(keys), box_(box), agent_(box.agent), doors_(doors),
+        dial_(box.endpoints) {}
 
   Status run() {
     MESH_TRY(connect());
     while (g_stop == 0) {
       std::vector<Watched> watched;
-      if (socket_) watched.push_back({socket_->fd()});
+      if (doors_.status) watched.push_back({doors_.status->fd()});
+      if (doors_.control) watched.push_back({doors_.control->fd()});
       auto events = bus_->poll(kTickMs, watched);
       for (const auto& event : events) take(event);
       agent_.tick(now_ms());
       flush();
-      if (socket_ && watched.front().readable) answer();
+      keep_journal(box_);
+      if (doors_.status && watched.front().readable) doors_.status->tell(status());
+      if (doors_.control && watched.back().readable) control();
       if (options_.once_synced && agent_.synced() && agent_.status().outcomes_waiting == 0) return {};
-      if (agent_.take_reconnect()) {
-        agent_.disconnected(now_ms());
-        MESH_TRY(connect());
-      }
+      MESH_TRY(follow_controller());
+      if (agent_.take_reconnect()) MESH_TRY(reconnect());
     }
     spdlog::info("stopping; routing goes on");
     return {};
   }
 
  private:
+  std::vector<Endpoint> endpoints() const {
+    std::vector<Endpoint> out;
+    for (const auto& address : addresses_) out.push_back({address, identity_.controller_key});
+    return out;
+  }
+
   Status connect() {
     bus_.reset();
-    auto bus = BusClient::open(keys_.box, client_options(identity_));
+    box_.in_use.clear();
+    addresses_ = dial_.addresses(now_ms(), {});
+    ClientOptions options;
+    options.endpoints = endpoints();
+    std::memcpy(&options.jitter_seed, random_array<Digest>().bytes.data(), sizeof options.jitter_seed);
+    // A fleet of 10,000 then asks 1,000 to 2,000 times a second, less than a controller can take.
+    options.backoff_max_ms = 10'000;
+    auto bus = BusClient::open(keys_.box, std::move(options));
     if (!bus) return std::unexpected(bus.error());
     bus_ = std::move(*bus);
     return {};
+  }
+
+  Status reconnect() {
+    agent_.disconnected(now_ms());
+    return connect();
+  }
+
+  /// The controller may have moved, by the log or by a name.
+  Status follow_controller() {
+    const auto& state = agent_.state();
+    if (agent_.history().settled() && box_.endpoints.learn(state.sequence, controller_endpoints(state))) {
+      const auto& now = box_.endpoints.by_log();
+      const bool left = !box_.in_use.empty() && std::ranges::find(now, box_.in_use) == now.end();
+      if (left) spdlog::info("{} is no endpoint of the controller any more, trying the others first", box_.in_use);
+      // Once: when none of the new ones answers, the walk comes back to this one, and stays.
+      if (left) MESH_TRY(reconnect());
+    }
+    const auto in_use = bus_->connected() ? bus_->endpoint().address : std::string();
+    auto addresses = dial_.addresses(now_ms(), in_use);
+    if (addresses == addresses_) return {};
+    addresses_ = std::move(addresses);
+    return bus_->set_endpoints(endpoints());
   }
 
   void take(const ClientEvent& event) {
@@ -99,16 +136,20 @@ class Shell {
       case ClientEvent::Kind::connected:
         spdlog::info("connected to {}", event.detail);
         trouble_.clear();
+        told_.clear();
         refused_ = false;
+        box_.in_use = dial_.endpoint_of(event.detail);
+        box_.endpoints.spoke(box_.in_use, box_.in_use == event.detail ? std::string() : event.detail);
         agent_.connected(now_ms());
         break;
       case ClientEvent::Kind::disconnected:
         spdlog::warn("lost the controller at {}; routing goes on", event.detail);
+        box_.in_use.clear();
         agent_.disconnected(now_ms());
         break;
       case ClientEvent::Kind::refused:
       case ClientEvent::Kind::unreachable:
-        if (trouble_ != event.detail) spdlog::warn("{}; routing goes on", event.detail);
+        if (told_.insert(event.detail).second) spdlog::warn("{}; routing goes on", event.detail);
         trouble_ = event.detail;
         refused_ = event.kind == ClientEvent::Kind::refused;
         break;
@@ -127,24 +168,36 @@ class Shell {
     }
   }
 
-  void answer() {
+  std::string status() {
     auto status = agent_.status();
     // A revoked node hears no more of the log: that it is refused is all that it can know.
     if (refused_ && status.problem.empty()) {
       status.problem = trouble_ + ": was this node revoked?";
       status.state = "degraded: " + status.problem;
     }
-    socket_->answer(status_json(status, trouble_, true));
+    return status_json(status, trouble_, true);
+  }
+
+  void control() {
+    doors_.control->serve([this](const std::string& request) {
+      spdlog::info("asked on the box: {}", request);
+      return answer_control(box_, request, now_ms());
+    });
+    flush();
   }
 
   const MeshnodeOptions& options_;
   const NodeIdentity& identity_;
   const NodeKeys& keys_;
+  Box& box_;
   Agent& agent_;
-  const StatusSocket* socket_;  // nullptr: there was no room for it
+  const Doors& doors_;
+  ControllerDial dial_;
+  std::vector<std::string> addresses_;  // what bus_ was given
   std::unique_ptr<BusClient> bus_;
-  std::string trouble_;   // why there is no connection
-  bool refused_ = false;  // it was the controller that did not want it
+  std::string trouble_;         // why there is no connection
+  std::set<std::string> told_;  // the troubles since the last connection
+  bool refused_ = false;        // it was the controller that did not want it
 };
 
 void catch_signals() {
@@ -191,12 +244,13 @@ Status run_node(const MeshnodeOptions& options) {
   // A replica that cannot be read is told by the status; what is applied goes on routing.
   if (auto loaded = agent.load(); !loaded) spdlog::error("the replica cannot be read: {}", loaded.error().message);
   log(agent.take_notes());
-  // Without it `meshnode status` has nobody to ask; a full disk is no reason not to route.
-  auto socket = StatusSocket::listen(options.data);
-  if (!socket) spdlog::error("{}", socket.error().message);
+  ControllerEndpoints endpoints(files, identity->endpoints);
+  BoxJournal journal(files);
+  Box box{store, journal, endpoints, agent, {}};
+  const Doors doors{open_door(options.data, kStatusSocket), open_door(options.data, kControlSocket)};
   fmt::print("ready node {}\n", identity->node.value());
   std::fflush(stdout);
-  return Shell(options, *identity, *keys, agent, socket ? &*socket : nullptr).run();
+  return Shell(options, *identity, *keys, box, doors).run();
 }
 
 }  // namespace mesh

@@ -284,6 +284,11 @@ std::vector<Version> ReplicaStore::list_versions() const {
   return versions;
 }
 
+std::optional<Digest> ReplicaStore::digest_of(Version version) const {
+  const auto found = versions_.find(version);
+  return found == versions_.end() ? std::nullopt : std::optional(found->second);
+}
+
 Result<NodeConfig> ReplicaStore::get_version(Version version) {
   const auto known = versions_.find(version);
   if (known == versions_.end()) return fail(Errc::not_found, fmt::format("v{} is not on disk", version.value()));

@@ -119,6 +119,8 @@ class ReplicaStore {
   bool has_version(Version version) const { return versions_.contains(version); }
   /// Ascending.
   std::vector<Version> list_versions() const;
+  /// What it was stored with; nothing when it is not here.
+  std::optional<Digest> digest_of(Version version) const;
   /// Checked against the digest stored with it. Errors: not_found, corrupt (it then counts as not stored).
   Result<NodeConfig> get_version(Version version);
   /// Removes all but the newest kVersionsKept, what the pointers name, and `wanted`.

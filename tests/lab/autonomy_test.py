@@ -1,0 +1,120 @@
+#!/usr/bin/python3
+"""Claim: with the controller dead, two routers that lose everything but their disk, and one link cut, all sites reach
+each other, from the nodes' own disks; when the controller is back every node catches up exactly, and no tunnel or
+session between the routers that stayed up has bounced.
+Method: `ops/lab up --sites 6` with the real programs, WireGuard and BIRD. Before and after: the index of each tunnel's
+interface, its counters and its handshake as WireGuard tells them, and since when BIRD holds each session. A handshake
+may only move by WireGuard's own renewal, which comes every two minutes. Exit code 77 = skipped."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "../../ops")]
+from lab_mesh import Mesh  # noqa: E402
+from lab_net import read_state  # noqa: E402
+from lab_reach import unreachable  # noqa: E402
+from lab_test import LAB, lab, lab_in_use  # noqa: E402
+
+SITES = 6
+REBOOTED = ("site2", "site5")
+CUT = ("site1", "site3")
+RENEWAL_S = 100
+
+
+class Autonomy(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = os.path.join(tempfile.mkdtemp(prefix="mesh-lab-test-"), "lab")
+        up = subprocess.run([LAB, "up", "--sites", str(SITES), "--dir", cls.dir], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, text=True, timeout=400)
+        if up.returncode != 0 or up.stdout:
+            cls.tearDownClass()
+            raise AssertionError(f"ops/lab up: exit {up.returncode}, on stdout: {up.stdout!r}")
+        cls.mesh = Mesh(read_state())
+
+    @classmethod
+    def tearDownClass(cls):
+        lab("down", "--dir", cls.dir)
+        os.rmdir(os.path.dirname(cls.dir))
+
+    def number_of(self, site):
+        """The node's: in the names of its peers' tunnels."""
+        return self.mesh.node_status(site)["node"]
+
+    def links_that_stay(self):
+        """{(site, peer's number)}: both ends stay up, and nobody cuts them."""
+        stay = [site for site in self.mesh.sites if site.name not in REBOOTED]
+        return [(a, b, self.number_of(b)) for a in stay for b in stay
+                if a is not b and {a.name, b.name} != set(CUT)]
+
+    def facts(self):
+        out = {}
+        for site, other, number in self.links_that_stay():
+            tunnel = f"tlwg_{number}"
+            show = self.mesh.in_router(site, "wg", "show", tunnel, "dump").splitlines()[1].split("\t")
+            index = json.loads(self.mesh.in_router(site, "ip", "-j", "link", "show", tunnel))[0]["ifindex"]
+            sessions = self.mesh.in_router(site, "birdc", "-s", "/run/meshnode/bird/bird.ctl", "show", "protocols")
+            rows = [line.split() for line in sessions.splitlines()]
+            bgp = {row[0]: (row[4], row[5]) for row in rows
+                   if len(row) > 5 and row[1] == "BGP" and row[0].startswith(f"peer_{number}")}
+            self.assertTrue(bgp, sessions)
+            out[site.name, other.name] = {"index": index, "handshake": int(show[4]), "rx": int(show[5]),
+                                          "tx": int(show[6]), "bgp": bgp}
+        return out
+
+    def assert_roots_equal(self):
+        deadline = time.monotonic() + 60
+        while True:
+            root = self.mesh.cli_json("controller", "status")["root"]
+            if all(self.mesh.node_status(site)["root"] == root for site in self.mesh.sites):
+                return
+            self.assertLess(time.monotonic(), deadline, "the nodes do not come to the controller's root")
+            time.sleep(0.1)
+
+    def test_sites_need_nobody(self):
+        self.assertEqual(unreachable(self.mesh.sites, 30), [])
+        before = self.facts()
+        routed = {site.name: self.mesh.node_status(site)["active"] for site in self.mesh.sites}
+        lab("controller", "kill")
+        began = time.monotonic()
+        for name in REBOOTED:
+            lab("node", name, "reboot")
+        lab("cut", *CUT)
+        self.assertEqual(unreachable(self.mesh.sites, 40), [])
+        print(f"all pairs reach each other {time.monotonic() - began:.1f} s after the first reboot")
+        for site in self.mesh.sites:
+            status = self.mesh.node_status(site)
+            self.assertEqual(status["controller"], "unreachable")
+            self.assertEqual(status["active"], routed[site.name])
+
+        lab("controller", "start")
+        self.mesh.cli("add", "tag", "after", "head")
+        self.assert_roots_equal()
+        lab("heal", *CUT)
+        self.assertEqual(unreachable(self.mesh.sites, 20), [])
+
+        after = self.facts()
+        for link, was in before.items():
+            now = after[link]
+            self.assertEqual(now["index"], was["index"], link)
+            self.assertEqual(now["bgp"], was["bgp"], link)
+            self.assertTrue(all(state[1] == "Established" for state in now["bgp"].values()), now)
+            self.assertGreaterEqual(now["rx"], was["rx"], link)
+            self.assertGreaterEqual(now["tx"], was["tx"], link)
+            renewed = now["handshake"] - was["handshake"]
+            self.assertTrue(renewed == 0 or renewed >= RENEWAL_S, (link, renewed))
+
+
+if __name__ == "__main__":
+    possible = subprocess.run([LAB, "check"], capture_output=True, text=True)
+    if possible.returncode == 77 or lab_in_use():
+        print(possible.stderr.strip() or "a lab is in use: ops/lab down")
+        sys.exit(77)
+    unittest.main()
