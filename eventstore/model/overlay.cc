@@ -35,7 +35,8 @@ std::array<std::optional<Pair>, 2> choose_lanes(const Overlay& overlay, NodeId p
   return out;
 }
 
-Tunnel make_tunnel(const LinkConfig& link, const Pair& pair, unsigned lane, uint64_t psk_epoch) {
+Tunnel make_tunnel(const NodeConfig& config, const LinkConfig& link, const Pair& pair, unsigned lane,
+                   uint64_t psk_epoch) {
   Tunnel out;
   out.name = "tlwg_" + std::to_string(link.peer.value()) + (lane == 1 ? "b" : "");
   out.peer = link.peer;
@@ -43,6 +44,7 @@ Tunnel make_tunnel(const LinkConfig& link, const Pair& pair, unsigned lane, uint
   out.mtu = link.mtu;
   out.address = link.address;
   out.peer_address = link.peer_address;
+  out.loopback4 = config.loopback4;
   out.own_generation = pair.own;
   out.peer_key = pair.peer.key;
   out.psk_epoch = psk_epoch;
@@ -77,6 +79,13 @@ Overlay make_overlay(const MeshState& state, NodeId node) {
   return out;
 }
 
+std::vector<IpPrefix> addresses_of(const Tunnel& tunnel) {
+  std::vector<IpPrefix> out{{tunnel.address, 64}};
+  if (tunnel.loopback4 != IpAddress{}) out.push_back({tunnel.loopback4, tunnel.loopback4.bits()});
+  std::ranges::sort(out);
+  return out;
+}
+
 uint16_t lane_port(uint16_t port, unsigned lane) {
   if (lane == 0) return port;
   return static_cast<uint16_t>(port >= 2 * kLaneDistance ? port - kLaneDistance
@@ -91,7 +100,7 @@ Desired bind(const NodeConfig& config, const Overlay& overlay) {
     auto lanes = choose_lanes(overlay, link.peer, peer->second);
     for (unsigned lane = 0; lane < lanes.size(); ++lane)
       if (lanes[lane])
-        out.tunnels.push_back(make_tunnel(link, *lanes[lane], lane, peer->second.psk_epoch));
+        out.tunnels.push_back(make_tunnel(config, link, *lanes[lane], lane, peer->second.psk_epoch));
   }
   std::ranges::sort(out.tunnels, {}, &Tunnel::name);
   out.loopbacks = {config.loopback4, config.loopback6};

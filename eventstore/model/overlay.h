@@ -41,6 +41,7 @@ struct Tunnel {
   uint16_t listen_port = 0;
   uint16_t mtu = 0;
   IpAddress address, peer_address;
+  IpAddress loopback4;          // of this router; unset = 0.0.0.0
   uint32_t own_generation = 0;  // which private key
   WireGuardKey peer_key;
   uint64_t psk_epoch = 0;       // which pre-shared key (derived, never stored)
@@ -49,6 +50,11 @@ struct Tunnel {
   uint16_t keepalive = 0;
   bool operator==(const Tunnel&) const = default;
 };
+
+/// What is on the interface, ascending: the link-local address, and the router's own IPv4 loopback as on an unnumbered
+/// link. Nothing is sent to the latter there; but where an interface has no IPv4 address at all, Linux drops packets
+/// whose way back is another interface even when `rp_filter` is loose (fib_validate_source, 6.1).
+std::vector<IpPrefix> addresses_of(const Tunnel& tunnel);
 
 /// The UDP port of a lane. Both ends compute it from lane 0's port: lane 1 is 16,384 away from it, on the side that
 /// stays within 16 bits; because numbers end at kPortNumberMax no port of one lane is one of the other's.

@@ -43,7 +43,7 @@ ObservedTunnel observe_tunnel(const Tunnel& tunnel, const Tunnel* wanted,
   out.name = tunnel.name;
   out.up = true;
   out.mtu = tunnel.mtu;
-  out.addresses = {IpPrefix{tunnel.address, 64}};
+  out.addresses = addresses_of(tunnel);
   if (auto key = own_keys.find(tunnel.own_generation); key != own_keys.end())
     out.own_key = key->second;
   out.listen_port = tunnel.listen_port;
@@ -61,6 +61,7 @@ Json tunnel_json(const Tunnel& t) {
               {"mtu", t.mtu},
               {"address", to_text(t.address)},
               {"peer_address", to_text(t.peer_address)},
+              {"loopback4", to_text(t.loopback4)},
               {"own_generation", t.own_generation},
               {"peer_key", to_base64(t.peer_key.view())},
               {"psk_epoch", t.psk_epoch},
@@ -77,11 +78,13 @@ Result<Tunnel> tunnel_from(const std::string& name, const Json& j) {
   t.mtu = j.at("mtu").get<uint16_t>();
   auto address = parse_address(j.at("address").get<std::string>());
   auto peer_address = parse_address(j.at("peer_address").get<std::string>());
+  auto loopback4 = parse_address(j.value("loopback4", "0.0.0.0"));  // 0.2 did not keep it
   auto key = array_from_base64<WireGuardKey>(j.at("peer_key").get<std::string>());
-  if (!address || !peer_address || !key)
+  if (!address || !peer_address || !loopback4 || !key)
     return fail(Errc::corrupt, "tunnel " + name + ": bad address or key");
   t.address = *address;
   t.peer_address = *peer_address;
+  t.loopback4 = *loopback4;
   t.peer_key = *key;
   t.own_generation = j.at("own_generation").get<uint32_t>();
   t.psk_epoch = j.at("psk_epoch").get<uint64_t>();

@@ -252,7 +252,7 @@ Status LinuxDataplane::configure_interface(const Tunnel& tunnel, const LinkInfo&
   if (link.mtu != tunnel.mtu) MESH_TRY(netlink_.set_mtu(link.index, tunnel.mtu));
   if (!link.up) MESH_TRY(netlink_.set_up(link.index, true));
   // After "up": going down drops link-local addresses, and nothing but us brings them back.
-  return set_addresses(link.index, {IpPrefix{tunnel.address, 64}});
+  return set_addresses(link.index, addresses_of(tunnel));
 }
 
 Status LinuxDataplane::set_addresses(int index, const std::vector<IpPrefix>& wanted) {

@@ -68,6 +68,14 @@ class MeshTest(unittest.TestCase):
         self.assertEqual(len(info["sites"]), SITES)
         self.assertTrue(all(site["pid"] for site in info["sites"]) and info["controller"]["pid"])
 
+    def test_1_packets_may_come_in_by_a_way_that_does_not_lead_back(self):
+        """The way there and the way back differ in larger networks: a router takes a packet from any tunnel."""
+        one, *others = self.mesh.sites
+        for come in others:
+            for source in others:
+                self.mesh.in_router(one, "ip", "route", "get", one.lan4, "from", source.lan4,
+                                    "iif", f"tlwg_{10 + come.number}")  # an error when the kernel would drop it
+
     def test_2_meshnode_dies_alone_and_no_ping_is_lost(self):
         def fault():
             lab("agent", "site2", "kill")

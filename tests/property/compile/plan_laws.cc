@@ -53,7 +53,7 @@ class Router {
     is.name = tunnel.name;
     is.up = is.psk_matches = is.allowed_ips_match = true;
     is.mtu = tunnel.mtu;
-    is.addresses = {{tunnel.address, 64}};
+    is.addresses = addresses_of(tunnel);
     is.own_key = keys_.at(tunnel.own_generation);
     is.listen_port = tunnel.listen_port;
     is.peer_key = tunnel.peer_key;

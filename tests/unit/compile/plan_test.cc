@@ -28,7 +28,7 @@ Observed as_wanted(const Desired& desired) {
     is.name = tunnel.name;
     is.up = is.psk_matches = is.allowed_ips_match = true;
     is.mtu = tunnel.mtu;
-    is.addresses = {{tunnel.address, 64}};
+    is.addresses = addresses_of(tunnel);
     is.own_key = kOwnKeys.at(tunnel.own_generation);
     is.listen_port = tunnel.listen_port;
     is.peer_key = tunnel.peer_key;
@@ -75,6 +75,20 @@ TEST(Plan, ChangesOnlyWhatDiffers) {
   EXPECT_EQ(steps(observed, desired),
             (Steps{"sysctl net.ipv4.ip_forward = 1", "tunnel tlwg_12: set keepalive, mtu",
                    "tunnel tlwg_13: set link down"}));
+}
+
+// A tunnel without an IPv4 address makes the kernel drop what goes one way and comes back another.
+TEST(Plan, ATunnelHasTheRoutersLoopback) {
+  Desired desired = ams();
+  const auto texts = [&] {
+    std::vector<std::string> out;
+    for (const auto& prefix : addresses_of(desired.tunnels.front())) out.push_back(to_text(prefix));
+    return out;
+  };
+  EXPECT_EQ(texts(), (Steps{"100.80.0.11/32", "fe80::b/64"}));
+  Observed observed = as_wanted(desired);
+  observed.tunnels["tlwg_12"].addresses.erase(observed.tunnels["tlwg_12"].addresses.begin());
+  EXPECT_EQ(steps(observed, desired), Steps{"tunnel tlwg_12: set address"});
 }
 
 TEST(Plan, RemovesLast) {
