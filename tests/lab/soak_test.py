@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """Claim: a short soak is clean, and a soak sees what it is there to see: a process too many, a router that died, a pair
 that is cut, and growth.
-Method: `ops/lab soak` on three real sites for a third of a minute with a random seed (printed), then defects planted by hand
-that the soak's own record does not know of. Exit code 77 = skipped."""
+Method: `ops/lab soak` on three real sites for a third of a minute with a random seed (printed), then defects planted by
+hand that the soak's own record does not know of. Exit code 77 = skipped."""
 
 import json
 import os
