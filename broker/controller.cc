@@ -196,31 +196,40 @@ void Controller::on_submit(const ReplyTo& to, const Peer& peer, const Submit& su
     return answer(to, Reply{{}, context->time, std::move(*events), {}});
   }
   auto staged = stage(submit.request, *request, now);
-  if (!staged) return answer(to, ErrorReply{staged.error()});
+  if (!staged) {
+    const Error& error = staged.error();
+    const bool final = error.code != Errc::unavailable && error.code != Errc::io && error.code != Errc::exhausted &&
+                       error.code != Errc::corrupt;
+    return answer(to, ErrorReply{error}, final ? std::optional(request->id) : std::nullopt);
+  }
   if (*staged)
     (*staged)->to.push_back(to);
   else
     answer(to, Reply{{}, state_.time, {}, {}}, request->id);  // already true
 }
 
-void Controller::answer(const ReplyTo& to, Body body, std::optional<RequestId> unchanged) {
-  if (!staged_.empty()) return held_.push_back({to, std::move(body), unchanged}), void();
-  if (unchanged) remember_unchanged(*unchanged, std::get<Reply>(body));
+void Controller::answer(const ReplyTo& to, Body body, std::optional<RequestId> request) {
+  if (!staged_.empty()) return held_.push_back({to, std::move(body), request}), void();
+  if (request) remember_answer(*request, body);
   send(to, std::move(body));
 }
 
 /// A retry gets the same answer while it is remembered, and a new decision after.
-void Controller::remember_unchanged(const RequestId& request, const Reply& reply) {
-  if (!unchanged_.emplace(request, reply).second) return;
-  unchanged_order_.push_back(request);
-  if (unchanged_order_.size() <= kUnchangedMax) return;
-  unchanged_.erase(unchanged_order_.front());
-  unchanged_order_.erase(unchanged_order_.begin());
+void Controller::remember_answer(const RequestId& request, const Body& body) {
+  if (!answered_.emplace(request, body).second) return;
+  answered_order_.push_back(request);
+  if (answered_order_.size() <= kUnchangedMax) return;
+  answered_.erase(answered_order_.front());
+  answered_order_.erase(answered_order_.begin());
 }
 
 bool Controller::answer_retry(const ReplyTo& to, const RequestId& id) {
-  if (auto same = unchanged_.find(id); same != unchanged_.end()) {
+  if (auto same = answered_.find(id); same != answered_.end()) {
     send(to, same->second);
+    return true;
+  }
+  if (auto same = std::ranges::find(held_, id, &Held::request); same != held_.end()) {
+    held_.push_back({to, Body(same->body), id});
     return true;
   }
   auto known = state_.window->entries.find(id);
@@ -368,7 +377,7 @@ void Controller::on_flushed(Now) {
   }
   staged_.clear();
   bytes_since_snapshot_ += std::exchange(staged_bytes_, 0);
-  for (Held& held : std::exchange(held_, {})) answer(held.to, std::move(held.body), held.unchanged);
+  for (Held& held : std::exchange(held_, {})) answer(held.to, std::move(held.body), held.request);
   if (rights_changed) rebuild_peers();
   if (snapshot_due()) save_snapshot();
 }

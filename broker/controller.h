@@ -132,7 +132,7 @@ class Controller {
   struct Held {
     ReplyTo to;
     Body body;
-    std::optional<RequestId> unchanged;  // the request that it tells was already true
+    std::optional<RequestId> request;  // that changed nothing: a retry gets the same answer
   };
   struct Deferred {
     SessionId session;
@@ -155,8 +155,8 @@ class Controller {
   void send(const ReplyTo& to, Body body);
   void fail_to(const ReplyTo& to, Error error) { send(to, ErrorReply{std::move(error)}); }
   /// Sends, or holds back until what is staged is durable.
-  void answer(const ReplyTo& to, Body body, std::optional<RequestId> unchanged = {});
-  void remember_unchanged(const RequestId& request, const Reply& reply);
+  void answer(const ReplyTo& to, Body body, std::optional<RequestId> request = {});
+  void remember_answer(const RequestId& request, const Body& body);
   void on_submit(const ReplyTo& to, const Peer& peer, const Submit& submit, const Arrival& arrival, Now now);
   bool answer_retry(const ReplyTo& to, const RequestId& id);
   Result<Context> make_context(const Request& request, Now now);
@@ -217,8 +217,8 @@ class Controller {
   std::vector<Held> held_;
   std::vector<Deferred> deferred_;
   std::vector<PreparedCommit> prepared_;  // newest last, bounded
-  std::map<RequestId, Reply> unchanged_;  // replies to no-ops, bounded
-  std::vector<RequestId> unchanged_order_;
+  std::map<RequestId, Body> answered_;  // no-ops and refusals, bounded
+  std::vector<RequestId> answered_order_;
   std::vector<std::pair<ReplyTo, JoinStatement>> admissions_;     // answered after the flush
   std::map<NodeId, std::map<uint64_t, SignedOutcome>> outcomes_;  // to be reported
   std::optional<Snapshot> anchored_;

@@ -205,7 +205,8 @@ void BusServer::Impl::drain(Router& router, Bucket* limit, std::vector<Incoming>
     if (limit != nullptr) limit->take(Clock::now());
     if (out.size() == before) continue;
     bytes += out.back().frame.size();
-    if (!muted.empty() && muted.contains(out.back().session.user)) {
+    // A stranger with a dead key may still ask, and is told.
+    if (&router == main.get() && muted.contains(out.back().session.user)) {
       out.pop_back();
       ++stats.dropped_muted;
       router.cut_source(stats);
@@ -239,7 +240,7 @@ Status BusServer::send(const SessionId& session, const std::shared_ptr<const Byt
     return fail(Errc::exhausted, fmt::format("a frame of {} bytes is over the limit of {}",
                                              frame->size(), self.options.frame_max));
   }
-  if (!self.muted.empty() && self.muted.contains(session.user)) {
+  if (!session.enrolment && self.muted.contains(session.user)) {
     ++self.stats.dropped_muted;
     return fail(Errc::unavailable, "the peer's key was revoked");
   }

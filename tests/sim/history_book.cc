@@ -92,8 +92,7 @@ std::optional<Sequence> HistoryBook::find(const RequestId& request) const {
   return found == requests_.end() ? std::nullopt : std::optional(found->second);
 }
 
-Desired HistoryBook::desired(NodeId id, const SignKey& sign_key, Version version, Sequence at) {
-  if (version == Version()) return {};
+const NodeConfig& HistoryBook::config_of(NodeId id, Version version) const {
   const Node* node = state().find_node(id);
   if (!node && state().removed_nodes.contains(id)) node = &*state().removed_nodes.at(id);
   const VersionRecord* record = node ? node->find_version(version) : nullptr;
@@ -101,11 +100,24 @@ Desired HistoryBook::desired(NodeId id, const SignKey& sign_key, Version version
     throw ClaimBroken(
         "a node runs what the log committed",
         fmt::format("node {} runs v{}, which the log does not know", id.value(), version.value()));
+  return configs_.at(record->digest);
+}
+
+Overlay HistoryBook::overlay_of(NodeId id, const SignKey& sign_key, Sequence at) const {
   const Node* then = state(at).find_node(id);
   Overlay overlay = make_overlay(state(at), id);
   const bool ours = then && then->enrolment == Enrolment::enrolled && then->sign_key == sign_key;
   if (!ours) overlay.revoked = true;
-  return bind(configs_.at(record->digest), overlay);
+  return overlay;
+}
+
+Desired HistoryBook::desired(NodeId id, const SignKey& sign_key, Version version, Sequence at) {
+  if (version == Version()) return {};
+  return bind(config_of(id, version), overlay_of(id, sign_key, at));
+}
+
+std::optional<Desired> HistoryBook::bridge(NodeId id, const SignKey& sign_key, Version from, Version to, Sequence at) {
+  return bind_bridge(config_of(id, from), config_of(id, to), overlay_of(id, sign_key, at));
 }
 
 }  // namespace mesh::sim

@@ -38,6 +38,8 @@ class HistoryBook {
   std::optional<Sequence> find(const RequestId& request) const;
   /// What a node shall look like with one of its versions (0 = none) and the overlay after entry
   /// `overlay`. `sign_key`: the node's own; another's place is no place.
+  /// Also of a moment between two versions (bind_bridge); nothing when there is none.
+  std::optional<Desired> bridge(NodeId node, const SignKey& sign_key, Version from, Version to, Sequence overlay);
   Desired desired(NodeId node, const SignKey& sign_key, Version version, Sequence overlay);
 
  private:
@@ -49,6 +51,8 @@ class HistoryBook {
     std::optional<Digest> digest;
   };
 
+  const NodeConfig& config_of(NodeId node, Version version) const;
+  Overlay overlay_of(NodeId node, const SignKey& sign_key, Sequence at) const;
   void check_commit(const EventLog& log, const MeshState& before, const Entry& entry);
 
   LogId log_;

@@ -111,6 +111,12 @@ void NodeHost::check_unmixed() {
       known_tunnels_[tunnel.name].push_back(std::move(tunnel));
     }
   }
+  if (known()) return;
+  // Died on the way from one to another, where the links of both stand beside each other.
+  for (const VersionRecord& from : node ? node->versions : std::vector<VersionRecord>{})
+    for (const VersionRecord& to : node->versions)
+      if (auto between = book_.bridge(id_, sign_.public_key(), from.version, to.version, overlay))
+        known_birds_.insert(between->bird);
   if (!known()) broken("no mixed configuration", "part of it belongs to no version");
 }
 
@@ -124,6 +130,8 @@ void NodeHost::check_router() {
   rests_.reset();
   const AgentStatus status = agent_->status();
   if (!status.problem.empty()) return;  // it says so; looked at again when it says that all is well
+  // What the damage took is unknown until it is fetched: the router keeps what it runs.
+  if (damaged_ && status.active == Version()) return;
   const Desired wanted = book_.desired(id_, sign_.public_key(), status.active, status.overlay);
   if (status.active == Version() && router_.state() == DryRunState()) {
     router_unchecked_ = false;

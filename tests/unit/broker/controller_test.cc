@@ -45,6 +45,25 @@ TEST(Controller, ARetryGetsTheFirstAnswer) {
   EXPECT_EQ(desk.disk->head(), Sequence(4));
 }
 
+// A second copy that was under way must not do what its sender was told is refused.
+TEST(Controller, ARetryOfWhatWasRefusedIsRefusedAlthoughItWouldBeRightByNow) {
+  Desk desk;
+  desk.ask(desk.alice, Submit{Desk::sign(desk.request({AddSite{"one"}})), false});
+  const SignedRequest again = Desk::sign(desk.request({AddSite{"one"}}));
+  const SignedRequest remove = Desk::sign(desk.request({RemoveSite{"one", false}}));
+  const SignedRequest other = Desk::sign(desk.request({AddSite{"two"}}));
+  desk.give(desk.alice, Submit{other, false});  // so that the answers wait for its flush
+  desk.give(desk.alice, Submit{again, false});
+  desk.give(desk.alice, Submit{remove, false});
+  desk.give(desk.alice, Submit{again, false});
+  size_t refused = 0;
+  for (const auto& [to, message] : desk.answers()) refused += std::holds_alternative<ErrorReply>(message.body);
+  EXPECT_EQ(refused, 2u);
+  EXPECT_EQ(desk.controller->state().find_site("one"), nullptr);
+  EXPECT_TRUE(std::holds_alternative<ErrorReply>(desk.ask(desk.alice, Submit{again, false}))) << "later, too";
+  EXPECT_EQ(desk.controller->state().find_site("one"), nullptr);
+}
+
 TEST(Controller, ARetryAfterARestartIsRecognisedToo) {
   Desk desk;
   SignedRequest bytes = Desk::sign(desk.request({AddSite{"ams"}}));

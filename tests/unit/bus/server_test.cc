@@ -217,6 +217,18 @@ class EnrolmentTest : public Loopback {
   }
 };
 
+TEST_F(EnrolmentTest, AKeyThatIsMutedOnTheMainSocketStillGetsAnAnswerHere) {
+  start();
+  open(enrolment());
+  Peer& peer = stranger();
+  server->mute(peer.key());
+  ASSERT_TRUE(until_connected(peer));
+  ASSERT_TRUE(peer.bus->send(as_bytes("join")));
+  ASSERT_TRUE(until([&] { return !incoming.empty(); }));
+  ASSERT_TRUE(server->send(incoming[0].session, bytes("refused: the key was revoked")));
+  ASSERT_TRUE(until([&] { return peer.count(Kind::frame) == 1; }));
+}
+
 TEST_F(EnrolmentTest, OpensForStrangersAndClosesAtRunTime) {
   start();
   EXPECT_EQ(server->enrolment_endpoint(), "");
