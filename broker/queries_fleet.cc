@@ -142,6 +142,7 @@ json node_status_json(const QueryFacts& facts, const Node& node) {
                {"program", json()},
                {"links_up", json()},
                {"links", json()},
+               {"drift", json()},
                {"last_outcome", json()}};
   if (const NodeReport* report = report_of(facts.state, node.id))
     item["last_outcome"] = {{"kind", kOutcomeWords[static_cast<size_t>(report->kind)]},
@@ -160,6 +161,7 @@ json node_status_json(const QueryFacts& facts, const Node& node) {
   item["problem"] = said.problem;
   item["program"] = said.program;
   item["links"] = said.links.size();
+  if (!said.drift_policy.empty()) item["drift"] = said.drift_count;
   item["links_up"] = std::count_if(said.links.begin(), said.links.end(),
                                    [](const LinkHealth& link) { return link.bgp_up; });
   return item;

@@ -61,6 +61,9 @@ Answer orphans(const QueryFacts&);
 Answer state(const QueryFacts&);
 Answer nodes_roots(const QueryFacts&);
 
+// queries_drift.cc
+Answer drift(const QueryFacts&);
+
 // queries_log.cc: history.
 Result<QueryResult> log(const QueryFacts&);
 /// {"11": "r1.ams"}: the full names of those of `nodes` that are known, also of removed ones.

@@ -58,6 +58,9 @@ Result<int> show_status(Session& session);
 Result<int> wait_node(Session& session);
 Result<int> doctor(Session& session);
 
+// drift_verbs.cc
+Result<int> show_drift(Session& session);
+
 // log_verbs.cc
 Result<int> show_log(Session& session);
 

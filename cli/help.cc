@@ -106,12 +106,13 @@ std::string synonyms_of(const Grammar& grammar, std::string_view verb) {
 }
 
 std::string attribute_topic() {
-  static constexpr std::string_view kTypes[] = {"integer",  "list", "prefix",
-                                                "prefixes", "host", "host:port"};
+  static constexpr std::string_view kTypes[] = {"integer",  "list", "gates", "prefix",
+                                                "prefixes", "host", "host:port", "one of"};
   std::string out;
   for (const AttributeSpec& spec : attribute_table()) {
     out += fmt::format("{:<28} {}", spec.name, kTypes[static_cast<size_t>(spec.type)]);
     if (spec.type == AttributeType::integer) out += fmt::format(" {}..{}", spec.min, spec.max);
+    if (!spec.choices.empty()) out += fmt::format(" {}", spec.choices);
     if (!spec.default_text.empty()) out += fmt::format(", default {}", spec.default_text);
     out += fmt::format("\n    {}\n", spec.doc);
   }

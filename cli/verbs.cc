@@ -166,6 +166,12 @@ void add_reading(Rows& rows) {
     {"status", "", {{.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}},
      reading({"watch", "interval"}),
      "the controller, the nodes and what is under way", "", show_status},
+    {"drift", "", {{.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}}, {"detailed-exitcode"},
+     "what was edited on the routers themselves",
+     "  drift\n  drift node r1.ams -o json\n"
+     "A diff from what shall be (-) to what is (+), as the node saw it last; what is over stays visible for ten\n"
+     "minutes. `set global drift heal` has nodes set edits back. Exit 0, with --detailed-exitcode 2 when there are\n"
+     "edits.", show_drift},
     {"wait", "node", {kNode}, {"for", "timeout"}, "wait until a node is there",
      "  wait node r1.ams --for version=v5\n  wait node r1.ams --for health=ok --timeout 5m\n"
      "Exit 9 when the time is over.", wait_node},

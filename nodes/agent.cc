@@ -140,7 +140,15 @@ void Agent::send_status(int64_t now) {
                     problem(),
                     options_.program,
                     {},
-                    history_.contradiction()};
+                    history_.contradiction(),
+                    {},
+                    0,
+                    {},
+                    {}};
+  status.drift = deployment_.drift().items(now);
+  status.drift_count = static_cast<uint32_t>(deployment_.drift().count());
+  if (const auto policy = deployment_.drift_policy()) status.drift_policy = drift_policy_name(*policy);
+  status.observed = deployment_.drift().observed();
   for (auto& tunnel : deployment_.health().tunnels) {
     status.links.push_back({tunnel.peer, tunnel.name, tunnel.bgp_up(), tunnel.bfd_up(), tunnel.handshake_age_s,
                             tunnel.rx_bytes, tunnel.tx_bytes, tunnel.endpoint});
@@ -303,6 +311,7 @@ void Agent::tell_steps() {
 // --- time ---
 
 void Agent::tick(int64_t now) {
+  now_ = now;
   if (connected_ && now - last_frame_ > 3 * options_.heartbeat_ms) {
     note(Note::Level::warning, "the controller is silent, connecting anew");
     last_frame_ = now;
@@ -314,7 +323,7 @@ void Agent::tick(int64_t now) {
   }
   if (next_reconcile_ <= now) {
     next_reconcile_ = now + options_.reconcile_ms;
-    const bool changed = deployment_.reconcile_again();
+    const bool changed = deployment_.reconcile_again(now);
     act(now);
     tell_steps();
     if (changed) send_status(now);
@@ -400,6 +409,9 @@ AgentStatus Agent::status() {
   status.problem = problem();
   status.checkpoint = history_.checkpoint();
   status.health = deployment_.health();
+  status.drift = deployment_.drift().items(now_);
+  if (const auto policy = deployment_.drift_policy()) status.drift_policy = drift_policy_name(*policy);
+  status.observed = deployment_.drift().observed();
   return status;
 }
 

@@ -60,6 +60,9 @@ struct AgentStatus {
   std::string problem;  // empty when there is none
   std::string checkpoint;
   Health health;
+  std::vector<DriftItem> drift;  // as in NodeStatus
+  std::string drift_policy;
+  Digest observed;
 };
 
 class Agent {
@@ -126,6 +129,7 @@ class Agent {
   Sequence controller_head_;
   int heads_behind_ = 0;  // in a row, that were before what this node has verified
   Sequence reported_;     // the head in the last status
+  int64_t now_ = 0;       // at the last tick
   int64_t last_frame_ = 0, last_progress_ = 0, next_subscribe_ = 0, retry_ms_ = 0;
   int64_t next_status_ = 0, status_soon_ = 0, next_reconcile_ = 0, next_resolve_ = 0, next_repeat_ = 0;
   uint64_t credit_due_ = 0;

@@ -65,13 +65,6 @@ void Deployment::apply_active() {
   router_problem_ = report.error ? text_of(*report.error) : std::string();
 }
 
-bool Deployment::reconcile_again() {
-  const auto before = router_problem_;
-  const auto steps = steps_.size();
-  apply_active();
-  return router_problem_ != before || steps_.size() != steps;
-}
-
 void Deployment::refresh_endpoints() {
   if (!active_) return;
   // The next look tells what is wrong with the router.

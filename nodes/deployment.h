@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "nodes/dataplane/dataplane.h"
+#include "nodes/drift.h"
 #include "nodes/replica_store.h"
 
 namespace mesh {
@@ -47,8 +48,9 @@ class Deployment {
   /// Brings the router to what `state` wants. Precondition: it is a settled head's. True when something changed
   /// that is worth telling the controller.
   bool act(const MeshState& state);
-  /// Looks whether the router still is as it shall be, and repairs it. True as act().
-  bool reconcile_again();
+  /// Looks whether the router still is as it shall be: brings back what died, names what was edited, and sets that
+  /// back where the policy says so (drift.h). `now` in ms. True as act().
+  bool reconcile_again(int64_t now);
 
   /// Makes a version that is on this disk the active one; 0 = the previous one. The log's activation is not followed
   /// from then on, until it names a newer one, and an outcome tells the log. `node`: this node at a settled head;
@@ -71,6 +73,9 @@ class Deployment {
   /// The router's links and sessions. Empty when they cannot be read.
   Health health();
   const Overlay& overlay() const { return overlay_; }
+  const DriftWatch& drift() const { return drift_; }
+  /// Of the configuration that runs; nothing when none does.
+  std::optional<DriftPolicy> drift_policy() const { return active_ ? std::optional(active_->drift) : std::nullopt; }
   /// This node's keys are dead by the log, or another has its place.
   bool revoked() const { return overlay_.revoked; }
   /// What keeps the router from being as it shall be; empty when nothing does.
@@ -86,6 +91,9 @@ class Deployment {
   void follow(const Node& node);
   void activate(const Node& node);
   void apply_active();
+  void look_for_drift(int64_t now);
+  std::vector<Drift> edited_files(Version& version);
+  Status heal_files(Version version);
   Result<NodeConfig> load_version(const Node& node, Version version);
   void record(OutcomeKind kind, ActivationId activation, std::string message);
   SignedOutcome sign(Outcome outcome) const;
@@ -103,6 +111,7 @@ class Deployment {
   std::string activation_problem_;  // why the version that the log wants does not run
   std::string router_problem_;      // why the router is not what active_ and overlay_ say
   std::vector<std::string> steps_;
+  DriftWatch drift_;
 };
 
 }  // namespace mesh

@@ -43,6 +43,15 @@ std::string table(const Json& json) {
     if (value.is_structured()) continue;
     out += fmt::format("{:<18}{}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
   }
+  for (const auto& item : json["drift"]) {
+    if (!item["over_s"].is_null()) continue;
+    const auto side = [&](const char* name) {
+      const auto text = item[name].get<std::string>();
+      return text.empty() ? std::string("nothing") : text;
+    };
+    out += fmt::format("drift {} of {} is {}, not {}, for {} s\n", item["aspect"].get<std::string>(),
+                       item["name"].get<std::string>(), side("found"), side("expected"), item["since_s"].dump());
+  }
   for (const auto& link : json["links"]) {
     const auto age_s = link["handshake_age_s"].get<int64_t>();
     out += fmt::format("link {:<13}bgp {}, bfd {}, {}\n", link["interface"].get<std::string>(),
@@ -76,7 +85,19 @@ std::string status_json(const AgentStatus& status, const std::string& trouble, b
                {"outcomes_waiting", status.outcomes_waiting},
                {"bird_running", status.health.bird_running},
                {"warnings", status.health.warnings},
+               {"drift_policy", status.drift_policy},
+               {"observed", status.observed == Digest() ? std::string() : to_hex(status.observed.view())},
+               {"drift", Json::array()},
                {"links", Json::array()}};
+  for (const auto& item : status.drift) {
+    json["drift"].push_back({{"aspect", item.aspect},
+                             {"name", item.name},
+                             {"expected", item.expected},
+                             {"found", item.found},
+                             {"since_s", item.since_s},
+                             {"over_s", item.over_s < 0 ? Json() : Json(item.over_s)},
+                             {"healed", item.healed}});
+  }
   for (const auto& tunnel : status.health.tunnels) {
     json["links"].push_back({{"peer", tunnel.peer.value()},
                              {"interface", tunnel.name},

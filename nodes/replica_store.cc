@@ -49,6 +49,15 @@ void fold(Replica& replica, const Entry& entry) {
   replica.frontier.append(entry.leaf);
 }
 
+/// What `sha256sum -c` reads.
+const std::string kSums = "sums";
+std::string sums_of(const std::map<std::string, std::string>& files) {
+  std::string out;
+  for (const auto& [name, content] : files)
+    out += fmt::format("{}  {}\n", to_hex(sha256(as_bytes(content)).view()), name);
+  return out;
+}
+
 }  // namespace
 
 // --- opening ---
@@ -261,6 +270,7 @@ Status ReplicaStore::put_version(Version version, std::string_view text,
     MESH_TRY(files_.write(staged + "/config.json", as_bytes(text), 0600));
     MESH_TRY(files_.write(staged + "/digest", as_bytes(to_hex(digest.view())), 0600));
     for (const auto& [name, content] : files) MESH_TRY(files_.write(staged + "/" + name, as_bytes(content), 0600));
+    MESH_TRY(files_.write(staged + "/" + kSums, as_bytes(sums_of(files)), 0600));
     MESH_TRY(files_.sync_dir(staged));
     // Only a history that was given up, or damage, can have left another vN.
     MESH_TRY(files_.remove(path));
@@ -302,6 +312,41 @@ Result<NodeConfig> ReplicaStore::get_version(Version version) {
   auto config = parse_config_text(as_text(*text));
   if (!config) return fail_in("reading " + path, config.error());
   return config;
+}
+
+std::vector<ReplicaStore::EditedFile> ReplicaStore::edited_files(Version version, const Digest& digest) {
+  std::vector<EditedFile> out;
+  const auto known = versions_.find(version);
+  if (known == versions_.end() || known->second != digest) return out;
+  const auto path = version_path(version) + "/";
+  const auto check = [&](const std::string& name, std::string_view wanted) {
+    auto bytes = files_.read(path + name);
+    if (bytes && to_hex(sha256(*bytes).view()) == wanted) return;
+    out.push_back({name, bytes ? std::string(as_text(*bytes)) : std::string()});
+  };
+  check("config.json", to_hex(digest.view()));
+  auto sums = files_.read(path + kSums);
+  std::string_view left = sums ? as_text(*sums) : std::string_view();
+  constexpr size_t kHex = 64, kName = kHex + 2;
+  while (!left.empty()) {
+    const auto line = left.substr(0, left.find('\n'));
+    left.remove_prefix(std::min(line.size() + 1, left.size()));
+    if (line.size() > kName && !line.contains('/')) check(std::string(line.substr(kName)), line.substr(0, kHex));
+  }
+  return out;
+}
+
+Status ReplicaStore::rewrite_version(Version version, std::string_view text,
+                                     const std::map<std::string, std::string>& files) {
+  const auto path = version_path(version) + "/";
+  const auto put = [&](const std::string& name, std::string_view content) -> Status {
+    auto is = files_.read(path + name);
+    if (is && as_text(*is) == content) return {};
+    return write_atomic(files_, path + name, as_bytes(content));
+  };
+  MESH_TRY(put("config.json", text));
+  for (const auto& [name, content] : files) MESH_TRY(put(name, content));
+  return put(kSums, sums_of(files));
 }
 
 Status ReplicaStore::prune_versions(Version wanted) {

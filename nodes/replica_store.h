@@ -116,6 +116,14 @@ class ReplicaStore {
 
   /// Stores a version whole; the same digest again is a success. `text` = config_text, `files` = rendered files.
   Status put_version(Version version, std::string_view text, const std::map<std::string, std::string>& files);
+  /// Those files of a stored version that are not as they were stored. None when `digest` is not its own: then it is
+  /// another one that is asked about. Versions of programs before 0.3 know only their config.json.
+  struct EditedFile {
+    std::string name, text;  // empty = it is missing
+  };
+  std::vector<EditedFile> edited_files(Version version, const Digest& digest);
+  /// Writes the files of a stored version anew, each whole or not at all.
+  Status rewrite_version(Version version, std::string_view text, const std::map<std::string, std::string>& files);
   bool has_version(Version version) const { return versions_.contains(version); }
   /// Ascending.
   std::vector<Version> list_versions() const;

@@ -203,6 +203,24 @@ static LinkHealth unpack_link(Reader& r, const wire::LinkHealth* w) {
           .endpoint = r.line(w->endpoint(), "endpoint", kEndpointBytesMax)};
 }
 
+static Offset<wire::DriftItem> pack(Builder& b, const DriftItem& item) {
+  const auto aspect = pack_line(b, item.aspect, kNameBytesMax);
+  const auto name = pack_line(b, item.name, kHostNameBytesMax);
+  const auto expected = pack_prose(b, item.expected, kDriftTextMax);
+  const auto found = pack_prose(b, item.found, kDriftTextMax);
+  const auto healed = pack_line(b, item.healed, kNameBytesMax);
+  return wire::CreateDriftItem(b, aspect, name, expected, found, item.since_s, item.over_s, healed);
+}
+static DriftItem unpack_drift(Reader& r, const wire::DriftItem* w) {
+  return {.aspect = r.line(w->aspect(), "aspect", kNameBytesMax),
+          .name = r.line(w->name(), "name", kHostNameBytesMax),
+          .expected = r.prose(w->expected(), "expected", kDriftTextMax),
+          .found = r.prose(w->found(), "found", kDriftTextMax),
+          .since_s = w->since_s(),
+          .over_s = w->over_s(),
+          .healed = r.line(w->healed(), "healed", kNameBytesMax)};
+}
+
 static Offset<wire::NodeStatus> pack(Builder& b, const NodeStatus& m) {
   const auto cosignature = pack_text(b, m.cosignature);
   const auto state = pack_prose(b, m.state, kMessageBytesMax);
@@ -210,9 +228,11 @@ static Offset<wire::NodeStatus> pack(Builder& b, const NodeStatus& m) {
   const auto program = pack_text(b, m.program);
   const auto links = pack_list(b, m.links, [&](const LinkHealth& link) { return pack(b, link); });
   const auto contradiction = pack_text(b, m.contradiction);
+  const auto drift = pack_list(b, m.drift, [&](const DriftItem& item) { return pack(b, item); });
+  const auto drift_policy = pack_text(b, m.drift_policy);
   return wire::CreateNodeStatus(b, m.head.value(), pack_fixed(m.root), cosignature, m.active.value(),
                                 m.previous.value(), m.overlay.value(), state, problem, program, links,
-                                contradiction);
+                                contradiction, drift, m.drift_count, drift_policy, pack_fixed(m.observed));
 }
 static NodeStatus unpack(Reader& r, const wire::NodeStatus& w) {
   return {.head = Sequence(w.head()),
@@ -226,7 +246,12 @@ static NodeStatus unpack(Reader& r, const wire::NodeStatus& w) {
           .program = r.line(w.program(), "program"),
           .links = r.list(w.links(), "links", kNodesMax,
                           [&](const wire::LinkHealth* link) { return unpack_link(r, link); }),
-          .contradiction = r.prose(w.contradiction(), "contradiction", kNoteBytesMax)};
+          .contradiction = r.prose(w.contradiction(), "contradiction", kNoteBytesMax),
+          .drift = r.list(w.drift(), "drift", kDriftItemsMax,
+                          [&](const wire::DriftItem* item) { return unpack_drift(r, item); }),
+          .drift_count = w.drift_count(),
+          .drift_policy = r.line(w.drift_policy(), "drift policy", kNameBytesMax),
+          .observed = w.observed() ? r.fixed<Digest>(w.observed(), "observed") : Digest()};
 }
 
 static Offset<wire::OutcomeMessage> pack(Builder& b, const OutcomeMessage& m) {

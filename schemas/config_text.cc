@@ -52,6 +52,12 @@ Result<NodeConfig> parse_config_text(std::string_view text) {
   in.get("accepted", config.accepted);
   in.each("links", [&](const Json& item) { config.links.push_back(read_link(in, item)); });
   in.get("sysctls", config.sysctls);
+  if (in.optional("drift") != nullptr) {
+    std::string policy;
+    in.get("drift", policy);
+    // Another word does not survive the comparison below.
+    if (policy == drift_policy_name(DriftPolicy::heal)) config.drift = DriftPolicy::heal;
+  }
   MESH_TRY(in.status());
   if (config_text(config) != text)
     return fail(Errc::corrupt, "the configuration is not in its canonical form");

@@ -82,6 +82,16 @@ struct LinkHealth {
   uint64_t rx_bytes = 0, tx_bytes = 0; std::string endpoint;
   bool operator==(const LinkHealth&) const = default;
 };
+/// One thing on a router that is not as its configuration says, because somebody changed it there.
+struct DriftItem {
+  std::string aspect;           // "peer", "listen port", "route", "sysctl", "file", ...
+  std::string name;             // of what: "tlwg_12", "10.2.0.0/24", "net.ipv4.ip_forward"
+  std::string expected, found;  // empty = nothing is there
+  uint64_t since_s = 0;         // seen first, ago
+  int64_t over_s = -1;          // no longer so, since; -1 = it still is
+  std::string healed;           // who ended it: "meshnode", "bird", or empty: undone by hand
+  bool operator==(const DriftItem&) const = default;
+};
 /// An observation, never in the log.
 struct NodeStatus {
   Sequence head; Digest root;
@@ -92,6 +102,10 @@ struct NodeStatus {
   std::string program;      // version of meshnode
   std::vector<LinkHealth> links;
   std::string contradiction;  // a signed checkpoint that contradicts what this node has verified; empty = none
+  std::vector<DriftItem> drift;  // at most kDriftItemsMax, what still is so first
+  uint32_t drift_count = 0;      // what still is so, also beyond that
+  std::string drift_policy;      // "report" or "heal"; empty = this node does not look
+  Digest observed;               // of what is in kernel, routing daemon and files; zero = not looked yet
   bool operator==(const NodeStatus&) const = default;
 };
 struct OutcomeMessage { SignedOutcome outcome; bool operator==(const OutcomeMessage&) const = default; };

@@ -32,6 +32,9 @@ constexpr std::array kTable = {
                   "Lost BFD packets until a link counts as down; both ends use the larger value"},
     AttributeSpec{"bgp_as_base", integer, 64'501, 4'294'967'283, "", kAtGlobal, session_reset,
                   "AS number of a node = this + its number; private ranges only"},
+    AttributeSpec{"drift", choice, 0, 0, "report", kAnywhere, hot,
+                  "What a node does about hand edits: report names them, heal sets them back too",
+                  3, "report|heal"},
     AttributeSpec{
         "endpoint", endpoint, 0, 0, "", kSiteOrNode, session_reset,
         "Where peers dial, host or host:PORT with PORT as the outside view of wg_listenport_base; "
@@ -218,6 +221,17 @@ Status check_host(const AttributeSpec& spec, std::string_view name, const Attrib
   return {};
 }
 
+Status check_choice(const AttributeSpec& spec, std::string_view name, const AttributeValue& value) {
+  for (std::string_view left = spec.choices; value.text() != nullptr && !left.empty();) {
+    std::string_view word = left.substr(0, left.find('|'));
+    if (word == *value.text()) return {};
+    left.remove_prefix(std::min(word.size() + 1, left.size()));
+  }
+  std::string words(spec.choices);
+  for (size_t at; (at = words.find('|')) != std::string::npos;) words.replace(at, 1, " or ");
+  return wrong(name, to_text(value) + " is none of its values", words);
+}
+
 std::string level_names(uint8_t scopes) {
   std::string out;
   for (auto [bit, word] : {std::pair(kAtGlobal, "global"), {kAtSite, "site"}, {kAtNode, "node"}})
@@ -288,6 +302,8 @@ Status check_attribute(std::string_view name, const AttributeValue& value, Scope
     case host:
     case endpoint:
       return check_host(*spec, name, value);
+    case choice:
+      return check_choice(*spec, name, value);
   }
   return {};
 }

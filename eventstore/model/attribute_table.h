@@ -11,8 +11,9 @@
 
 namespace mesh {
 
-/// text_list: names of groups; gates: of Activate::health; host: a DNS name or address; endpoint: HostPort or "none".
-enum class AttributeType : uint8_t { integer, text_list, gates, prefix, prefix_list, host, endpoint };
+/// text_list: names of groups; gates: of Activate::health; host: a DNS name or address; endpoint: HostPort or "none";
+/// choice: one of its words.
+enum class AttributeType : uint8_t { integer, text_list, gates, prefix, prefix_list, host, endpoint, choice };
 
 /// How disruptive it is for a router when the value changes.
 enum class Effect : uint8_t { none, hot, session_reset, restart };
@@ -30,6 +31,7 @@ struct AttributeSpec {
   Effect effect = Effect::hot;
   std::string_view doc;  // one line
   uint32_t rules = 1;    // before these it was any unknown name, with any value
+  std::string_view choices = {};  // of a choice: "a|b"
 };
 
 /// Ascending by name. Defaults that a log sets for itself (loopback networks, ...) are in its genesis.

@@ -122,6 +122,8 @@ ConfigChange compare_configs(const NodeConfig* before, const NodeConfig& after) 
   out.prefixes("LAN", old.lans, after.lans);
   out.prefixes("accept", old.accepted, after.accepted);
   out.sysctls(old.sysctls, after.sysctls);
+  out.value(Effect::hot, "drift", std::string(drift_policy_name(old.drift)),
+            std::string(drift_policy_name(after.drift)));
   return out.take();
 }
 

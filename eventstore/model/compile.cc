@@ -42,7 +42,8 @@ class Compiler {
     if (!intent_.errors().empty()) return std::unexpected(intent_.errors().front());
     if (!self.errors.empty()) return std::unexpected(self.errors.front());
     NodeConfig out;
-    out.rules = kCompileRules;
+    out.rules = self.drift == DriftPolicy::report ? kCompileRules : kDriftRules;
+    out.drift = self.drift;
     out.node = self.node->id;
     out.name = self.node->name;
     out.site = self.node->site;

@@ -20,8 +20,9 @@
 namespace mesh {
 
 /// The newest rules that changed what compile gives: what NodeConfig::rules says. Rules that leave
-/// configurations alone (2: history) make no new versions.
+/// configurations alone (2: history) make no new versions; one that holds something newer says its rules (3: drift).
 inline constexpr uint32_t kCompileRules = 1;
+inline constexpr uint32_t kDriftRules = 3;
 
 /// The configuration that `node` has by the working state. Reads only the state; canonical order everywhere.
 /// Errors: not_found, invalid (an attribute that makes no configuration possible, with the fix).

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "eventstore/model/attribute_table.h"
+#include "eventstore/model/compile.h"
 
 namespace mesh {
 
@@ -90,6 +91,13 @@ void read_peer_keepalives(const Attributes& attributes, NodeIntent& out) {
   }
 }
 
+/// Before rules 3 the name was nobody's, and any value of it means nothing.
+DriftPolicy read_drift(const MeshState& state, const AttributeValue* value, std::vector<Error>& errors) {
+  if (state.rules < kDriftRules || value == nullptr) return DriftPolicy::report;
+  if (auto status = check_attribute("drift", *value, kAtNode); !status) errors.push_back(status.error());
+  return value->text() != nullptr && *value->text() == "heal" ? DriftPolicy::heal : DriftPolicy::report;
+}
+
 /// net + id, inside the network and, for IPv4, below its broadcast address.
 std::optional<IpAddress> numbered(const IpPrefix& network, NodeId node) {
   IpAddress address = network.address.plus(node.value());
@@ -171,6 +179,7 @@ void Intent::read_node(const Node& node) {
   out.bfd_multiplier = number("bfd_multiplier");
   out.lans = read_prefixes(value("lans"), out.errors);
   out.outside = read_outside(state_, site, out);
+  out.drift = read_drift(state_, value("drift"), out.errors);
   read_peer_keepalives(state_.global, out);
   if (site != nullptr) read_peer_keepalives(site->attributes, out);
   read_peer_keepalives(node.attributes, out);

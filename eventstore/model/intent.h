@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "eventstore/model/address.h"
+#include "eventstore/model/node_config.h"
 #include "eventstore/model/state.h"
 
 namespace mesh {
@@ -36,6 +37,7 @@ struct NodeIntent {
   uint32_t bfd_interval_ms = 0, bfd_multiplier = 0;
   std::vector<IpPrefix> lans;  // ascending
   std::map<NodeId, uint16_t> peer_keepalive;
+  DriftPolicy drift = DriftPolicy::report;
   std::vector<Error> errors;  // why it cannot be compiled, each with its fix; codes: invalid
 };
 

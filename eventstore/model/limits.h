@@ -64,6 +64,8 @@ inline constexpr size_t kSessionsMax = 12'000;
 inline constexpr size_t kWaitingNodesMax = 256;            // joins that wait for approval
 inline constexpr size_t kEnrolConnectionsMax = 320;        // strangers: those who wait, and some who come
 inline constexpr size_t kEnrolConnectionBytesMax = 256 * 1024;  // a stranger's bytes: 60 of the largest joins
+inline constexpr size_t kDriftItemsMax = 256;              // hand edits that one status names; more are counted
+inline constexpr size_t kDriftTextMax = 1024;              // of each side of one: a person looks at the router next
 inline constexpr size_t kFlatBufferDepthMax = 32;
 inline constexpr size_t kFlatBufferTablesMax = 1'000'000;
 

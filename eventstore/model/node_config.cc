@@ -98,8 +98,16 @@ std::string config_text(const NodeConfig& config) {
     out.field(name, value);
     first = false;
   }
-  out.raw(config.sysctls.empty() ? "}\n}\n" : "\n  }\n}\n");
+  out.raw(config.sysctls.empty() ? "}" : "\n  }");
+  // Left out when it is the default, so that configurations of older rules keep their digests.
+  if (config.drift != DriftPolicy::report)
+    out.raw(",\n  "), out.field("drift", drift_policy_name(config.drift));
+  out.raw("\n}\n");
   return out.take();
+}
+
+std::string_view drift_policy_name(DriftPolicy policy) {
+  return policy == DriftPolicy::heal ? "heal" : "report";
 }
 
 Digest config_digest(const NodeConfig& config) { return sha256(as_bytes(config_text(config))); }

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "eventstore/model/address.h"
@@ -28,6 +29,10 @@ struct LinkConfig {
   bool operator==(const LinkConfig&) const = default;
 };
 
+/// What a node does about hand edits of what it keeps: names them, or sets them back too.
+enum class DriftPolicy : uint8_t { report, heal };
+std::string_view drift_policy_name(DriftPolicy policy);
+
 struct NodeConfig {
   uint32_t rules = 0;
   NodeId node;
@@ -38,6 +43,7 @@ struct NodeConfig {
   std::vector<IpPrefix> accepted;  // what the mesh may announce: all LANs and loopback networks, ascending
   std::vector<LinkConfig> links;   // ascending by peer
   std::map<std::string, std::string> sysctls;
+  DriftPolicy drift = DriftPolicy::report;  // only from rules 3 on; in the text only when it is not `report`
   bool operator==(const NodeConfig&) const = default;
 
   std::string fullname() const { return name + "." + site; }

@@ -8,8 +8,6 @@
 
 namespace mesh {
 
-namespace {
-
 bool endpoint_differs(const ObservedTunnel& is, const Tunnel& wanted) {
   if (wanted.endpoint_host.empty()) return false;
   std::string text = host_port_text(wanted.endpoint_host, wanted.endpoint_port);
@@ -17,6 +15,8 @@ bool endpoint_differs(const ObservedTunnel& is, const Tunnel& wanted) {
   bool is_name = !parse_address(wanted.endpoint_host).has_value();
   return is.endpoint.empty() || (!is_name && is.endpoint != text);
 }
+
+namespace {
 
 /// What differs between an interface and what it shall be, for people; empty = nothing.
 std::string differences(const ObservedTunnel& is, const Tunnel& wanted,

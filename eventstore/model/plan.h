@@ -33,6 +33,9 @@ struct ObservedTunnel {
   // "host:port" as it was last set through the data plane, also a name; empty = not known. Where it is known the
   // endpoint counts as right although the peer roamed since; an endpoint in use is never fought over.
   std::string configured_endpoint;
+  bool answers = true;              // false: an interface whose process is gone; the rest is then empty
+  std::vector<WireGuardKey> peers;  // all of them, ascending
+  std::string allowed_ips;          // of the first, joined by ", ", as WireGuard orders them
   bool operator==(const ObservedTunnel&) const = default;
 };
 
@@ -41,7 +44,8 @@ struct Observed {
   std::vector<IpAddress> loopbacks;               // on tlwg_lo
   std::map<std::string, std::string> sysctls;     // values of those that were asked for
   bool bird_running = false;
-  std::string bird;                               // the configuration it runs
+  std::string bird;                               // the configuration it runs; empty = not known
+  std::string bird_file;                          // what its file holds
   bool operator==(const Observed&) const = default;
 };
 
@@ -54,6 +58,9 @@ struct RemoveTunnel { std::string name; bool operator==(const RemoveTunnel&) con
 struct ConfigureBird { std::string text; bool start = false; bool operator==(const ConfigureBird&) const = default; };
 
 using Action = std::variant<SetSysctl, SetLoopbacks, CreateTunnel, UpdateTunnel, ConfigureBird, RemoveTunnel>;
+
+/// The peer is not where it was told to be, and nothing that it did itself explains that.
+bool endpoint_differs(const ObservedTunnel& is, const Tunnel& wanted);
 
 /// `own_keys`: public halves of this node's private keys by generation.
 std::vector<Action> plan(const Observed& observed, const Desired& desired,

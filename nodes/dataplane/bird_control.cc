@@ -91,11 +91,13 @@ Result<BirdDaemon::State> BirdDaemon::observe() {
   if (!control) return std::unexpected(control.error());
   auto identity = running_identity(*control);
   if (!identity) return std::unexpected(identity.error());
-  State state{true, {}};
+  State state{true, {}, {}};
   auto file = read_file(unconfirmed_ ? candidate_file() : final_file());
+  if (file) state.file = *file;
   if (!file || (!unconfirmed_ && std::filesystem::exists(candidate_file()))) return state;
-  if (auto known = split_identity(*file); known && known->identity == *identity)
-    state.text = known->text;
+  auto known = split_identity(*file);
+  state.file = known ? known->text : *file;
+  if (known && known->identity == *identity) state.text = known->text;
   return state;
 }
 
@@ -268,6 +270,14 @@ Status BirdDaemon::stop() {
     std::filesystem::remove(path, error);
   std::filesystem::remove_all(options_.run_directory / "bird", error);
   return error ? fail_errno("removing BIRD's files", error.value()) : Status();
+}
+
+Status BirdDaemon::enable(const std::string& protocol) {
+  auto control = connect();
+  if (!control) return std::unexpected(control.error());
+  auto reply = control->command(fmt::format("enable {}", protocol));
+  if (!reply) return std::unexpected(reply.error());
+  return reply->failed() ? unexpected_reply("enable " + protocol, *reply) : Status();
 }
 
 Result<BirdDaemon::Sessions> BirdDaemon::sessions() {

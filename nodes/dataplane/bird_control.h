@@ -48,6 +48,7 @@ class BirdDaemon {
   struct State {
     bool running = false;
     std::string text;  // what it runs; empty when unknown or not final
+    std::string file;  // what bird.conf holds, without its last line where that is its identity
   };
 
   explicit BirdDaemon(Options options) : options_(std::move(options)) {}
@@ -69,6 +70,9 @@ class BirdDaemon {
   /// timeout, io.
   Status stop();
 
+  /// Switches a protocol on that somebody disabled. Errors: not_found (it does not run), io.
+  Status enable(const std::string& protocol);
+
   struct Sessions {
     bool running = false;
     std::vector<BgpSession> bgp;
@@ -79,12 +83,13 @@ class BirdDaemon {
   /// running), timeout, io.
   Result<bool> others_tell_all_of(const std::vector<std::string>& protocols);
 
-  std::string control_path() const { return options_.run_directory / "bird" / "bird.ctl"; }
-
- private:
+  /// A connection of its own for questions. Errors: not_found (it does not run), timeout, io.
   Result<BirdControl> connect() const {
     return BirdControl::connect(control_path(), options_.patience);
   }
+  std::string control_path() const { return options_.run_directory / "bird" / "bird.ctl"; }
+
+ private:
   std::filesystem::path final_file() const { return options_.run_directory / "bird.conf"; }
   std::filesystem::path candidate_file() const { return options_.run_directory / "bird.conf.new"; }
   std::filesystem::path checked_file() const { return options_.run_directory / "bird.conf.check"; }

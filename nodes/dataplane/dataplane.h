@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "eventstore/model/plan.h"
+#include "nodes/dataplane/routes.h"
 #include "nodes/dataplane/tunnel_keys.h"
 
 namespace mesh {
@@ -86,6 +87,14 @@ class Dataplane {
 
   /// Errors: as observe(). A router without BIRD still answers, with bird_running = false.
   virtual Result<Health> health() = 0;
+
+  /// Compares the kernel's routes with what the routing daemon wants there. Changes nothing. A
+  /// router without routes knows nothing of them. Errors: as observe().
+  virtual Result<RouteLook> look_at_routes(const Desired&) { return RouteLook{}; }
+  /// Puts routes right that were found different. Errors: io, timeout, unavailable.
+  virtual Status mend_routes(const std::vector<RouteDifference>&) { return {}; }
+  /// Switches a protocol of the routing daemon on that somebody switched off. Errors: as above.
+  virtual Status enable_protocol(const std::string&) { return {}; }
 
   /// Tells tunnels that have been without a handshake for three minutes, or whose peer's name had
   /// no address yet, where the peer is now: names are looked up again, in turn through their

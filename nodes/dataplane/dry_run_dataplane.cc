@@ -17,9 +17,16 @@ struct Applier {
   DryRunState& state;
   void operator()(const SetSysctl& a) { state.sysctls[a.name] = a.value; }
   void operator()(const SetLoopbacks& a) { state.loopbacks = a.addresses; }
-  void operator()(const CreateTunnel& a) { state.tunnels[a.tunnel.name] = a.tunnel; }
-  void operator()(const UpdateTunnel& a) { state.tunnels[a.tunnel.name] = a.tunnel; }
-  void operator()(const RemoveTunnel& a) { state.tunnels.erase(a.name); }
+  void operator()(const CreateTunnel& a) { put(a.tunnel); }
+  void operator()(const UpdateTunnel& a) { put(a.tunnel); }
+  void operator()(const RemoveTunnel& a) {
+    state.tunnels.erase(a.name);
+    state.edits.erase(a.name);
+  }
+  void put(const Tunnel& tunnel) {
+    state.tunnels[tunnel.name] = tunnel;
+    state.edits.erase(tunnel.name);
+  }
   void operator()(const ConfigureBird& a) {
     state.bird_running = true;
     state.unconfirmed = a.text;
@@ -52,7 +59,24 @@ ObservedTunnel observe_tunnel(const Tunnel& tunnel, const Tunnel* wanted,
   out.keepalive = tunnel.keepalive;
   out.psk_matches = wanted != nullptr && same_psk(tunnel, *wanted);
   out.allowed_ips_match = true;
+  out.allowed_ips = "0.0.0.0/0, ::/0";
+  out.peers = {tunnel.peer_key};
   return out;
+}
+
+void apply_edit(const TunnelEdit& edit, ObservedTunnel& out) {
+  if (edit.down) out.up = false;
+  if (edit.no_address) out.addresses.clear();
+  out.addresses.insert(out.addresses.end(), edit.more_addresses.begin(), edit.more_addresses.end());
+  std::ranges::sort(out.addresses);
+  if (edit.no_peer) out.peers.clear();
+  if (edit.other_peer) out.peers.push_back(*edit.other_peer);
+  std::ranges::sort(out.peers);
+  if (out.peers.size() == 1) return;
+  out.peer_key.reset();
+  out.endpoint = out.configured_endpoint = out.allowed_ips = "";
+  out.keepalive = 0;
+  out.psk_matches = out.allowed_ips_match = false;
 }
 
 Json tunnel_json(const Tunnel& t) {
@@ -124,12 +148,14 @@ Observed observe_state(const DryRunState& state, const Desired& wanted,
   Observed out;
   for (const auto& [name, tunnel] : state.tunnels)
     out.tunnels.emplace(name, observe_tunnel(tunnel, find_tunnel(wanted, name), own_keys));
+  for (const auto& [name, edit] : state.edits)
+    if (auto at = out.tunnels.find(name); at != out.tunnels.end()) apply_edit(edit, at->second);
   out.loopbacks = state.loopbacks;
   for (const auto& [name, value] : wanted.sysctls)
     if (auto it = state.sysctls.find(name); it != state.sysctls.end())
       out.sysctls.emplace(name, it->second);
   out.bird_running = state.bird_running;
-  if (state.bird_running) out.bird = state.running_bird();
+  if (state.bird_running) out.bird = out.bird_file = state.running_bird();
   return out;
 }
 
@@ -217,6 +243,23 @@ Result<Health> DryRunDataplane::health() {
   }
   out.warnings.push_back("dry run: no packet is carried");
   return out;
+}
+
+Result<RouteLook> DryRunDataplane::look_at_routes(const Desired&) {
+  if (!state_.bird_running) return RouteLook{};
+  RouteLook out{true, digest_of({}), state_.route_edits, state_.disabled};
+  std::erase_if(state_.route_edits, [](const RouteDifference& edit) { return edit.passed; });
+  return out;
+}
+
+Status DryRunDataplane::mend_routes(const std::vector<RouteDifference>& differences) {
+  for (const RouteDifference& difference : differences) std::erase(state_.route_edits, difference);
+  return {};
+}
+
+Status DryRunDataplane::enable_protocol(const std::string& name) {
+  std::erase(state_.disabled, name);
+  return {};
 }
 
 Status DryRunDataplane::remove_all() {

@@ -20,6 +20,14 @@
 
 namespace mesh {
 
+/// What somebody did to a tunnel by hand, which its settings cannot say.
+struct TunnelEdit {
+  bool down = false, no_peer = false, no_address = false;
+  std::optional<WireGuardKey> other_peer;  // beside the right one
+  std::vector<IpPrefix> more_addresses;
+  bool operator==(const TunnelEdit&) const = default;
+};
+
 /// All there is to know about a simulated router.
 struct DryRunState {
   std::map<std::string, Tunnel> tunnels;
@@ -28,6 +36,9 @@ struct DryRunState {
   bool bird_running = false;
   std::string bird;
   std::optional<std::string> unconfirmed;  // runs instead of `bird` until confirmed or cancelled
+  std::map<std::string, TunnelEdit> edits;   // by tunnel; undone by the next action on it
+  std::vector<RouteDifference> route_edits;  // until they are mended
+  std::vector<std::string> disabled;         // protocols
   bool operator==(const DryRunState&) const = default;
 
   const std::string& running_bird() const { return unconfirmed ? *unconfirmed : bird; }
@@ -40,7 +51,7 @@ Observed observe_state(const DryRunState& state, const Desired& wanted,
                        const std::map<uint32_t, WireGuardKey>& own_keys);
 
 /// JSON with sorted keys; addresses, keys and texts as people write them. Without the unconfirmed
-/// part.
+/// part and the edits.
 std::string state_text(const DryRunState& state);
 /// Errors: corrupt.
 Result<DryRunState> parse_state(std::string_view text);
@@ -71,9 +82,14 @@ class DryRunDataplane : public Dataplane {
   void await_other_paths(const std::vector<std::string>& going) override;
   void await_silence(const std::vector<std::string>&) override {}
   Result<Health> health() override;
+  Result<RouteLook> look_at_routes(const Desired& wanted) override;
+  Status mend_routes(const std::vector<RouteDifference>& differences) override;
+  Status enable_protocol(const std::string& name) override;
   Status refresh_endpoints(const Desired&) override { return {}; }
   Status remove_all() override;
 
+  /// What an engineer does on the router itself, past us.
+  void edit(const std::function<void(DryRunState&)>& by_hand) { by_hand(state_); }
   void set_fault(Fault fault) { fault_ = std::move(fault); }
   void set_gate(Gate gate) { gate_ = std::move(gate); }
   void set_obstacle(Obstacle obstacle) { obstacle_ = std::move(obstacle); }

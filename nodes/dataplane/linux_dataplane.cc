@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -60,6 +61,7 @@ LinuxDataplane::LinuxDataplane(Options options, const TunnelKeys& keys, Rtnetlin
       kernel_(netlink_),
       userspace_(netlink_),
       bird_({options_.run_directory, options_.bird_user, options_.bird_confirm_timeout}),
+      routes_(netlink_, bird_),
       sysctls_(options_.run_directory / "sysctl.saved"),
       endpoints_(options_.run_directory / "endpoints"),
       known_(options_.known_addresses),
@@ -121,6 +123,7 @@ Result<Observed> LinuxDataplane::observe(const Desired& wanted) {
   Observed out;
   out.bird_running = bird->running;
   out.bird = std::move(bird->text);
+  out.bird_file = std::move(bird->file);
   std::map<int, std::vector<IpPrefix>> by_link;
   for (const LinkAddress& address : *addresses) by_link[address.index].push_back(address.prefix);
   for (const auto& [name, link] : seen->links) {
@@ -149,9 +152,12 @@ ObservedTunnel LinuxDataplane::observe_tunnel(const LinkInfo& link, const WireGu
   out.name = link.name;
   out.up = link.up;
   out.mtu = static_cast<uint16_t>(std::min<uint32_t>(link.mtu, UINT16_MAX));
+  out.answers = device != nullptr;
   if (device == nullptr) return out;  // nobody answers: it differs in everything, and is made anew
   if (device->private_key) out.own_key = device->private_key->public_key();
   out.listen_port = device->listen_port;
+  for (const WireGuardPeer& peer : device->peers) out.peers.push_back(peer.key);
+  std::ranges::sort(out.peers);
   if (device->peers.size() != 1) return out;
   const WireGuardPeer& peer = device->peers.front();
   auto told = endpoints_.find(link.name);
@@ -161,6 +167,7 @@ ObservedTunnel LinuxDataplane::observe_tunnel(const LinkInfo& link, const WireGu
   out.endpoint = peer.endpoint;
   out.keepalive = peer.keepalive;
   out.allowed_ips_match = peer.allows_everything();
+  out.allowed_ips = fmt::format("{}", fmt::join(peer.allowed_ips, ", "));
   if (wanted != nullptr && peer.psk)
     if (auto psk = psk_of(*wanted)) out.psk_matches = psk->equals(*peer.psk);
   return out;

@@ -14,6 +14,7 @@
 #include "nodes/dataplane/dataplane.h"
 #include "nodes/dataplane/endpoints.h"
 #include "nodes/dataplane/peer_memory.h"
+#include "nodes/dataplane/route_watch.h"
 #include "nodes/dataplane/rtnetlink.h"
 #include "nodes/dataplane/sysctls.h"
 #include "nodes/dataplane/tunnel_keys.h"
@@ -54,6 +55,11 @@ class LinuxDataplane final : public Dataplane {
   void await_other_paths(const std::vector<std::string>& going) override;
   void await_silence(const std::vector<std::string>& going) override;
   Result<Health> health() override;
+  Result<RouteLook> look_at_routes(const Desired& wanted) override { return routes_.look(wanted); }
+  Status mend_routes(const std::vector<RouteDifference>& differences) override {
+    return routes_.mend(differences);
+  }
+  Status enable_protocol(const std::string& name) override { return bird_.enable(name); }
   Status refresh_endpoints(const Desired& wanted) override;
   Status remove_all() override;
 
@@ -100,6 +106,7 @@ class LinuxDataplane final : public Dataplane {
   KernelWireGuard kernel_;
   UserspaceWireGuard userspace_;
   BirdDaemon bird_;
+  RouteWatch routes_;
   Sysctls sysctls_;
   Resolver resolver_;
   EndpointMemory endpoints_;

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <map>
 
 namespace mesh {
 namespace {
@@ -72,6 +73,63 @@ LinkAddress read_address(const ifaddrmsg& header, ByteView attributes) {
     std::ranges::copy(payload, out.prefix.address.bytes.begin());
     local = local || type == IFA_LOCAL;
   });
+  return out;
+}
+
+IpAddress address_of(bool v6, ByteView bytes) {
+  IpAddress out;
+  out.v6 = v6;
+  std::ranges::copy(bytes.first(std::min<size_t>(bytes.size(), v6 ? 16 : 4)), out.bytes.begin());
+  return out;
+}
+
+std::string kind_of(uint8_t type) {
+  switch (type) {
+    case RTN_BLACKHOLE:
+      return "blackhole";
+    case RTN_UNREACHABLE:
+      return "unreachable";
+    case RTN_PROHIBIT:
+      return "prohibit";
+    default:
+      return "unicast";
+  }
+}
+
+/// A unicast-like route of the main table; `index` is its interface, 0 = none.
+std::optional<Route> read_route(const rtmsg& header, ByteView attributes, int& index) {
+  const bool v6 = header.rtm_family == AF_INET6;
+  if ((!v6 && header.rtm_family != AF_INET) || (header.rtm_flags & RTM_F_CLONED)) return std::nullopt;
+  if (header.rtm_type != RTN_UNICAST && kind_of(header.rtm_type) == "unicast") return std::nullopt;
+  uint32_t table = header.rtm_table;
+  Route out;
+  out.to = {address_of(v6, {}), header.rtm_dst_len};
+  out.kind = kind_of(header.rtm_type);
+  out.metric = 0;
+  out.protocol = header.rtm_protocol;
+  index = 0;
+  auto number = [](ByteView payload) {
+    uint32_t value = 0;
+    if (payload.size() == sizeof value) std::memcpy(&value, payload.data(), sizeof value);
+    return value;
+  };
+  for_each_attribute(attributes, [&](int type, ByteView payload) {
+    if (type == RTA_TABLE) table = number(payload);
+    if (type == RTA_DST) out.to.address = address_of(v6, payload);
+    if (type == RTA_OIF) index = static_cast<int>(number(payload));
+    if (type == RTA_PRIORITY) out.metric = number(payload);
+    if (type == RTA_PREFSRC) out.source = address_of(v6, payload);
+    if (type == RTA_GATEWAY) out.via = address_of(v6, payload);
+    if (type == RTA_MULTIPATH) out.kind = "multipath";
+    if (type == RTA_VIA && payload.size() > sizeof(uint16_t)) {
+      uint16_t family = 0;
+      std::memcpy(&family, payload.data(), sizeof family);
+      out.via = address_of(family == AF_INET6, payload.subspan(sizeof family));
+    }
+  });
+  if (table != RT_TABLE_MAIN) return std::nullopt;
+  // Where such a route "leads" is an interface of the kernel's choice.
+  if (out.kind != "unicast") index = 0;
   return out;
 }
 
@@ -139,6 +197,7 @@ Result<int> Rtnetlink::exchange(Request& request, Visitor visit) {
   ByteView bytes = request.finish(++sequence_);
   if (::send(fd_.get(), bytes.data(), bytes.size(), 0) < 0)
     return fail_errno("asking rtnetlink", errno);
+  interrupted_ = false;
   std::vector<uint8_t> buffer(64 * 1024);
   for (;;) {
     ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
@@ -153,6 +212,7 @@ Result<int> Rtnetlink::exchange(Request& request, Visitor visit) {
       ByteView payload = left.subspan(sizeof header, header.nlmsg_len - sizeof header);
       left = left.subspan(std::min<size_t>(NLMSG_ALIGN(header.nlmsg_len), left.size()));
       if (header.nlmsg_seq != sequence_) continue;
+      if ((header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) interrupted_ = true;
       if (header.nlmsg_type == NLMSG_DONE) return 0;
       if (header.nlmsg_type == NLMSG_ERROR) {
         nlmsgerr status{};
@@ -285,6 +345,99 @@ Status Rtnetlink::remove(int index) {
   header.ifi_index = index;
   Request request(RTM_DELLINK, NLM_F_ACK, header);
   return perform(request, "removing the interface", {ENODEV});
+}
+
+Result<RouteTable> Rtnetlink::routes() {
+  RouteTable out;
+  auto found = links();
+  if (!found) return std::unexpected(found.error());
+  std::map<int, std::string> names;
+  for (LinkInfo& link : *found) {
+    if (link.up) out.up.push_back(link.name);
+    names.emplace(link.index, std::move(link.name));
+  }
+  for (const uint8_t family : {AF_INET, AF_INET6}) {
+    rtmsg wanted{};
+    wanted.rtm_family = family;
+    Request request(RTM_GETROUTE, NLM_F_DUMP, wanted);
+    auto error = exchange(request, [&](uint16_t type, ByteView payload) {
+      rtmsg header;
+      int index = 0;
+      if (type != RTM_NEWROUTE || !take_header(payload, header)) return;
+      auto route = read_route(header, payload, index);
+      if (!route) return;
+      if (index != 0) route->interface = names[index];
+      if (concerns_us(*route)) out.routes.push_back(std::move(*route));
+    });
+    if (!error) return std::unexpected(error.error());
+    if (*error != 0) return fail_errno("listing routes", *error);
+    out.whole = out.whole && !interrupted_;
+  }
+  std::ranges::sort(out.routes);
+  return out;
+}
+
+Status Rtnetlink::remove_route(const Route& route) {
+  rtmsg header{};
+  header.rtm_family = route.to.v6() ? AF_INET6 : AF_INET;
+  header.rtm_dst_len = static_cast<uint8_t>(route.to.length);
+  header.rtm_table = RT_TABLE_MAIN;
+  header.rtm_protocol = route.protocol;
+  header.rtm_scope = RT_SCOPE_NOWHERE;  // any
+  Request request(RTM_DELROUTE, NLM_F_ACK, header);
+  request.attribute(RTA_DST, {route.to.address.bytes.data(), route.to.address.bits() / 8});
+  request.attribute(RTA_PRIORITY, {reinterpret_cast<const uint8_t*>(&route.metric), sizeof route.metric});
+  if (route.via && route.via->v6 == route.to.v6())
+    request.attribute(RTA_GATEWAY, {route.via->bytes.data(), route.via->bits() / 8});
+  if (!route.interface.empty()) {
+    auto at = link(route.interface);
+    if (!at) return at.error().code == Errc::not_found ? Status() : std::unexpected(at.error());
+    request.attribute(RTA_OIF, {reinterpret_cast<const uint8_t*>(&at->index), sizeof at->index});
+  }
+  return perform(request, "removing route " + to_text(route), {ESRCH});
+}
+
+Result<RouteMonitor> RouteMonitor::open() {
+  Fd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_ROUTE;
+  if (!fd || ::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return fail_errno("listening to routes", errno);
+  return RouteMonitor(std::move(fd));
+}
+
+std::vector<RouteEvent> RouteMonitor::take() {
+  std::vector<RouteEvent> out;
+  std::vector<uint8_t> buffer(64 * 1024);
+  for (;;) {
+    ssize_t n = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == ENOBUFS) {  // some are lost, so none is telling
+      while (::recv(fd_.get(), buffer.data(), buffer.size(), 0) > 0 || errno == EINTR) continue;
+      return {};
+    }
+    if (n <= 0) return out;
+    ByteView left(buffer.data(), static_cast<size_t>(n));
+    while (left.size() >= sizeof(nlmsghdr)) {
+      nlmsghdr header;
+      std::memcpy(&header, left.data(), sizeof header);
+      if (header.nlmsg_len < sizeof header || header.nlmsg_len > left.size()) break;
+      ByteView payload = left.subspan(sizeof header, header.nlmsg_len - sizeof header);
+      left = left.subspan(std::min<size_t>(NLMSG_ALIGN(header.nlmsg_len), left.size()));
+      rtmsg route_header;
+      int index = 0;
+      if ((header.nlmsg_type != RTM_NEWROUTE && header.nlmsg_type != RTM_DELROUTE) ||
+          !take_header(payload, route_header))
+        continue;
+      auto route = read_route(route_header, payload, index);
+      char name[IF_NAMESIZE] = "";
+      if (!route) continue;
+      if (index != 0 && ::if_indextoname(static_cast<unsigned>(index), name) != nullptr)
+        route->interface = name;
+      if (concerns_us(*route)) out.push_back({std::move(*route), header.nlmsg_type == RTM_DELROUTE});
+    }
+  }
 }
 
 }  // namespace mesh

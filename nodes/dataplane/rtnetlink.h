@@ -1,4 +1,4 @@
-// Links and addresses of this network namespace through rtnetlink (rtnetlink(7)): as much as a
+// Links, addresses and routes of this network namespace through rtnetlink (rtnetlink(7)): as much as a
 // router of ours needs. Not thread safe. Every request is acknowledged by the kernel, so a returned
 // success is done.
 #pragma once
@@ -11,6 +11,7 @@
 #include "eventstore/model/ids.h"
 #include "eventstore/model/result.h"
 #include "nodes/dataplane/files.h"
+#include "nodes/dataplane/routes.h"
 
 namespace mesh {
 
@@ -25,6 +26,18 @@ struct LinkInfo {
 struct LinkAddress {
   int index = 0;  // of the link
   IpPrefix prefix;
+};
+
+/// The routes of the main table that concern us (routes.h).
+struct RouteTable {
+  std::vector<Route> routes;     // ascending
+  std::vector<std::string> up;   // interfaces that are
+  bool whole = true;             // false: it changed while the kernel listed it
+};
+/// A route that concerns us came (or changed), or went.
+struct RouteEvent {
+  Route route;
+  bool removed = false;
 };
 
 class Rtnetlink {
@@ -50,6 +63,9 @@ class Rtnetlink {
   Status remove_address(int index, const IpPrefix& prefix);
   /// Missing = success.
   Status remove(int index);
+  Result<RouteTable> routes();
+  /// Missing = success.
+  Status remove_route(const Route& route);
 
  private:
   class Request;
@@ -62,6 +78,21 @@ class Rtnetlink {
 
   Fd fd_;
   uint32_t sequence_ = 0;
+  bool interrupted_ = false;  // the last list that the kernel gave is not of one moment
+};
+
+/// Hears of routes as they change. Not thread safe.
+class RouteMonitor {
+ public:
+  /// Errors: io.
+  static Result<RouteMonitor> open();
+  /// What happened since the last call, oldest first; nothing when the kernel had more to tell than
+  /// it keeps. Does not wait.
+  std::vector<RouteEvent> take();
+
+ private:
+  explicit RouteMonitor(Fd fd) : fd_(std::move(fd)) {}
+  Fd fd_;
 };
 
 }  // namespace mesh

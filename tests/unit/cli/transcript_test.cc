@@ -114,6 +114,8 @@ TEST(Transcript, Reading) {
                                         "diff committed working --color always",
                                         "plan --at 1",
                                         "status --at 1",
+                                        "drift",
+                                        "drift node r1.ams -o name --detailed-exitcode",
                                         "list sites --at 1 -q",
                                         "list sites --at 1 -o name",
                                         "list sites --at tomorrow",

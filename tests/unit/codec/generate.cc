@@ -263,6 +263,10 @@ Body Generator::body(size_t kind) {
     return LinkHealth{NodeId(narrow()), line(kInterfaceNameMax), flag(), flag(),
                       flag() ? -1 : wide_signed(), wide(), wide(), line(kEndpointBytesMax)};
   };
+  const auto drift = [this] {
+    return DriftItem{name(), line(kHostNameBytesMax), prose(kDriftTextMax), prose(kDriftTextMax), wide(),
+                     flag() ? -1 : wide_signed(), name()};
+  };
   switch (kind) {
     case 0: return Submit{{bytes(600), array<Signature>()}, flag()};
     case 1:
@@ -294,7 +298,7 @@ Body Generator::body(size_t kind) {
     case 14:
       return NodeStatus{Sequence(wide()), array<Digest>(), prose(kNoteBytesMax), Version(narrow()),
                         Version(narrow()), Sequence(wide()), prose(kMessageBytesMax), prose(kMessageBytesMax),
-                        name(), list(5, link), prose(kNoteBytesMax)};
+                        name(), list(5, link), prose(kNoteBytesMax), list(5, drift), narrow(), name(), array<Digest>()};
     case 15: return OutcomeMessage{signed_outcome()};
     case 16: return Ack{wide()};
     case 17: return Join{join(statement())};

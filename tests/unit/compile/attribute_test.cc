@@ -118,6 +118,10 @@ TEST(AttributeTable, ChecksTypeRangeAndLevel) {
         {"internode_transfernet_ipv6", "fe80::/64", kAtGlobal, true},
         {"internode_transfernet_ipv6", "fd00::/64", kAtGlobal, false},
         {"bgp_as_base", "65000", kAtGlobal, true},
+        {"drift", "heal", kAtNode, true},
+        {"drift", "Heal", kAtGlobal, false},
+        {"drift", "report|heal", kAtGlobal, false},
+        {"drift", "true", kAtSite, false},
         {"my_template_option", "['anything', 1]", kAtNode, true}}) {
     auto status = check_attribute(name, parsed(value), level);
     EXPECT_EQ(status.has_value(), good)

@@ -28,6 +28,23 @@ Error refused(const MeshState& state, uint32_t node) {
   return config ? Error{} : config.error();
 }
 
+TEST(Compile, TheDriftPolicyIsKnownFromRules3OnAndOnlyHealIsInTheText) {
+  MeshState state = default_state();
+  add_node(state, 11, "r1.ams");
+  const std::string before = config_text(compiled(state, 11));
+  set(state.global, {{"drift", "heal"}});
+  EXPECT_EQ(config_text(compiled(state, 11)), before) << "under rules 1 the name is nobody's";
+  state.rules = 3;
+  const NodeConfig heals = compiled(state, 11);
+  EXPECT_EQ(heals.drift, DriftPolicy::heal);
+  EXPECT_EQ(heals.rules, 3u) << "for an older program to say that it is too old";
+  EXPECT_TRUE(config_text(heals).ends_with("\n  },\n  \"drift\": \"heal\"\n}\n")) << config_text(heals);
+  set(state.global, {{"drift", "report"}});
+  EXPECT_EQ(config_text(compiled(state, 11)), before);
+  set(state.global, {{"drift", "maybe"}});
+  EXPECT_TRUE(refused(state, 11).message.contains("drift")) << "set before the rules were raised";
+}
+
 TEST(Compile, FollowsTowalinksWorkedExample) {
   MeshState state = towalink_state();
   add_node(state, 11, "n1.site1", {{"node_hostname", "one.example.net"}});

@@ -329,6 +329,9 @@ TEST(ConfigFile, ReadsBackExactlyWhatWasWritten) {
   for (uint32_t id = 11; id <= 13; ++id) {
     const auto config = compile(log.state(), NodeId(id)).value();
     EXPECT_EQ(parse_config_text(config_text(config)).value(), config);
+    auto heals = config;
+    heals.drift = DriftPolicy::heal;
+    EXPECT_EQ(parse_config_text(config_text(heals)).value(), heals);
   }
   const auto text = config_of(log);
   EXPECT_EQ(parse_config_text(text + " ").error().code, Errc::corrupt);

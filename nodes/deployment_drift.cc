@@ -1,0 +1,62 @@
+// The part of Deployment that looks at what runs.
+#include <fmt/core.h>
+
+#include <map>
+
+#include "nodes/deployment.h"
+
+namespace mesh {
+
+bool Deployment::reconcile_again(int64_t now) {
+  const auto before = router_problem_;
+  const auto steps = steps_.size();
+  // What never became what it shall be has a problem, not a drift, and is tried again as a whole.
+  const bool judged = active_ && overlay_known_ && !dirty_ && !overlay_.revoked;
+  if (judged) {
+    look_for_drift(now);
+  } else {
+    drift_.forget();
+    apply_active();
+  }
+  return router_problem_ != before || steps_.size() != steps;
+}
+
+void Deployment::look_for_drift(int64_t now) {
+  Version version;
+  auto files = edited_files(version);
+  const bool heal_disk = !files.empty() && active_->drift == DriftPolicy::heal;
+  auto look = drift_.look(dataplane_, bind(*active_, overlay_), options_.own_keys, active_->drift,
+                          std::move(files), now);
+  Status problem = look ? look->problem : std::unexpected(look.error());
+  if (look) steps_.insert(steps_.end(), look->steps.begin(), look->steps.end());
+  if (heal_disk)
+    if (auto healed = heal_files(version); !healed && problem) problem = healed;
+  router_problem_ = problem ? std::string() : problem.error().message;
+}
+
+/// Of the stored version that runs, which is told too; of none when what runs is not stored.
+std::vector<Drift> Deployment::edited_files(Version& version) {
+  const auto& pointers = store_.pointers();
+  const auto digest = config_digest(*active_);
+  for (const auto candidate : {pointers.active, pointers.pending}) {
+    version = candidate;
+    auto edited = store_.edited_files(version, digest);
+    if (edited.empty()) continue;
+    auto texts = rendered_files(*active_, overlay_);
+    texts["config.json"] = config_text(*active_);
+    std::vector<Drift> out;
+    for (const auto& file : edited) {
+      const auto name = fmt::format("versions/v{}/{}", version.value(), file.name);
+      out.push_back(text_drift("file", name, texts[file.name], file.text));
+      if (out.back().expected == out.back().found) out.back().found = "not as it was stored";
+    }
+    return out;
+  }
+  return {};
+}
+
+Status Deployment::heal_files(Version version) {
+  return store_.rewrite_version(version, config_text(*active_), rendered_files(*active_, overlay_));
+}
+
+}  // namespace mesh
