@@ -16,6 +16,7 @@ from lab_net import CONTROLLER4, LabError, say
 from lab_watch import Growth, Watch, World, processes
 
 WARM_UP_STEPS = 15
+FIRE_SECONDS = 0.6  # a change over takes about a second from the activation to the last route
 WARM_UP_PART = 0.3  # of the time, when that comes first
 ATTRIBUTES = {  # within these any two neighbours go on talking, also while only one of them has the change
     "wg_keepalive": (5, 60),
@@ -40,7 +41,8 @@ class Soak:
         self.touched = set()  # programs that this step may end: keys of lab_watch.Process, or prefixes of them
         # A kind of step and how often it comes, in relation to the others.
         self.kinds = {
-            self.change: 4, self.change_and_discard: 1, self.commit_then_activate: 2, self.go_back_and_forward: 2,
+            self.change: 4, self.change_under_fire: 4,
+            self.change_and_discard: 1, self.commit_then_activate: 2, self.go_back_and_forward: 2,
             self.change_and_roll_back: 2, self.lan: 3, self.unlink: 2, self.cut: 4, self.apart: 2, self.away: 2,
             self.kill_agent: 2, self.kill_controller: 2, self.stop_controller: 1, self.kill_tunnel: 3,
             self.kill_bird: 2, self.reboot: 2, self.power_cut: 2, self.reboot_alone: 2, self.blackout: 1,
@@ -231,6 +233,29 @@ class Soak:
             left = [name for name in self.mesh.graph.groups(number) if name != f"link-{link[0]}-{link[1]}"]
             return left if number in link else None
         return {link[0]: ["one"], link[1]: ["two"]}.get(number, ["one", "two"])
+
+    def change_under_fire(self):
+        """Something dies while the routers change over."""
+        for _ in range(self.random.randint(1, 3)):
+            self.set_something()
+        self.commit()
+        self.mesh.cli("activate", "all", "--yes", "--no-wait")
+        time.sleep(self.random.uniform(0, FIRE_SECONDS))  # a moment within the change, not a wait for anything
+        self.random.choice([self.restart_agent, self.restart_controller, self.kill_tunnel, self.kill_bird,
+                            self.reboot])()
+
+    def restart_agent(self):
+        site = self.any_site()
+        self.touched.add(("meshnode", site.number))
+        self.mesh.kill_agent(site)
+        self.mesh.start_agent(site)
+        self.tell(f"meshnode of {site.name} killed and started")
+
+    def restart_controller(self):
+        self.touched.add(("meshd",))
+        self.mesh.kill_controller()
+        self.mesh.start_controller()
+        self.tell("controller killed and started")
 
     # Faults.
 
