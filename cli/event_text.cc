@@ -55,6 +55,7 @@ constexpr std::array kPhrases{
     Phrase{"TagRemoved", "tag {name} removed"},
     Phrase{"RolledBack", "{@fleet} rolled back to #{to}"},
     Phrase{"EntryUndone", "entry #{sequence} undone"},
+    Phrase{"EndpointsSet", "the controller is at {endpoints}, newcomers join at {enrol_endpoints}"},
     Phrase{"EpochStarted", "epoch {epoch} started after #{base}"},
 };
 

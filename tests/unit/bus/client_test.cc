@@ -146,7 +146,7 @@ TEST_F(ClientTest, BadListsAreUsageErrors) {
     return opened ? Errc{} : opened.error().code;
   };
   EXPECT_EQ(code({}), Errc::usage);
-  EXPECT_EQ(code(std::vector<Endpoint>(kEndpointsMax + 1, {"tcp://127.0.0.1:1", {}})), Errc::usage);
+  EXPECT_EQ(code(std::vector<Endpoint>(kClientEndpointsMax + 1, {"tcp://127.0.0.1:1", {}})), Errc::usage);
   for (const char* bad :
        {"127.0.0.1:7400", "tcp://127.0.0.1", "tcp://127.0.0.1:0", "tcp://:7400", "tcp://h:99999"}) {
     EXPECT_EQ(code({{bad, {}}}), Errc::usage) << bad;
