@@ -232,7 +232,8 @@ static Offset<wire::NodeStatus> pack(Builder& b, const NodeStatus& m) {
   const auto drift_policy = pack_text(b, m.drift_policy);
   return wire::CreateNodeStatus(b, m.head.value(), pack_fixed(m.root), cosignature, m.active.value(),
                                 m.previous.value(), m.overlay.value(), state, problem, program, links,
-                                contradiction, drift, m.drift_count, drift_policy, pack_fixed(m.observed));
+                                contradiction, drift, m.drift_count, drift_policy, pack_fixed(m.observed),
+                                m.pending.value(), m.pending_activation.value(), m.pending_left_s);
 }
 static NodeStatus unpack(Reader& r, const wire::NodeStatus& w) {
   return {.head = Sequence(w.head()),
@@ -251,7 +252,10 @@ static NodeStatus unpack(Reader& r, const wire::NodeStatus& w) {
                           [&](const wire::DriftItem* item) { return unpack_drift(r, item); }),
           .drift_count = w.drift_count(),
           .drift_policy = r.line(w.drift_policy(), "drift policy", kNameBytesMax),
-          .observed = w.observed() ? r.fixed<Digest>(w.observed(), "observed") : Digest()};
+          .observed = w.observed() ? r.fixed<Digest>(w.observed(), "observed") : Digest(),
+          .pending = Version(w.pending()),
+          .pending_activation = ActivationId(w.pending_activation()),
+          .pending_left_s = w.pending_left_s()};
 }
 
 static Offset<wire::OutcomeMessage> pack(Builder& b, const OutcomeMessage& m) {

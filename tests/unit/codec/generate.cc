@@ -298,7 +298,8 @@ Body Generator::body(size_t kind) {
     case 14:
       return NodeStatus{Sequence(wide()), array<Digest>(), prose(kNoteBytesMax), Version(narrow()),
                         Version(narrow()), Sequence(wide()), prose(kMessageBytesMax), prose(kMessageBytesMax),
-                        name(), list(5, link), prose(kNoteBytesMax), list(5, drift), narrow(), name(), array<Digest>()};
+                        name(), list(5, link), prose(kNoteBytesMax), list(5, drift), narrow(), name(), array<Digest>(),
+                        Version(narrow()), ActivationId(wide()), static_cast<int64_t>(wide())};
     case 15: return OutcomeMessage{signed_outcome()};
     case 16: return Ack{wide()};
     case 17: return Join{join(statement())};
