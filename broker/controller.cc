@@ -96,6 +96,7 @@ Status Controller::load() {
     if (auto bytes = log_->get_snapshot(state_.anchor->sequence))
       anchored_ = Snapshot{state_.anchor->sequence, std::move(*bytes)};
   rebuild_peers();
+  collect_evidence();
   return {};
 }
 
@@ -258,6 +259,12 @@ Result<Context> Controller::make_context(const Request& request, Now now) {
   Context context;
   context.time = std::max(now.wall, state_.time);
   for (const Command& command : request.commands) {
+    if (const auto* confirm = std::get_if<ConfirmActivation>(&command)) {
+      // Each command names its own; a request with several gets the targets of all, ascending.
+      std::vector<NodeId> nodes = applied_nodes(confirm->activation), all;
+      std::ranges::set_union(context.applied, nodes, std::back_inserter(all));
+      context.applied = std::move(all);
+    }
     const auto* commit = std::get_if<Commit>(&command);
     if (!commit) continue;
     auto shown = std::find_if(prepared_.begin(), prepared_.end(), [&](const PreparedCommit& p) {
@@ -429,6 +436,7 @@ void Controller::tick(Now now) {
     next_report_ = now.mono_ms + 1'000;
     report_outcomes(now);
   }
+  if (writable && broken_.empty()) settle_activations(now);
   std::erase_if(sessions_, [&](const auto& item) {
     return now.mono_ms - item.second.heard_ms > kQuietMs && !subscriptions_.contains(item.first);
   });

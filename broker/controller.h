@@ -189,6 +189,20 @@ class Controller {
   void optimise_part(unsigned part);
   void finish_optimisation(std::string problem);
 
+  /// How long the controller itself waits for a confirmation, by its monotonic clock.
+  struct Countdown {
+    uint32_t extensions = 0;
+    int64_t ends_ms = 0;
+    int64_t next_try_ms = 0;
+  };
+
+  // controller_activations.cc
+  std::vector<NodeId> applied_nodes(ActivationId activation) const;
+  void learn_evidence(const std::vector<SignedOutcome>& outcomes);
+  void collect_evidence();
+  std::optional<Command> verdict(const PendingActivation& pending, const Countdown& countdown, Now now) const;
+  void settle_activations(Now now);
+
   // controller_deferred.cc
   void handle(const Deferred& deferred, Now now);
   void start_job(Job job);
@@ -221,6 +235,8 @@ class Controller {
   std::vector<RequestId> answered_order_;
   std::vector<std::pair<ReplyTo, JoinStatement>> admissions_;     // answered after the flush
   std::map<NodeId, std::map<uint64_t, SignedOutcome>> outcomes_;  // to be reported
+  std::map<ActivationId, std::map<NodeId, SignedOutcome>> evidence_;  // of those that wait and have gates, from the log
+  std::map<ActivationId, Countdown> countdowns_;
   std::optional<Snapshot> anchored_;
   Sequence newest_snapshot_;
   uint64_t newest_snapshot_bytes_ = 0, bytes_since_snapshot_ = 0;

@@ -179,11 +179,13 @@ void Controller::report_outcomes(Now now) {
   std::map<NodeId, uint64_t> serials;
   for (const SignedOutcome& outcome : report.outcomes)
     serials[outcome.outcome.node] = std::max(serials[outcome.outcome.node], outcome.outcome.serial);
+  const std::vector<SignedOutcome> outcomes = report.outcomes;
   Request request = own_request({std::move(report)});
   SignedRequest signed_request = sign_own(request);
   if (auto staged = stage(signed_request, request, now); !staged) return;  // nodes send again
   flush(now);
   if (!broken_.empty()) return;
+  learn_evidence(outcomes);
   for (const auto& [session, visitor] : sessions_) {
     auto peer = peers_.find(session.user);
     if (peer == peers_.end()) continue;

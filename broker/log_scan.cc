@@ -137,6 +137,7 @@ Mentions mentions(const Event& event) {
         if constexpr (requires { e.node; }) out.nodes.push_back(e.node);
         if constexpr (requires { e.rows; })
           for (const auto& row : e.rows) out.nodes.push_back(row.node);
+        if constexpr (requires { e.nodes; }) out.nodes.insert(out.nodes.end(), e.nodes.begin(), e.nodes.end());
         if constexpr (requires { e.outcome; }) out.nodes.push_back(e.outcome.node);
         if constexpr (requires { e.scope; }) mention(out, e.scope);
         if constexpr (is_site_event<E>) out.sites.push_back(e.name);

@@ -113,6 +113,13 @@ struct Causes {
           out.add("activates", version->sequence,
                   fmt::format("the commit of {} v{}", node->fullname(), row.to.value()));
   }
+  void operator()(const ActivationConfirmed& e) { waited("confirms", e.activation); }
+  void operator()(const ActivationEnded& e) { waited("ends", e.activation); }
+  void operator()(const ActivationExtended& e) { waited("extends", e.activation); }
+  void waited(std::string_view relation, ActivationId id) {
+    if (auto pending = before.pending.find(id); pending != before.pending.end())
+      out.add(relation, pending->second.started, fmt::format("activation {} was started", id.value()));
+  }
   void operator()(const NodeRemoved& e) {
     if (const Node* node = before.find_node(e.node))
       out.add("removes", node->added, fmt::format("node {} was added", node->fullname()));
@@ -187,7 +194,8 @@ class Effects {
       if (const auto* set = std::get_if<AttributeSet>(&event)) replaced_by(*set);
       if (const auto* start = std::get_if<ActivationStarted>(&event)) {
         activation_ = start->activation;
-        wanted_.push_back(type_key("OutcomeReported"));
+        wanted_.insert(wanted_.end(), {type_key("OutcomeReported"), type_key("ActivationConfirmed"),
+                                       type_key("ActivationEnded"), type_key("ActivationExtended")});
       }
       if (const auto* made = std::get_if<TokenCreated>(&event)) {
         token_ = made->token;
@@ -228,17 +236,26 @@ class Effects {
     if (const auto* outcome = std::get_if<OutcomeReported>(&event);
         outcome && activation_ && outcome->outcome.activation == *activation_)
       reported(at, outcome->outcome);
+    meet_activation(at, event);
     if (const auto* used = std::get_if<TokenUsed>(&event); used && token_ == used->token)
       out_.add("admits", at, node_text(facts_.state, used->node));
     if (const auto* ended = std::get_if<TokenRevoked>(&event); ended && token_ == ended->token)
       out_.add("ended_by", at, "the token was revoked");
   }
 
+  void meet_activation(Sequence at, const Event& event) {
+    if (const auto* e = std::get_if<ActivationConfirmed>(&event); e && activation_ == e->activation)
+      out_.add("confirmed_by", at, "it was confirmed");
+    if (const auto* e = std::get_if<ActivationEnded>(&event); e && activation_ == e->activation)
+      out_.add("ended_by", at, fmt::format("it is over: {}", end_name(e->how)));
+    if (const auto* e = std::get_if<ActivationExtended>(&event); e && activation_ == e->activation)
+      out_.add("extended_by", at, fmt::format("it got {} s more", e->seconds));
+  }
+
   void reported(Sequence at, const Outcome& outcome) {
-    constexpr std::string_view kWords[] = {"", "applied", "failed", "reverted", "refused"};
     out_.add("outcome", at,
              fmt::format("{}: {} v{}{}{}", node_text(facts_.state, outcome.node),
-                         kWords[static_cast<size_t>(outcome.kind)], outcome.version.value(),
+                         outcome_word(outcome.kind), outcome.version.value(),
                          outcome.message.empty() ? "" : ": ", outcome.message));
   }
 

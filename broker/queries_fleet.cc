@@ -14,8 +14,6 @@ namespace mesh::answering {
 
 namespace {
 
-constexpr std::string_view kOutcomeWords[] = {"", "applied", "failed", "reverted", "refused"};
-
 const NodeReport* report_of(const MeshState& state, NodeId id) {
   auto it = state.reports.find(id);
   return it == state.reports.end() ? nullptr : &it->second;
@@ -34,12 +32,14 @@ Version active_version(const QueryFacts& facts, const Node& node) {
   if (auto seen = facts.board.find(node.id); seen != facts.board.end())
     return seen->second.status.active;
   const NodeReport* report = report_of(facts.state, node.id);
-  return report ? report->version : Version();
+  if (!report) return {};
+  const PendingActivation* pending = pending_of(facts.state, node.id);
+  return pending && pending->id == report->activation ? node.active : report->version;
 }
 
 namespace {
 
-/// Somebody went back on the box: the node says why in `problem`, and does as it was told there.
+/// It went back, on the box or because it heard too late of a confirmation: it says why in `problem` too.
 bool stays_back(const QueryFacts& facts, const Node& node, const NodeStatus& said) {
   const NodeReport* report = report_of(facts.state, node.id);
   return said.active != node.active && report && report->kind == OutcomeKind::reverted &&
@@ -56,16 +56,22 @@ json node_state(const QueryFacts& facts, const Node& node) {
   if (seen == facts.board.end()) return "unknown";
   if (seen->second.status.state == "left") return "left";  // its last word
   if (!is_connected(facts.board, node.id, facts.now.mono_ms)) return "unreachable";
-  if (stays_back(facts, node, seen->second.status)) return "diverged";
-  if (!seen->second.status.problem.empty()) return "problem";
-  if (seen->second.status.head < facts.state.sequence) return "behind";
-  if (seen->second.status.active != node.active) {
-    const NodeReport* report = report_of(facts.state, node.id);
-    bool settled =
-        report && report->activation == node.activation && report->kind != OutcomeKind::applied;
-    return settled ? "diverged" : "applying";
-  }
-  return seen->second.status.state.empty() ? "ok" : seen->second.status.state;
+  const NodeStatus& said = seen->second.status;
+  const NodeReport* report = report_of(facts.state, node.id);
+  const auto went_back = [&](ActivationId activation) {
+    return report && report->activation == activation && report->kind != OutcomeKind::applied &&
+           report->kind != OutcomeKind::healthy;
+  };
+  const PendingActivation* pending = pending_of(facts.state, node.id);
+  // Before its own words: they tell the same as a problem.
+  if (pending && went_back(pending->id)) return "went back";
+  if (stays_back(facts, node, said)) return "diverged";
+  if (!said.problem.empty()) return "problem";
+  if (said.head < facts.state.sequence) return "behind";
+  if (said.active != node.active) return went_back(node.activation) ? "diverged" : "applying";
+  if (pending && said.pending_activation != pending->id) return "applying";
+  if (!said.state.empty() && said.state != "ok") return said.state;
+  return pending ? "pending" : "ok";
 }
 
 json connected(const QueryFacts& facts, const Node& node) {
@@ -137,6 +143,9 @@ json node_status_json(const QueryFacts& facts, const Node& node) {
                {"version_active", active_version(facts, node).value()},
                {"version_latest", node.latest().value()},
                {"version_wanted", node.active.value()},
+               {"pending", nullptr},
+               {"pending_activation", nullptr},
+               {"pending_left_s", nullptr},
                {"overlay", json()},
                {"problem", ""},
                {"program", json()},
@@ -145,11 +154,15 @@ json node_status_json(const QueryFacts& facts, const Node& node) {
                {"drift", json()},
                {"last_outcome", json()}};
   if (const NodeReport* report = report_of(facts.state, node.id))
-    item["last_outcome"] = {{"kind", kOutcomeWords[static_cast<size_t>(report->kind)]},
+    item["last_outcome"] = {{"kind", outcome_word(report->kind)},
                             {"version", report->version.value()},
                             {"message", report->message},
                             {"time", time_text(report->time)},
                             {"sequence", report->sequence.value()}};
+  if (const PendingActivation* pending = pending_of(facts.state, node.id)) {
+    item["pending"] = pending->find(node.id)->to.value();
+    item["pending_activation"] = pending->id.value();
+  }
   auto seen = facts.board.find(node.id);
   if (seen == facts.board.end()) return item;
   const NodeStatus& said = seen->second.status;
@@ -157,6 +170,9 @@ json node_status_json(const QueryFacts& facts, const Node& node) {
   item["head"] = said.head.value();
   item["lag"] =
       facts.state.sequence.value() - std::min(said.head.value(), facts.state.sequence.value());
+  // It counts down by itself: since it said so, time went on.
+  if (said.pending_activation != ActivationId())
+    item["pending_left_s"] = std::max<int64_t>(0, said.pending_left_s - item["age_s"].get<int64_t>());
   item["overlay"] = said.overlay.value();
   item["problem"] = said.problem;
   item["program"] = said.program;
@@ -174,6 +190,7 @@ Answer status(const QueryFacts& facts) {
   out["controller"] = is_now(facts) ? controller_json(facts) : json();
   out["uncommitted"] = facts.state.changes.size();
   out["activation"] = facts.state.next_activation.value() - 1;
+  out["pending"] = pending_activations_json(facts);
   out["items"] = json::array();
   if (auto name = argument(facts, "node")) {
     auto node = resolve_node(facts.state, *name);
@@ -183,41 +200,6 @@ Answer status(const QueryFacts& facts) {
     for (const auto& [id, node] : facts.state.nodes)
       out["items"].push_back(node_status_json(facts, *node));
   }
-  return out;
-}
-
-Answer activation(const QueryFacts& facts) {
-  auto id = number_argument(facts, "id", facts.state.next_activation.value() - 1);
-  if (!id) return std::unexpected(id.error());
-  json items = json::array();
-  size_t applied = 0, failed = 0, waiting = 0, offline = 0;
-  for (const auto& [node_id, node] : facts.state.nodes) {
-    if (node->activation.value() != *id || *id == 0) continue;
-    const NodeReport* report = report_of(facts.state, node_id);
-    std::string state = "waiting", message;
-    if (report && report->activation.value() == *id) {
-      state = kOutcomeWords[static_cast<size_t>(report->kind)];
-      message = report->message;
-      ++(report->kind == OutcomeKind::applied ? applied : failed);
-    } else if (is_now(facts) && !is_connected(facts.board, node_id, facts.now.mono_ms)) {
-      state = "offline";
-      ++offline;
-    } else {
-      ++waiting;
-    }
-    items.push_back({{"node", node_id.value()},
-                     {"fullname", node->fullname()},
-                     {"to", node->active.value()},
-                     {"state", state},
-                     {"message", message}});
-  }
-  json out = list_document(facts, "Activation", items);
-  out["id"] = *id;
-  out["total"] = items.size();
-  out["applied"] = applied;
-  out["failed"] = failed;
-  out["waiting"] = waiting;
-  out["offline"] = offline;
   return out;
 }
 

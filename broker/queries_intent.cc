@@ -75,6 +75,7 @@ Answer nodes(const QueryFacts& facts) {
   });
   json items = json::array();
   for (const Node* node : chosen) {
+    const PendingActivation* pending = pending_of(facts.state, node->id);
     items.push_back({{"id", node->id.value()},
                      {"name", node->name},
                      {"site", node->site},
@@ -84,6 +85,8 @@ Answer nodes(const QueryFacts& facts) {
                      {"version_latest", node->latest().value()},
                      {"version_active", active_version(facts, *node).value()},
                      {"version_wanted", node->active.value()},
+                     {"pending", pending ? json(pending->find(node->id)->to.value()) : json()},
+                     {"pending_activation", pending ? json(pending->id.value()) : json()},
                      {"sequence", reported_head(facts, *node)},
                      {"state", node_state(facts, *node)},
                      {"connected", connected(facts, *node)}});

@@ -52,7 +52,6 @@ Answer export_intent(const QueryFacts&);
 // queries_fleet.cc: what nodes and the controller report, and proofs.
 Answer pending(const QueryFacts&);
 Answer status(const QueryFacts&);
-Answer activation(const QueryFacts&);
 Answer controller(const QueryFacts&);
 Answer checkpoint(const QueryFacts&);
 Answer prove(const QueryFacts&);
@@ -63,6 +62,14 @@ Answer nodes_roots(const QueryFacts&);
 
 // queries_drift.cc
 Answer drift(const QueryFacts&);
+
+// queries_activations.cc
+Answer activation(const QueryFacts&);
+Answer activations(const QueryFacts&);
+/// Those that wait for a confirmation, as `activation` tells them.
+json pending_activations_json(const QueryFacts& facts);
+/// "applied", "failed", ...
+std::string_view outcome_word(OutcomeKind kind);
 
 // queries_log.cc: history.
 Result<QueryResult> log(const QueryFacts&);
