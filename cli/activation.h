@@ -1,4 +1,4 @@
-// Waiting until an activation has reached the routers.
+// Starting an activation, and waiting until it has reached the routers or is over.
 #pragma once
 
 #include "cli/json.h"
@@ -7,12 +7,25 @@
 
 namespace mesh::cli {
 
-/// Submits Activate and, unless --no-wait, waits until every connected target has reported. Adds
-/// what happened to `document` ("activation"), prints lines for people. Exit codes: 0, kUnchanged
-/// (with --error-unchanged), kTimedOut, kPartlyFailed, kRolledBack, kInterrupted.
-Result<int> run_activation(Session& session, const Target& target, Version version, Json& document);
+/// --confirmed, --unconfirmed, --health and --for of `activate` and `commit --activate`, as a
+/// command. Errors: usage.
+Result<Activate> activate_command(const Session& session, const Target& target, Version version);
+
+/// Submits `command` and, unless --no-wait, waits until every connected target has reported; with
+/// gates, until it is confirmed or over. While it waits for a confirmation a controller that cannot
+/// be reached is waited for too, since the routers bring it back by themselves. Adds what happened
+/// to `document` ("activation"), prints lines for people. Exit codes: 0, kUnchanged (with
+/// --error-unchanged), kTimedOut, kPartlyFailed, kRolledBack, kInterrupted.
+Result<int> run_activation(Session& session, const Activate& command, Json& document);
 
 /// The exit code of an activation document in which nobody is waited for any more.
 int activation_exit(const Json& activation);
+
+/// "activation 3 expired: ..., all nodes go back  (#12)"; empty while it waits, and when it was
+/// confirmed or acted at once.
+std::string end_text(const Json& activation);
+
+/// One that waits: a line with the time left, and a table of what each node said of it.
+std::string pending_text(const Json& activation, bool colour);
 
 }  // namespace mesh::cli

@@ -35,8 +35,10 @@ bool wants_json_errors(const Invocation& invocation) {
   return format == "json" || format == "jsonl";
 }
 
-int report(Environment& environment, const Invocation& invocation, const Error& error) {
-  const int exit = exit_code(error.code, environment.program == "tlm");
+int report(Environment& environment, const Invocation& invocation, const Error& error,
+           std::optional<Exit> wanted = {}) {
+  const bool tlm = environment.program == "tlm";
+  const int exit = wanted ? exit_code(int{*wanted}, tlm) : exit_code(error.code, tlm);
   if (wants_json_errors(invocation)) {
     *environment.err << error_json(error, exit) << "\n";
     return exit;
@@ -71,11 +73,13 @@ int run(Environment& environment, std::span<const std::string> arguments) {
     return kSuccess;
   }
   Result<int> result = kSuccess;
+  std::optional<Exit> wanted;
   {
     Session session(environment, grammar, invocation);
     result = invocation.verb->handler(session);
+    wanted = session.error_exit();
   }
-  if (!result) return report(environment, invocation, result.error());
+  if (!result) return report(environment, invocation, result.error(), wanted);
   if (!environment.out->flush())
     return report(environment, invocation,
                   Error{Errc::io, "standard output does not take what was printed", {}});

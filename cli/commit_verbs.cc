@@ -168,6 +168,11 @@ Result<int> commit(Session& session) {
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
   const Target target = target_of(session);
+  for (const char* option : {"confirmed", "unconfirmed", "health", "for"})
+    if (session.has(option) && !session.has("activate"))
+      return fail(Errc::usage, fmt::format("--{} is about an activation", option), "add --activate");
+  auto activation = activate_command(session, target, Version());
+  if (!activation) return std::unexpected(std::move(activation).error());
   auto done = prepare_and_commit(session, **client, target, *notes);
   if (!done) return std::unexpected(std::move(done).error());
   const bool some = !value_at(done->plan.document, "nodes").empty();
@@ -185,7 +190,7 @@ Result<int> commit(Session& session) {
       session.print(fmt::format("{}\n", done->reply.sequence.value()));
   }
   if (session.has("activate") && !notes->dry_run) {
-    auto activated = run_activation(session, target, Version(), document);
+    auto activated = run_activation(session, *activation, document);
     if (!activated) return activated;
     if (*activated != kSuccess && *activated != kUnchanged) exit = *activated;
   } else if (some && !notes->dry_run) {
@@ -197,9 +202,13 @@ Result<int> commit(Session& session) {
 
 Result<int> activate(Session& session) {
   auto version = parse_version(session.argument("VERSION"));
+  if (!version && session.has("confirmed") && parse_duration_s(session.argument("VERSION")))
+    version.error().fix = "--confirmed=" + session.argument("VERSION");
   if (!version) return std::unexpected(std::move(version).error());
+  auto command = activate_command(session, target_of(session), *version);
+  if (!command) return std::unexpected(std::move(command).error());
   Json document{{"kind", "ActivateResult"}, {"sequence", 0}};
-  auto exit = run_activation(session, target_of(session), *version, document);
+  auto exit = run_activation(session, *command, document);
   if (!exit) return exit;
   document["sequence"] = number_at(value_at(document, "activate"), "sequence");
   if (session.format() == Format::name) {

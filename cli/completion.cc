@@ -60,7 +60,7 @@ Typed read_typed(const Grammar& grammar, std::span<const std::string> words) {
                                ? grammar.find_option(std::string_view(word).substr(2))
                            : word.size() == 2 ? grammar.find_letter(word[1], words.front())
                                               : nullptr;
-    if (!option || option->value.empty()) continue;
+    if (!option || !option->takes_word()) continue;
     size_t wanted = 1;
     out.value.clear();
     for (; out.value.size() < wanted && i + 1 < words.size(); ++i) {
@@ -129,11 +129,13 @@ void add_options(const Grammar& grammar, const Verb* verb, std::vector<std::stri
 struct KnownNames {
   Hint hint;
   std::string_view query, key;
+  std::map<std::string, std::string> arguments = {};
 };
-constexpr KnownNames kKnownNames[] = {{Hint::site, "sites", "name"},
+const KnownNames kKnownNames[] = {{Hint::site, "sites", "name"},
                                       {Hint::node, "nodes", "fullname"},
                                       {Hint::tag, "tags", "name"},
-                                      {Hint::instant, "tags", "name"}};
+                                      {Hint::instant, "tags", "name"},
+                                  {Hint::activation, "activations", "id", {{"limit", "0"}}}};
 
 /// Names that only the controller knows. Silence is better than a late answer.
 std::vector<std::string> ask_names(Environment& environment, Hint hint) {
@@ -147,11 +149,12 @@ std::vector<std::string> ask_names(Environment& environment, Hint hint) {
   auto transport = environment.connect(*context, [](const std::string&) {});
   if (!transport) return out;
   constexpr int kPatienceMs = 1000;
-  auto body = (*transport)->call(Query{std::string(names->query), {}, Sequence()}, kPatienceMs);
+  auto body = (*transport)->call(Query{std::string(names->query), names->arguments, Sequence()}, kPatienceMs);
   const auto* result = body ? std::get_if<QueryResult>(&*body) : nullptr;
   if (!result) return out;
   const Json document = Json::parse(result->json, nullptr, false);
-  for (const Json& item : value_at(document, "items")) out.push_back(text_at(item, names->key));
+  for (const Json& item : value_at(document, "items"))
+    out.push_back(cell_text(value_at(item, names->key), Cell::text, true));
   return out;
 }
 

@@ -35,7 +35,10 @@ constexpr std::array kPhrases{
     Phrase{"AttributeUnset", "{@scope}: {name} removed, was {before}"},
     Phrase{"VersionsCommitted", "{@fleet} committed: {@rows}"},
     Phrase{"ChangesDiscarded", "{@fleet}: {@changes} dropped"},
-    Phrase{"ActivationStarted", "activation {activation}: {@rows}"},
+    Phrase{"ActivationStarted", "activation {activation}: {@rows}{@waits}"},
+    Phrase{"ActivationConfirmed", "activation {activation} confirmed on {@nodes}"},
+    Phrase{"ActivationEnded", "activation {activation} {@end}: its nodes go back"},
+    Phrase{"ActivationExtended", "activation {activation} extended, goes back in {@seconds} unless confirmed"},
     Phrase{"TokenCreated", "token {token} for {@scope} created"},
     Phrase{"TokenUsed", "token {token} used by node {@node}"},
     Phrase{"TokenRevoked", "token {token} revoked"},
@@ -50,7 +53,7 @@ constexpr std::array kPhrases{
     Phrase{"OperatorBanned", "operator {name} banned"},
     Phrase{"RulesRaised", "rules raised to {rules}"},
     Phrase{"AnchorSigned", "state at #{sequence} signed by {by}"},
-    Phrase{"OutcomeReported", "node {@node}: {outcome} v{version} {message}"},
+    Phrase{"OutcomeReported", "node {@node}: {@outcome}"},
     Phrase{"TagAdded", "tag {name} at #{sequence}"},
     Phrase{"TagRemoved", "tag {name} removed"},
     Phrase{"RolledBack", "{@fleet} rolled back to #{to}"},
@@ -90,6 +93,42 @@ std::string rows_text(const Json& rows, const NodeNames& names) {
   return out;
 }
 
+std::string nodes_text(const Json& nodes, const NodeNames& names) {
+  std::string out;
+  for (size_t i = 0; i < nodes.size() && i < kRowsShown; ++i)
+    out += fmt::format("{}{}", i ? ", " : "", node_name(nodes[i].is_number() ? nodes[i].get<int64_t>() : 0, names));
+  if (nodes.size() > kRowsShown) out += fmt::format(" and {} more", nodes.size() - kRowsShown);
+  return out;
+}
+
+/// What an activation waits for; nothing for one that acts at once.
+std::string waits_text(const Json& started) {
+  const int64_t seconds = number_at(started, "confirm_s");
+  if (seconds == 0) return {};
+  std::string out = fmt::format(", goes back in {} unless confirmed", duration_text(seconds));
+  const Json& gates = value_at(started, "health");
+  for (size_t i = 0; i < gates.size(); ++i)
+    out += fmt::format("{}{}", i ? ", " : " by ", gates[i].is_string() ? gates[i].get<std::string>() : std::string());
+  if (!gates.empty()) out += fmt::format(" for {}", duration_text(number_at(started, "for_s")));
+  return out;
+}
+
+std::string end_text(const Json& event) {
+  const std::string how = text_at(event, "how");
+  if (how == "expired") return "expired, nobody confirmed it in time";
+  return how == "failed" ? "failed, a node could not hold it" : how;
+}
+
+std::string outcome_text(const Json& event) {
+  const std::string outcome = text_at(event, "outcome"), message = text_at(event, "message");
+  const std::string version = fmt::format("v{}", number_at(event, "version"));
+  const std::string why = message.empty() ? "" : ": " + message;
+  if (outcome == "reverted") return "went back to " + version + why;
+  if (outcome == "failed") return "failed, runs " + version + why;
+  if (outcome == "refused") return "refused, runs " + version + why;
+  return outcome + " " + version + why;
+}
+
 std::string value_text(const Json& value) {
   return value.is_string() ? value.get<std::string>() : json_text(value);
 }
@@ -103,6 +142,11 @@ std::string field_text(const Json& event, std::string_view field, const NodeName
   }
   if (field == "@changes")
     return count_text(static_cast<uint64_t>(number_at(event, "changes")), "change");
+  if (field == "@nodes") return nodes_text(value_at(event, "nodes"), names);
+  if (field == "@waits") return waits_text(event);
+  if (field == "@end") return end_text(event);
+  if (field == "@seconds") return duration_text(number_at(event, "seconds"));
+  if (field == "@outcome") return outcome_text(event);
   if (field == "@rows") return rows_text(value_at(event, "rows"), names);
   if (field == "@change") {
     const Json& before = value_at(event, "before");

@@ -51,7 +51,7 @@ class Scanner {
         return fail(Errc::usage, fmt::format("option --{} takes no value", name));
       return add(*option, std::string(text.substr(equals + 1)));
     }
-    return option->value.empty() ? add(*option, "") : next_word(*option, "--" + std::string(name));
+    return option->takes_word() ? next_word(*option, "--" + std::string(name)) : add(*option, "");
   }
 
   Status letters(std::string_view text) {
@@ -59,7 +59,7 @@ class Scanner {
       const Option* option = grammar_.find_letter(text[i], verb());
       if (!option)
         return fail(Errc::usage, fmt::format("unknown option -{}", text[i]), help_hint());
-      if (option->value.empty()) {
+      if (!option->takes_word()) {
         MESH_TRY(add(*option, ""));
         continue;
       }
@@ -171,9 +171,22 @@ Result<std::pair<const Verb*, size_t>> choose(const Grammar& grammar,
   return unknown_noun(rows, words.size() > 1 ? &words[1] : nullptr);
 }
 
+/// How many words are left for optional arguments.
+size_t spare_words(const Verb& verb, std::span<const std::string> words) {
+  size_t needed = 0, given = words.size();
+  for (const Argument& argument : verb.arguments) {
+    if (!argument.keyword.empty()) {
+      if (std::ranges::find(words, argument.keyword) != words.end()) given -= std::min<size_t>(given, 2);
+    } else if (!argument.optional) {
+      ++needed;
+    }
+  }
+  return given - std::min(given, needed);
+}
+
 Status bind_arguments(const Verb& verb, std::span<const std::string> words, Invocation& out) {
   const std::string usage = "usage: " + usage_line(verb);
-  size_t next = 0;
+  size_t next = 0, spare = spare_words(verb, words);
   for (size_t i = 0; i < words.size(); ++i) {
     const auto keyword = std::ranges::find_if(verb.arguments, [&](const Argument& argument) {
       return !argument.keyword.empty() && argument.keyword == words[i] &&
@@ -185,7 +198,13 @@ Status bind_arguments(const Verb& verb, std::span<const std::string> words, Invo
       out.arguments[keyword->name] = words[++i];
       continue;
     }
-    while (next < verb.arguments.size() && !verb.arguments[next].keyword.empty()) ++next;
+    for (; next < verb.arguments.size(); ++next) {
+      const Argument& argument = verb.arguments[next];
+      if (!argument.keyword.empty()) continue;
+      if (argument.optional && spare == 0) continue;
+      spare -= argument.optional;
+      break;
+    }
     if (next == verb.arguments.size())
       return fail(Errc::usage, fmt::format("\"{}\" is one word too many", words[i]), usage);
     out.arguments[verb.arguments[next++].name] = words[i];

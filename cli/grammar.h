@@ -19,18 +19,21 @@ class Session;
 using Handler = Result<int> (*)(Session& session);
 
 /// What may stand in a place, for completion.
-enum class Hint : uint8_t { none, word, file, site, node, attribute, value, topic, instant, tag };
+enum class Hint : uint8_t { none, word, file, site, node, attribute, value, topic, instant, tag, activation };
 
 struct Option {
   std::string_view name;       // without the dashes
   char letter = 0;             // 0 = only the long form
-  std::string_view value;      // "FORMAT"; empty = a flag
+  std::string_view value;      // "FORMAT"; empty = a flag; "=TIME": only behind =, else a flag
   std::string_view help;       // one line
   std::string_view choices{};  // "table|wide|json"; empty = free text
   Hint hint = Hint::none;
   // Of a value of several words the forms, "link A B|node N": small letters stand for themselves. Such a
   // value is given as several words or as one with blanks, and kept as one.
   std::string_view forms{};
+
+  /// Whether the next word is its value when there is no =.
+  bool takes_word() const { return !value.empty() && value.front() != '='; }
 };
 
 struct Argument {
@@ -42,7 +45,8 @@ struct Argument {
   std::string_view choices{};  // words that complete; others are accepted too
 };
 
-/// One row: `list nodes`, `commit site`. A verb is all rows with one `verb`.
+/// One row: `list nodes`, `commit site`. A verb is all rows with one `verb`. Words go to the arguments in order; with
+/// fewer words than arguments, optional ones stay empty from the left: `extend [ID] DURATION` takes one as DURATION.
 struct Verb {
   std::string_view verb;
   std::string_view noun;  // empty: the verb stands alone

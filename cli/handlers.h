@@ -16,6 +16,7 @@ Result<int> list_versions(Session& session);
 Result<int> list_tokens(Session& session);
 Result<int> list_operators(Session& session);
 Result<int> list_tags(Session& session);
+Result<int> list_activations(Session& session);
 Result<int> show_level(Session& session);
 Result<int> show_effective(Session& session);
 Result<int> show_whoami(Session& session);
@@ -39,6 +40,11 @@ Result<int> discard(Session& session);
 Result<int> plan_commit(Session& session);
 Result<int> commit(Session& session);
 Result<int> activate(Session& session);
+
+// activation_verbs.cc
+Result<int> confirm_activation(Session& session);
+Result<int> cancel_activation(Session& session);
+Result<int> extend_activation(Session& session);
 
 // diff_verbs.cc
 Result<int> show_diff(Session& session);

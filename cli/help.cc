@@ -16,6 +16,26 @@ struct Topic {
   std::string_view name, summary, text;
 };
 
+constexpr std::string_view kConfirmedText =
+    "  activate all --confirmed=5m      every node goes back after 5m unless `confirm` comes first\n"
+    "  commit all --activate --confirmed=5m\n"
+    "  confirm                          keep it; refused while a node has not applied it\n"
+    "  confirm --partial                keep it where it was applied; the others go back\n"
+    "  cancel                           go back at once\n"
+    "  extend 15m                       15 minutes more, from now\n"
+    "  activate all --health controller,bgp,reach:lab --for 30s\n"
+    "                                   confirmed by itself when every node has seen all of that hold for 30s;\n"
+    "                                   all go back at once when a node has not, or lost it\n"
+    "  status --watch, list activations what waits, and for how long; -o wide says more\n"
+    "Each node counts down by itself: it goes back also when it cannot reach the controller, when the controller is\n"
+    "down, and when the machine is rebooted. A confirmation has to come 10 seconds before, so that all nodes hear\n"
+    "of it. Until it is confirmed, `active` stays what it was, and no other activation may touch the same nodes or\n"
+    "their neighbours (exit 6).\n"
+    "Of several that wait one is named: `confirm 7`. A node that went back before it heard of a confirmation is\n"
+    "`diverged` in `list nodes`, until the next activation.\n"
+    "`set global activation_confirm 600` makes it the default; activation_health and activation_health_for are its\n"
+    "gates; --unconfirmed goes without. Exit 11: it was rolled back.\n";
+
 constexpr Topic kTopics[] = {
     {"output", "formats, colours, what goes where",
      "Data goes to standard output; progress, hints and warnings go to standard error and vanish "
@@ -61,12 +81,13 @@ constexpr Topic kTopics[] = {
      "  set, add, del, rename   change the working state; no router notices\n"
      "  plan                    shows what a commit would change, and how disruptive it is\n"
      "  commit                  pins the configuration of each changed node as its next version\n"
-     "  activate                brings versions to the routers; any earlier one, too\n"
+     "  activate                brings versions to the routers; any earlier one, too; see `help confirmed`\n"
      "  discard                 drops what was not committed\n"
      "  rollback, undo          bring back what was, by a new entry; plan and commit follow\n"
      "  export, apply           the whole intent as a file, and back\n"
      "Operators, tokens, approvals and revocations act at once.\n"
      "Every change takes --dry-run, -m TEXT, --ref TICKET and --expect-sequence N.\n"},
+    {"confirmed", "changes that undo themselves", kConfirmedText},
     {"instants", "how to name an instant of history",
      "  1234, #1234                  after that entry of the log\n"
      "  -2h, -30m, -1d12h            so long ago\n"
@@ -85,7 +106,8 @@ constexpr Topic kTopics[] = {
 std::string option_line(const Option& option) {
   std::string names = option.letter ? fmt::format("-{}, --{}", option.letter, option.name)
                                     : fmt::format("    --{}", option.name);
-  if (!option.value.empty()) names += fmt::format(" {}", option.value);
+  if (option.takes_word()) names += fmt::format(" {}", option.value);
+  else if (!option.value.empty()) names += fmt::format("[{}]", option.value);
   std::string help(option.help);
   if (!option.choices.empty()) help += fmt::format(" ({})", option.choices);
   return fmt::format("  {:<27} {}\n", names, help);

@@ -126,10 +126,10 @@ std::string printable(std::string_view text) {
 Tone state_tone(std::string_view state) {
   const std::string_view word = state.substr(0, state.find_first_of(": ("));
   for (const std::string_view good :
-       {"ok", "enrolled", "applied", "connected", "open", "up", "yes", "in-sync"})
+       {"ok", "enrolled", "applied", "healthy", "confirmed", "connected", "open", "up", "yes", "in-sync"})
     if (word == good) return Tone::good;
   for (const std::string_view bad : {"failed", "refused", "revoked", "banned", "unreachable",
-                                     "diverged", "down", "fail", "reverted", "upgrade", "problem"})
+                                     "diverged", "went", "down", "fail", "reverted", "upgrade", "problem"})
     if (word == bad) return Tone::bad;
   for (const std::string_view warn : {"degraded", "applying", "waiting", "pending", "offline",
                                       "behind", "warn", "expired", "unknown"})

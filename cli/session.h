@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -62,6 +63,13 @@ class Session {
   /// --no-input, nor when nobody could answer. Errors: usage (something else was typed).
   Status confirm(const std::vector<std::string>& blast, std::string_view name);
 
+  /// An error that ends the program with `exit` instead of its code's.
+  std::unexpected<Error> fail_with(Exit exit, Error error) {
+    error_exit_ = exit;
+    return std::unexpected(std::move(error));
+  }
+  std::optional<Exit> error_exit() const { return error_exit_; }
+
  private:
   Result<Client*> connect();
   /// The node that "v3" is about: the verb's NODE, or its `node N`.
@@ -76,6 +84,7 @@ class Session {
   std::unique_ptr<Transport> transport_;
   std::unique_ptr<Client> client_;
   bool at_resolved_ = false;
+  std::optional<Exit> error_exit_;
 };
 
 /// A bar with counts on a terminal's stderr, one line for each change elsewhere; nothing in the

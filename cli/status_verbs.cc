@@ -5,6 +5,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "cli/activation.h"
 #include "cli/handlers.h"
 #include "cli/views.h"
 
@@ -13,6 +14,8 @@ namespace mesh::cli {
 namespace {
 
 constexpr int64_t kWatchDefaultS = 2;
+constexpr int64_t kCountdownS = 1;
+constexpr int kSilentMs = 1000;
 constexpr int64_t kWaitDefaultS = 60;
 constexpr int kWaitPollMs = 200;
 
@@ -34,12 +37,11 @@ std::string head_line(const Json& document, const Json& rows) {
   return out + "\n";
 }
 
-std::string activation_line(const Json& activation) {
-  if (!activation.is_object() || activation.empty()) return {};
-  return fmt::format("activation {}: {} of {} applied, {} waiting, {} failed, {} offline\n",
-                     number_at(activation, "id"), number_at(activation, "applied"),
-                     number_at(activation, "total"), number_at(activation, "waiting"),
-                     number_at(activation, "failed"), number_at(activation, "offline"));
+/// What waits for a confirmation, with its countdown.
+std::string pending_texts(const Json& document, bool colour) {
+  std::string out;
+  for (const Json& activation : value_at(document, "pending")) out += "\n" + pending_text(activation, colour);
+  return out;
 }
 
 std::string status_text(const Json& document, bool wide, bool colour) {
@@ -54,7 +56,7 @@ std::string status_text(const Json& document, bool wide, bool colour) {
       row["last_outcome"] =
           fmt::format("{} {}", text_at(outcome, "kind"), text_at(outcome, "message"));
   }
-  std::string out = head_line(document, rows) + activation_line(value_at(document, "activation"));
+  std::string out = head_line(document, rows) + pending_texts(document, colour);
   if (!rows.empty()) out += "\n" + table_text(rows, kStatusView, wide, colour);
   return out;
 }
@@ -136,14 +138,25 @@ Result<int> show_status(Session& session) {
   if (const std::string node = session.argument("N"); !node.empty()) arguments["node"] = node;
   Environment& environment = session.environment();
   if (watch) environment.catch_interrupts();
-  for (;;) {
+  for (bool seen = false;;) {
     auto document = (*client)->query("status", arguments);
+    if (!document && watch && seen && document.error().code == Errc::unavailable) {
+      // The network that carries this session may be what is changing: it comes back by itself.
+      session.note("no answer from the controller");
+      environment.sleep(kSilentMs);
+      if (environment.interrupted()) return int{kInterrupted};
+      continue;
+    }
     if (!document) return std::unexpected(std::move(document).error());
+    seen = true;
     // A terminal shows the newest view at its top; elsewhere views follow one another.
     if (watch && environment.out_terminal && session.for_people()) session.print("\x1b[H\x1b[2J");
     print_status(session, *document);
     if (!watch) return int{kSuccess};
-    environment.sleep(static_cast<int>(std::min<int64_t>(*interval_s, 3600) * 1000));
+    // A countdown is looked at every second.
+    const bool counts_down = environment.out_terminal && !value_at(*document, "pending").empty();
+    const int64_t pause_s = counts_down && !session.has("interval") ? kCountdownS : *interval_s;
+    environment.sleep(static_cast<int>(std::min<int64_t>(pause_s, 3600) * 1000));
     if (environment.interrupted()) return int{kInterrupted};
     if (session.for_people() && !environment.out_terminal) session.print("\n");
   }

@@ -19,6 +19,7 @@ const Argument kOld{.name = "OLD", .hint = Hint::word};
 const Argument kNew{.name = "NEW", .hint = Hint::word};
 const Argument kBlamed{.name = "ATTRIBUTE", .hint = Hint::attribute, .optional = true};
 const Argument kName{.name = "NAME", .hint = Hint::word};
+const Argument kActivation{.name = "ID", .hint = Hint::activation, .optional = true};
 
 constexpr std::string_view kFormatChoices = "table|wide|json|yaml|jsonl|name";
 static_assert(kFormatChoices == kFormats);
@@ -70,6 +71,10 @@ const std::vector<Option>& option_table() {
       {"include-others", 0, "", "commit what other operators changed in this scope, too"},
       {"with-neighbours", 0, "", "commit nodes at the other end of links, too"},
       {"activate", 0, "", "activate after the commit"},
+      {"confirmed", 0, "=TIME", "goes back by itself unless it is confirmed within TIME, 10m by default"},
+      {"unconfirmed", 0, "", "for good at once, also where activation_confirm says otherwise"},
+      {"health", 0, "LIST", "what confirms it by itself: controller,bgp,bfd,reach:SITE"},
+      {"partial", 0, "", "without the nodes that did not apply it: those go back"},
       {"no-wait", 0, "", "do not wait for the nodes"},
       {"timeout", 0, "TIME", "how long to wait, for example 60s or 5m"},
       // Reading.
@@ -80,7 +85,7 @@ const std::vector<Option>& option_table() {
       {"test", 0, "TEST", "what shall hold: 'reach X Y', 'attribute SCOPE NAME VALUE', 'compiles NODE', 'valid'"},
       {"watch", 'w', "", "show it again and again"},
       {"interval", 0, "TIME", "between two views, at least 1s"},
-      {"for", 0, "CONDITION", "version=v5, sequence=12 or health=ok"},
+      {"for", 0, "WHAT", "of wait: version=v5, sequence=12 or health=ok; of --health: how long, for example 30s"},
       {"since", 0, "TIME", "from then on: 2026-01-02T03:04:05Z, or -2h"},
       {"until", 0, "TIME", "up to then", "", Hint::instant},
       {"to", 0, "DIR", "the directory to write; empty or new", "", Hint::file},
@@ -119,7 +124,8 @@ constexpr Synonym kVerbSynonyms[] = {{"create", "add"},       {"delete", "del"},
 constexpr Synonym kNounSynonyms[] = {
     {"sites", "site"},     {"nodes", "node"},       {"site", "sites"},   {"node", "nodes"},
     {"link", "links"},     {"version", "versions"}, {"token", "tokens"}, {"operator", "operators"},
-    {"change", "changes"}, {"globals", "global"},   {"tags", "tag"},     {"tag", "tags"}};
+    {"change", "changes"}, {"globals", "global"},   {"tags", "tag"},     {"tag", "tags"},
+    {"activation", "activations"}};
 
 /// What only reads can be asked about the past.
 Options reading(Options more = {}) {
@@ -153,6 +159,8 @@ void add_reading(Rows& rows) {
     {"list", "tokens", {}, reading(), "the tokens for joining", "", list_tokens},
     {"list", "operators", {}, reading(), "who may do what", "", list_operators},
     {"list", "tags", {}, reading(), "the named instants of history", "", list_tags},
+    {"list", "activations", {}, reading({"limit"}), "what waits for a confirmation, and what became of others",
+     "-n says how many that are over; 10 by default.", list_activations},
     {"show", "global", {}, reading(), "attributes set globally", "", show_level},
     {"show", "site", {kSite}, reading(), "attributes set at a site", "", show_level},
     {"show", "node", {kNode}, reading(), "attributes set at a node", "", show_level},
@@ -241,23 +249,43 @@ void add_changing(Rows& rows) {
      "  diff working then.yaml   what applying an export, with --prune, would change\n"
      "`help instants` says what names an instant.", show_diff},
   });
-  const Options commits = change({"include-others", "with-neighbours", "activate", "no-wait", "timeout",
-                                  "detailed-exitcode"});
-  const Options activates = change({"no-wait", "timeout"});
+  const Options commits = change({"include-others", "with-neighbours", "activate", "confirmed", "unconfirmed",
+                                  "health", "for", "no-wait", "timeout", "detailed-exitcode"});
+  const Options activates = change({"confirmed", "unconfirmed", "health", "for", "no-wait", "timeout"});
   rows.insert(rows.end(), {
     {"commit", "all", {}, commits, "pin new versions of all nodes that changed",
-     "  commit all -m \"new hub\" --activate", commit},
+     "  commit all -m \"new hub\" --activate\n"
+     "  commit site ams --activate --confirmed=5m", commit},
     {"commit", "site", {kSite}, commits, "pin new versions of a site's nodes", "", commit},
     {"commit", "node", {kNode}, commits, "pin a new version of one node", "", commit},
     {"discard", "all", {}, change(), "drop all uncommitted changes", "", discard},
     {"discard", "site", {kSite}, change(), "drop uncommitted changes of a site and its nodes", "", discard},
     {"discard", "node", {kNode}, change(), "drop uncommitted changes of a node", "", discard},
     {"activate", "all", {kVersion}, activates, "bring versions to the routers, the latest by default",
+     "  activate all --confirmed=5m\n"
+     "  activate site ams --health controller,bgp,reach:lab --for 1m\n"
      "Waits until all connected nodes have reported. Exit 10 when some failed, 11 when they went back,\n"
-     "9 when the time is over.", activate},
+     "9 when the time is over. With --confirmed every node counts down by itself and goes back in time,\n"
+     "whatever happens to the controller, unless `confirm` comes first. With --health it is confirmed as soon\n"
+     "as all of them report that all of that held for the time of --for, and goes back as soon as one lost it.\n"
+     "The attributes activation_confirm, activation_health and activation_health_for make it the default.",
+     activate},
     {"activate", "site", {kSite, kVersion}, activates, "the same for a site", "", activate},
     {"activate", "node", {kNode, kVersion}, activates, "the same for a node, also an earlier version",
      "  activate node r1.ams v1", activate},
+  });
+}
+
+/// What became of an activation that waits.
+void add_confirming(Rows& rows) {
+  rows.insert(rows.end(), {
+    {"confirm", "", {kActivation}, change({"partial"}), "keep what `activate --confirmed` brought",
+     "ID may be left out when only one waits. Exit 11 when it is over: its nodes went back. Refused while a node\n"
+     "has not applied it; --partial goes on without such nodes.", confirm_activation},
+    {"cancel", "", {kActivation}, change(), "go back at once from what waits for a confirmation", "",
+     cancel_activation},
+    {"extend", "", {kActivation, {.name = "DURATION", .hint = Hint::word}}, change(),
+     "more time for a confirmation, from now on", "  extend 15m\n  extend 7 1h", extend_activation},
   });
 }
 
@@ -398,6 +426,7 @@ const Grammar& meshcli_grammar() {
     Rows out;
     add_reading(out);
     add_changing(out);
+    add_confirming(out);
     add_intent(out);
     add_trust(out);
     add_running(out);

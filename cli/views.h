@@ -7,6 +7,6 @@ namespace mesh::cli {
 
 extern const ListView kSitesView, kNodesView, kChangedView, kChangesView, kLinksView, kVersionsView,
     kTokensView, kOperatorsView, kPendingView, kAttributesView, kEffectiveView, kStatusView,
-    kDoctorView, kActivationView, kTagsView, kBlameView, kOrphansView, kPointsView, kRoutesView;
+    kDoctorView, kActivationView, kActivationsView, kTagsView, kBlameView, kOrphansView, kPointsView, kRoutesView;
 
 }  // namespace mesh::cli

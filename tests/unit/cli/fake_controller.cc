@@ -99,7 +99,7 @@ Result<Reply> FakeController::submit(const SignedRequest& signed_request, bool d
   if (!key) return std::unexpected(key.error());
   if (!verify_signature(*key, kRequestDomain, signed_request.bytes, signed_request.signature))
     return fail(Errc::unauthenticated, "wrong signature");
-  Context context{Timestamp(time.value() + 1'000'000 * static_cast<int64_t>(entries.size())), {}};
+  Context context{now(), {}};
   if (const auto* commit = std::get_if<Commit>(&request->commands[0])) {
     auto scope = resolve(replica.state, commit->target);
     if (!scope) return std::unexpected(scope.error());
@@ -138,15 +138,22 @@ void FakeController::append(const EntryHeader& header, const EntryBody& body) {
 }
 
 void FakeController::given(std::vector<Command> commands) {
+  given_by(Principal::human("alice"), admin_sign, std::move(commands));
+}
+void FakeController::given_by_controller(std::vector<Command> commands) {
+  given_by(Principal::controller(), log_secret, std::move(commands));
+}
+
+void FakeController::given_by(const Principal& who, const SignSecret& secret, std::vector<Command> commands) {
   Request request;
   request.log = replica.state.log;
   request.epoch = replica.state.epoch;
-  request.principal = Principal::human("alice");
+  request.principal = who;
   request.id.bytes.fill(static_cast<uint8_t>(100 + entries.size()));
   request.based_on = replica.state.sequence;
   request.commands = std::move(commands);
   request.origin = "cli";
-  must(submit(sign(request, admin_sign)));
+  must(submit(sign(request, secret)));
 }
 
 std::string FakeController::checkpoint(uint64_t size) const {
@@ -165,6 +172,7 @@ std::vector<Request> FakeController::requests() const {
 
 Result<Body> FakeController::answer(const Body& question) {
   heard.push_back(question);
+  if (unreachable) return fail(Errc::unavailable, "the controller does not answer");
   if (before_answer) before_answer(question);
   if (const auto* query = std::get_if<Query>(&question)) return answer_query(*query);
   if (const auto* submitted = std::get_if<Submit>(&question)) {
@@ -215,6 +223,47 @@ Result<Body> FakeController::answer_moment(const Query& query) const {
       quoted(then), quoted(replica.state.tags.contains(text) ? "tag " + text : "entry")));
 }
 
+std::string FakeController::activation_json(ActivationId id) const {
+  const auto credit = [&](Sequence at) {
+    const Entry entry = must(decode_entry(entries.at(at.value() - 1)));
+    return fmt::format(R"({{"sequence":{},"time":{},"by":{},"message":{}}})", at.value(),
+                       quoted(time_text(entry.header.time)), quoted(to_text(entry.header.principal)),
+                       quoted(entry.body->request.message));
+  };
+  const auto pending = replica.state.pending.find(id);
+  const auto closed = std::ranges::find(replica.state.closed, id, &ClosedActivation::id);
+  std::string out = fmt::format(R"({{"kind":"Activation","id":{})", id.value());
+  if (closed != replica.state.closed.end())
+    return out + fmt::format(R"(,"state":"{}","confirm_s":60,"started":null,"ended":{},"total":2,"applied":2,)"
+                             R"("failed":0,"waiting":0,"offline":0,"items":[]}})",
+                             end_name(closed->how), credit(closed->sequence));
+  if (pending == replica.state.pending.end())
+    return out + R"(,"state":"unconfirmed","total":0,"waiting":0,"items":[]})";
+  const PendingActivation& waits = pending->second;
+  const auto left_s = [&](Timestamp until) { return (until.value() - now().value()) / 1'000'000; };
+  std::string items;
+  for (const ActivationRow& row : waits.rows)
+    items += fmt::format(R"({}{{"fullname":"{}","from":{},"to":{},"state":"applied","left_s":{}}})",
+                         items.empty() ? "" : ",", replica.state.find_node(row.node)->fullname(), row.from.value(),
+                         row.to.value(), left_s(waits.deadline));
+  return out + fmt::format(R"(,"state":"pending","confirm_s":{},"left_s":{},"confirm_left_s":{},"health":[],)"
+                           R"("started":{},"total":{},"applied":{},"healthy":0,"failed":0,"waiting":0,"offline":0,)"
+                           R"("items":[{}]}})",
+                           waits.seconds, left_s(waits.deadline), left_s(confirm_cutoff(waits)), credit(waits.started),
+                           waits.rows.size(), waits.rows.size(), items);
+}
+
+std::string FakeController::activations_json(const Query& query) const {
+  if (const auto id = query.arguments.find("id"); id != query.arguments.end())
+    return activation_json(ActivationId(std::stoull(id->second)));
+  const MeshState& state = replica.state;
+  std::string items;
+  for (const auto& [id, pending] : state.pending) items += (items.empty() ? "" : ",") + activation_json(id);
+  if (!state.closed.empty()) items += (items.empty() ? "" : ",") + activation_json(state.closed.back().id);
+  return fmt::format(R"({{"kind":"ActivationList","sequence":{},"newest":{},"items":[{}]}})", entries.size(),
+                     state.next_activation.value() - 1, items);
+}
+
 Result<Body> FakeController::answer_query(const Query& query) {
   const MeshState& state = replica.state;
   const auto hex = [](const auto& bytes) { return quoted(to_hex(bytes.view())); };
@@ -234,6 +283,7 @@ Result<Body> FakeController::answer_query(const Query& query) {
     return json_body(fmt::format(R"({{"kind":"StateDigest","sequence":{},"digest":{},"root":{}}})",
                                  at, hex(state_digest(states_.at(at - 1))), hex(roots_.at(at))));
   }
+  if (query.kind == "activation" || query.kind == "activations") return json_body(activations_json(query));
   if (query.kind == "tags") {
     std::string items;
     for (const auto& [name, tag] : state.tags)

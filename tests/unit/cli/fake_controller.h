@@ -30,6 +30,8 @@ class FakeController {
   Result<Reply> submit(const SignedRequest& request, bool dry_run = false);
   /// Appends by an administrator, for a test's "given".
   void given(std::vector<Command> commands);
+  /// The same by the controller itself.
+  void given_by_controller(std::vector<Command> commands);
   Result<Body> answer(const Body& question);
   /// The checkpoint at `size`, signed by the log key.
   std::string checkpoint(uint64_t size) const;
@@ -53,12 +55,18 @@ class FakeController {
   std::map<Digest, Bytes> blobs;  // of the commits
   std::vector<Body> heard;        // everything, in order
   std::function<void(const Body&)> before_answer;  // a test's hook: something happens in between
+  bool unreachable = false;  // nothing is answered
   uint32_t random_calls = 0;                       // of the programs that talk to it
   Timestamp time{1'767'225'600'000'000};           // 2026-01-01T00:00:00Z
 
  private:
   Result<Body> answer_query(const Query& query);
   void append(const EntryHeader& header, const EntryBody& body);
+  void given_by(const Principal& who, const SignSecret& secret, std::vector<Command> commands);
+  Timestamp now() const { return Timestamp(time.value() + 1'000'000 * static_cast<int64_t>(entries.size())); }
+  /// As the controller tells it, every node having applied it.
+  std::string activation_json(ActivationId id) const;
+  std::string activations_json(const Query& query) const;
   /// What a number, a time, a tag or v3 means, as the controller resolves it.
   Result<Body> answer_moment(const Query& query) const;
   std::map<uint64_t, Digest> roots_;

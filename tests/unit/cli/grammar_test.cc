@@ -33,13 +33,13 @@ TEST(Grammar, EveryRowIsCompleteAndUnambiguous) {
     EXPECT_FALSE(verb.summary.empty()) << words;
     EXPECT_NE(verb.handler, nullptr) << words;
     std::set<std::string_view> names;
-    bool optional = false;
+    bool optional = false, required_after = false;
     for (const Argument& argument : verb.arguments) {
       EXPECT_TRUE(names.insert(argument.name).second)
           << words << " has " << argument.name << " twice";
-      EXPECT_TRUE(argument.optional || !optional)
-          << words << ": a required argument behind an optional one";
-      optional = argument.optional;
+      EXPECT_FALSE(argument.optional && required_after) << words << ": optional arguments on both sides";
+      required_after = required_after || (optional && !argument.optional);
+      optional = optional || argument.optional;
     }
     for (const std::string_view option : verb.options)
       EXPECT_NE(meshcli_grammar().find_option(option), nullptr) << words << " --" << option;
@@ -148,6 +148,12 @@ TEST(Grammar, ArgumentsAndKeywords) {
   EXPECT_EQ(parse_line("activate node r1.ams v3")->argument("VERSION"), "v3");
   EXPECT_EQ(parse_line("log --since -2h")->option("since"), "-2h")
       << "a value may begin with a dash";
+  EXPECT_EQ(parse_line("extend 5m")->argument("DURATION"), "5m");
+  EXPECT_EQ(parse_line("extend 7 5m")->argument("ID"), "7");
+  EXPECT_EQ(parse_line("extend 7 5m")->argument("DURATION"), "5m");
+  EXPECT_TRUE(parse_line("activate all --confirmed v3")->has("confirmed")) << "only = gives it a value";
+  EXPECT_EQ(parse_line("activate all --confirmed v3")->argument("VERSION"), "v3");
+  EXPECT_EQ(parse_line("activate all --confirmed=5m")->option("confirmed"), "5m");
   EXPECT_TRUE(parse_line("commit all --help")->help);
   EXPECT_TRUE(parse_line("-?")->help);
   EXPECT_TRUE(parse_line("")->help);
@@ -159,12 +165,14 @@ TEST(Grammar, MistakesNameTheNearestWord) {
       {"list nods", "did you mean \"list nodes\"?"},
       {"list nodes --outptu json", "did you mean --output?"},
       {"list nodes -o jsno", "one of table, wide, json, yaml, jsonl, name"},
-      {"list", "list sites|nodes|changed|changes|links|versions|tokens|operators|tags"},
+      {"list", "list sites|nodes|changed|changes|links|versions|tokens|operators|tags|activations"},
       {"plan everything", "plan all|site|node"},
       {"commit all -m", "-m TEXT"},
       {"add site", "usage: add site SITE"},
       {"add site a b", "usage: add site SITE"},
       {"diff v1 v2 node", "usage: diff [A] [B] [node N]"},
+      {"extend", "usage: extend [ID] DURATION"},
+      {"extend 1 2 3", "usage: extend [ID] DURATION"},
       {"list nodes --force", "see `meshcli help list nodes`"}};
   for (const auto& [line, fix] : fixes) {
     const Error error = error_of(line);

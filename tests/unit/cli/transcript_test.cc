@@ -155,6 +155,36 @@ TEST(Transcript, IntentAsAWhole) {
                                                   "log -n 3"}));
 }
 
+TEST(Transcript, WhatWaitsForAConfirmation) {
+  FakeController controller;
+  controller.given({AddSite{"ams"}, AddSite{"lab"}, AddNode{"r1.ams"}, AddNode{"r1.lab"},
+                    SetAttribute{{Level::site, "ams"}, "endpoint", "192.0.2.7"}});
+  std::string text = transcript(controller, {"help activate",
+                                             "help confirm",
+                                             "help extend",
+                                             "help confirmed",
+                                             "commit all -m first",
+                                             "activate all --unconfirmed --no-wait",
+                                             "set global wg_keepalive 20",
+                                             "commit all",
+                                             "activate all --confirmed=5m -m 'shorter keepalive'",
+                                             "activate node r1.ams",
+                                             "list activations",
+                                             "extend 15m",
+                                             "confirm --dry-run",
+                                             "confirm",
+                                             "confirm 2",
+                                             "set global wg_keepalive 30",
+                                             "commit all --activate --confirmed=20s --health bgp,controller --no-wait",
+                                             "cancel",
+                                             "cancel -o json",
+                                             "activate all --confirmed=20s --no-wait"});
+  controller.time = Timestamp(controller.time.value() + 30'000'000);
+  controller.given_by_controller({ExpireActivation{ActivationId(4)}});
+  text += transcript(controller, {"confirm", "confirm 9", "list activations -o wide", "log"});
+  expect_golden("activations", text);
+}
+
 TEST(Transcript, HelpAndMistakes) {
   FakeController controller;
   expect_golden("help",

@@ -1,0 +1,205 @@
+#!/usr/bin/python3
+"""Claim: an operator cannot lock himself out. A change that cuts off the sites that it goes to, or the controller from
+them, goes back by itself: after `--confirmed=20s` traffic is back within 25 s at every site, also when the controller
+was killed a second after the activation; the log agrees in the end and tells it, and meshcli exits with 11.
+Method: three real sites whose controller stands in a LAN of site1, reached by the others only through the mesh; wrong
+endpoints, wrong ports and a LAN that is no longer announced; pings every 20 ms. In the first the operator sits behind
+what he cuts. Exit code 77 = skipped."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.dont_write_bytecode = True
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path[:0] = [HERE, os.path.join(HERE, "../../ops")]
+from lab_mesh import Mesh, binary  # noqa: E402
+from lab_net import CONTROLLER4, read_state, run  # noqa: E402
+from lab_reach import Pinging, unreachable  # noqa: E402
+from lab_test import LAB, lab, lab_in_use  # noqa: E402
+
+CONFIRM_S = 20
+BACK_MS = 25_000
+CUT_MS = 15_000  # a shorter silence would say that nothing was cut
+PATIENCE_S = 90
+WENT_BACK = re.compile(r"went back to v\d+: (?:activation .* was )?not confirmed")  # by its clock, or the log's word
+CONTROLLER_NET = "198.18.0.0/30"
+
+
+class ConfirmedTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.dir = os.path.join(tempfile.mkdtemp(prefix="mesh-lab-test-"), "lab")
+        up = subprocess.run([LAB, "up", "--sites", "3", "--dir", cls.dir], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, text=True, timeout=400)
+        if up.returncode != 0:
+            cls.tearDownClass()
+            raise AssertionError(f"ops/lab up: exit {up.returncode}")
+        cls.mesh = Mesh(read_state())
+        try:
+            cls.move_controller()
+        except BaseException:
+            cls.tearDownClass()
+            raise
+
+    @classmethod
+    def tearDownClass(cls):
+        lab("down", "--dir", cls.dir)
+        os.rmdir(os.path.dirname(cls.dir))
+
+    @classmethod
+    def move_controller(cls):
+        """Into a LAN of site1, and away from the internet for the other routers."""
+        run("ip", "link", "add", "ctl0", "netns", "mesh-site1", "type", "veth", "peer", "name", "lan1", "netns",
+            "mesh-controller")
+        run("ip", "-n", "mesh-site1", "addr", "add", "198.18.0.1/30", "dev", "ctl0")
+        run("ip", "-n", "mesh-site1", "link", "set", "ctl0", "up")
+        run("ip", "-n", "mesh-controller", "link", "set", "lan1", "up")
+        for network in ("100.64.0.0/10", "10.0.0.0/8"):
+            run("ip", "-n", "mesh-controller", "route", "add", network, "via", "198.18.0.1", "dev", "lan1", "onlink")
+        cls.set_lans(cls.lans(CONTROLLER_NET))
+        cls.mesh.cli("commit", "all", "-m", "the controller's LAN")
+        cls.mesh.cli("activate", "all")
+        for site in ("site2", "site3"):
+            lab("exec", "inet", "--", "nft", "add", "rule", "inet", "lab", "forward", "iifname", site, "ip", "daddr",
+                CONTROLLER4, "drop")
+        cls.wait_ok()
+
+    @classmethod
+    def lans(cls, *more):
+        return json.dumps(json.loads(cls.mesh.sites[0].lans) + list(more))
+
+    @classmethod
+    def set_lans(cls, lans):
+        cls.mesh.cli("set", "site", "site1", "lans", lans)
+
+    @classmethod
+    def states(cls):
+        return {node["fullname"]: node["state"] for node in cls.mesh.cli_json("list", "nodes")["items"]}
+
+    @classmethod
+    def wait_ok(cls):
+        """Every router is connected, at the head and runs what the log wants."""
+        deadline = time.monotonic() + PATIENCE_S
+        while set(cls.states().values()) != {"ok"}:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"not well within {PATIENCE_S} s: {cls.states()}")
+            time.sleep(0.2)
+
+    def activate(self, site=None, target=("all",)):
+        """Runs meshcli beside this, on the host or on a site's router."""
+        enter = self.mesh.enter_router(site) if site else []
+        return subprocess.Popen([*enter, binary("meshcli"), "--context", self.mesh.context, "activate", *target,
+                                 f"--confirmed={CONFIRM_S}s"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+
+    def assert_rolled_back(self, process):
+        said, errors = process.communicate(timeout=PATIENCE_S)
+        self.assertEqual(process.returncode, 11, said + errors)
+        self.assertIn("expired: nobody confirmed it in time, all nodes go back", errors)
+
+    def assert_came_back(self, pings):
+        results = [ping.stop() for ping in pings]
+        print("silence:", [r["gap_ms"] for r in results], "ms", flush=True)
+        for result in results:
+            self.assertIsNotNone(result["gap_ms"], "nothing came back")
+            self.assertGreater(result["gap_ms"], CUT_MS, "it was not cut")
+            self.assertLess(result["gap_ms"], BACK_MS)
+
+    def ring(self):
+        """IPv4 and IPv6 pings from and to every site, already going."""
+        sites = self.mesh.sites
+        pings = [Pinging(a, address) for a, b in zip(sites, sites[1:] + sites[:1]) for address in (b.lan4, b.lan6)]
+        time.sleep(0.5)
+        return pings
+
+    def assert_story(self, versions, targets=3):
+        """The newest entries: who started it, what became of it, and what every target did."""
+        self.wait_ok()
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            story = self.mesh.cli("log", "-n", "12")
+            if len(WENT_BACK.findall(story)) == targets or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
+        print(story, flush=True)
+        self.assertEqual(len(WENT_BACK.findall(story)), targets)
+        self.assertIn(f"goes back in {CONFIRM_S}s unless confirmed", story)
+        self.assertIn("expired, nobody confirmed it in time: its nodes go back", story)
+        self.assertEqual({n["fullname"]: n["version_active"] for n in self.mesh.cli_json("list", "nodes")["items"]},
+                         versions)
+        self.assertEqual(self.mesh.cli_json("status")["pending"], [])
+        self.assertEqual(unreachable(self.mesh.sites, 10), [])
+
+    def versions(self):
+        return {n["fullname"]: n["version_active"] for n in self.mesh.cli_json("list", "nodes")["items"]}
+
+    def wrong_endpoints(self, endpoint, message):
+        for site in self.mesh.sites:
+            self.mesh.cli("set", "node", self.mesh.node_name(site), "endpoint", endpoint(site))
+        self.mesh.cli("commit", "all", "-m", message)
+
+    def right_endpoints(self):
+        for site in self.mesh.sites:
+            self.mesh.cli("set", "node", self.mesh.node_name(site), "endpoint", site.wan4)
+        self.mesh.cli("commit", "all", "-m", "as it was")
+
+    def test_1_wrong_endpoints_from_behind_them(self):
+        versions = self.versions()
+        self.wrong_endpoints(lambda site: f"192.0.2.{site.number}", "wrong endpoints")
+        pings = self.ring()
+        process = self.activate(self.mesh.site("site3"))
+        self.assert_rolled_back(process)
+        self.assert_came_back(pings)
+        self.assert_story(versions)
+        self.right_endpoints()
+
+    def test_2_wrong_ports_and_the_controller_dies(self):
+        versions = self.versions()
+        self.wrong_endpoints(lambda site: f"{site.wan4}:9", "wrong ports")
+        pings = self.ring()
+        began = time.monotonic()
+        process = self.activate()
+        time.sleep(max(0, began + 1 - time.monotonic()))
+        lab("controller", "kill")
+        while time.monotonic() < began + BACK_MS / 1000 + 1:
+            time.sleep(0.1)
+        self.assert_came_back(pings)
+        lab("controller", "start")
+        self.assert_rolled_back(process)
+        self.assert_story(versions)
+        self.right_endpoints()
+
+    def test_3_a_filter_drops_the_controllers_network(self):
+        """What no LAN announces, no router lets in. Nothing else is cut, so a node may still tell that it applied it:
+        then `activate` ends well, and the confirmation that the operator is asked for comes too late."""
+        versions = self.versions()
+        self.set_lans(self.lans())
+        self.mesh.cli("commit", "all", "-m", "who needs that LAN")
+        targets = sum(n["version_latest"] != n["version_wanted"] for n in self.mesh.cli_json("list", "nodes")["items"])
+        lans = self.ring()
+        controller = [Pinging(site, CONTROLLER4) for site in self.mesh.sites[1:]]
+        time.sleep(0.5)
+        process = self.activate()
+        said, errors = process.communicate(timeout=PATIENCE_S)
+        self.assertIn(process.returncode, (0, 11), said + errors)
+        self.wait_ok()
+        late = self.mesh.try_cli("confirm")
+        self.assertEqual(late.returncode, 11, late.stderr)
+        self.assert_came_back(controller)
+        for result in [ping.stop() for ping in lans]:
+            self.assertEqual(result["lost"], 0, "traffic between the sites was not touched")
+        self.assert_story(versions, targets)
+
+
+if __name__ == "__main__":
+    possible = subprocess.run([LAB, "check"], capture_output=True, text=True)
+    if possible.returncode == 77 or lab_in_use():
+        print(possible.stderr.strip() or "a lab is in use: ops/lab down")
+        sys.exit(77)
+    unittest.main()
