@@ -218,6 +218,7 @@ class EnrolmentTest : public Loopback {
 };
 
 TEST_F(EnrolmentTest, AKeyThatIsMutedOnTheMainSocketStillGetsAnAnswerHere) {
+  echo = false;  // the answer is the one frame that comes
   start();
   open(enrolment());
   Peer& peer = stranger();
