@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "eventstore/model/commit_reach.h"
 #include "eventstore/model/decide.h"
 #include "schemas/config_text.h"
 
@@ -41,6 +42,23 @@ json changed_json(const MeshState& state, const EventLog& log, const Candidates&
                      {"changes", change.lines}});
   }
   return items;
+}
+
+json reach_json(const MeshState& state, const Scope& scope, bool with_neighbours) {
+  constexpr size_t kPairsMax = 1'000;
+  const ReachDifference found = commit_reach(state, scope, with_neighbours, kPairsMax);
+  auto list = [](const std::vector<LanPair>& pairs) {
+    json items = json::array();
+    for (const LanPair& pair : pairs)
+      items.push_back({{"from", to_text(pair.from)},
+                       {"to", to_text(pair.to)},
+                       {"family", pair.from.v6() ? "ipv6" : "ipv4"}});
+    return items;
+  };
+  return {{"lost", list(found.lost)},
+          {"gained", list(found.gained)},
+          {"totals", {{"lost", found.lost_total}, {"gained", found.gained_total}}},
+          {"refused", state.rules >= 3 && found.lost_total > 0}};
 }
 
 json others_json(const MeshState& state, const Scope& scope, const std::string& principal) {
@@ -83,6 +101,10 @@ json warnings_json(const MeshState& state, const Scope& scope, bool with_neighbo
 
 }  // namespace
 
+std::string commit_reach_text(const MeshState& state, const Scope& scope, bool with_neighbours) {
+  return reach_json(state, scope, with_neighbours).dump();
+}
+
 std::string changed_items(const MeshState& state, const EventLog& log,
                           const Candidates& candidates) {
   return changed_json(state, log, candidates).dump();
@@ -104,6 +126,7 @@ Result<PreparedPlan> prepare_commit(const MeshState& state, const EventLog& log,
                {"sequence", state.sequence.value()},
                {"scope", to_text(state, *scope)},
                {"nodes", changed_json(state, log, *candidates)},
+               {"reachability", reach_json(state, *scope, prepare.with_neighbours)},
                {"warnings", warnings_json(state, *scope, prepare.with_neighbours)},
                {"others", others_json(state, *scope, principal)}};
   return PreparedPlan{std::move(*candidates), plan.dump()};

@@ -25,6 +25,10 @@ struct PreparedPlan {
 Result<PreparedPlan> prepare_commit(const MeshState& state, const EventLog& log,
                                     const Prepare& prepare, const std::string& principal);
 
+/// {lost, gained: [{from, to, family}], totals: {lost, gained}, refused}: what committing `scope` does to
+/// LANs, and whether a commit without allow_loss is refused for it. Lists are cut.
+std::string commit_reach_text(const MeshState& state, const Scope& scope, bool with_neighbours);
+
 /// What each candidate would change, as the items of a ChangedList.
 std::string changed_items(const MeshState& state, const EventLog& log,
                           const Candidates& candidates);

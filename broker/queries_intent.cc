@@ -251,8 +251,14 @@ Answer show_all(const QueryFacts& facts) {
 Answer changed(const QueryFacts& facts) {
   auto candidates = compile_candidates(facts.state, Scope{}, false);
   if (!candidates) return std::unexpected(candidates.error());
-  return list_document(facts, "ChangedList",
-                       json::parse(changed_items(facts.state, *facts.log, *candidates)));
+  json out = list_document(facts, "ChangedList",
+                           json::parse(changed_items(facts.state, *facts.log, *candidates)));
+  if (argument(facts, "scope")) {
+    auto scope = scope_argument(facts);
+    if (!scope) return std::unexpected(scope.error());
+    out["reachability"] = json::parse(commit_reach_text(facts.state, *scope, false));
+  }
+  return out;
 }
 
 namespace {

@@ -41,9 +41,48 @@ std::string plan_text(const Json& plan, bool colour) {
   return out;
 }
 
+/// A fleet has millions of pairs; -o json has a thousand.
+constexpr size_t kPairsShown = 20;
+
+uint64_t pairs_in(const Json& plan, std::string_view what) {
+  return static_cast<uint64_t>(
+      number_at(value_at(value_at(plan, "reachability"), "totals"), what));
+}
+
+/// What a commit takes away comes first and is never left out for length alone.
+std::string reach_text(const Json& plan, bool colour) {
+  std::string out;
+  for (const auto& [what, mark] : {std::pair("lost", '-'), std::pair("gained", '+')}) {
+    const Json& pairs = value_at(value_at(plan, "reachability"), what);
+    if (pairs.empty()) continue;
+    out += paint(fmt::format("LANs {}", mark == '-' ? "that no longer reach each other"
+                                                    : "that newly reach each other"),
+                 Tone::bold, colour) + "\n";
+    size_t shown = 0;
+    for (const Json& pair : pairs) {
+      if (shown++ == kPairsShown) break;
+      out += "  " + change_line(fmt::format("{} {} and {}", mark, text_at(pair, "from"), text_at(pair, "to")), colour) + "\n";
+    }
+    const size_t listed = std::min(kPairsShown, pairs.size());
+    if (const uint64_t all = pairs_in(plan, what); listed < all)
+      out += fmt::format("  and {} more\n", all - listed);
+  }
+  return out;
+}
+
 void warn_about(Session& session, const Json& plan) {
   for (const Json& warning : value_at(plan, "warnings"))
     session.warn(warning.is_string() ? warning.get<std::string>() : json_text(warning));
+}
+
+/// Before the refusal, or where it is not refused.
+void warn_about_loss(Session& session, const Json& plan) {
+  const uint64_t lost = pairs_in(plan, "lost");
+  if (lost == 0) return;
+  const bool refused =
+      flag_at(value_at(plan, "reachability"), "refused") && !session.has("allow-loss");
+  session.warn(fmt::format("{} of LANs will no longer reach each other{}", count_text(lost, "pair"),
+                           refused ? ": the commit is refused without --allow-loss" : ""));
 }
 
 std::string other_text(const Json& other) {
@@ -55,8 +94,13 @@ std::string other_text(const Json& other) {
 
 std::string changed_text(const Json& plan) {
   const size_t count = value_at(plan, "nodes").size();
-  return count == 0 ? "no node's configuration changes"
-                    : fmt::format("{} change{}", count_text(count, "node"), count == 1 ? "s" : "");
+  std::string out = count == 0
+                        ? "no node's configuration changes"
+                        : fmt::format("{} change{}", count_text(count, "node"), count == 1 ? "s" : "");
+  for (const char* what : {"lost", "gained"})
+    if (const uint64_t pairs = pairs_in(plan, what); pairs > 0)
+      out += fmt::format(", {} of LANs {}", count_text(pairs, "pair"), what);
+  return out;
 }
 
 /// The document that commit prints: what was planned and what came of it.
@@ -84,9 +128,18 @@ Result<Committed> prepare_and_commit(Session& session, Client& client, const Tar
     if (!plan) return std::unexpected(std::move(plan).error());
     warn_about(session, plan->document);
     if (session.for_people())
-      session.note(plan_text(plan->document, session.colour_err()) + changed_text(plan->document));
-    const Commit commit{target, plan->prepared.sequence, plan->prepared.root,
-                        question.include_others, question.with_neighbours};
+      session.note(plan_text(plan->document, session.colour_err()) +
+                   reach_text(plan->document, session.colour_err()) + changed_text(plan->document));
+    // Signed only where it is needed, so that the log says when a loss was meant.
+    const bool allow_loss = session.has("allow-loss") &&
+                            flag_at(value_at(plan->document, "reachability"), "refused");
+    warn_about_loss(session, plan->document);
+    const Commit commit{.target = target,
+                        .prepared_at = plan->prepared.sequence,
+                        .root = plan->prepared.root,
+                        .include_others = question.include_others,
+                        .with_neighbours = question.with_neighbours,
+                        .allow_loss = allow_loss};
     auto reply = client.submit({commit}, notes);
     if (reply) return Committed{std::move(*plan), std::move(*reply)};
     const bool again = reply.error().code == Errc::conflict &&
@@ -124,7 +177,7 @@ Result<Json> past_plan(Session& session, Client& client) {
   // The scope must have existed, and an unknown name gets the controller's suggestion.
   if (auto known = client.query("show", {{"scope", to_text(target)}}); !known)
     return std::unexpected(std::move(known).error());
-  auto changed = client.query("changed");
+  auto changed = client.query("changed", {{"scope", to_text(target)}});
   if (!changed) return changed;
   Json nodes = Json::array();
   for (Json& item : (*changed)["items"])
@@ -134,6 +187,7 @@ Result<Json> past_plan(Session& session, Client& client) {
               {"at", value_at(*changed, "sequence")},
               {"root", nullptr},
               {"nodes", std::move(nodes)},
+              {"reachability", value_at(*changed, "reachability")},
               {"warnings", Json::array()},
               {"others", Json::array()}};
 }
@@ -148,10 +202,12 @@ Result<int> plan_commit(Session& session) {
   const Json& nodes = value_at(*document, "nodes");
   warn_about(session, *document);
   if (session.for_people()) {
-    session.print(plan_text(*document, session.colour_out()));
+    session.print(plan_text(*document, session.colour_out()) +
+                  reach_text(*document, session.colour_out()));
     for (const Json& other : value_at(*document, "others"))
       session.note(fmt::format("changed by somebody else: {}", printable(other_text(other))));
     session.note(changed_text(*document));
+    warn_about_loss(session, *document);
     if (!nodes.empty() && !session.has("at"))
       session.hint("next: meshcli commit, then meshcli activate");
   } else if (session.format() == Format::name) {

@@ -70,6 +70,7 @@ const std::vector<Option>& option_table() {
       {"force", 0, "", "also when something depends on it"},
       {"include-others", 0, "", "commit what other operators changed in this scope, too"},
       {"with-neighbours", 0, "", "commit nodes at the other end of links, too"},
+      {"allow-loss", 0, "", "also when LANs lose each other"},
       {"activate", 0, "", "activate after the commit"},
       {"confirmed", 0, "=TIME", "goes back by itself unless it is confirmed within TIME, 10m by default"},
       {"unconfirmed", 0, "", "for good at once, also where activation_confirm says otherwise"},
@@ -249,8 +250,8 @@ void add_changing(Rows& rows) {
      "  diff working then.yaml   what applying an export, with --prune, would change\n"
      "`help instants` says what names an instant.", show_diff},
   });
-  const Options commits = change({"include-others", "with-neighbours", "activate", "confirmed", "unconfirmed",
-                                  "health", "for", "no-wait", "timeout", "detailed-exitcode"});
+  const Options commits = change({"include-others", "with-neighbours", "allow-loss", "activate", "confirmed",
+                                  "unconfirmed", "health", "for", "no-wait", "timeout", "detailed-exitcode"});
   const Options activates = change({"confirmed", "unconfirmed", "health", "for", "no-wait", "timeout"});
   rows.insert(rows.end(), {
     {"commit", "all", {}, commits, "pin new versions of all nodes that changed",

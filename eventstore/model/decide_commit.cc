@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "eventstore/model/commit_reach.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/decide_internal.h"
 #include "eventstore/model/evolve.h"
@@ -88,6 +89,8 @@ Events decide(const Case& on, const Commit& c) {
   MESH_TRY(check_candidates(on, *scope, c));
   if (on.context.candidates.empty() && changes_in(on.state, *scope).empty())
     return std::vector<Event>{};
+  if (on.state.rules >= 3 && !c.allow_loss)
+    MESH_TRY(check_commit_reach(on.state, *scope, c.with_neighbours));
   return std::vector<Event>{
       VersionsCommitted{*scope, c.prepared_at, c.root, on.context.candidates}};
 }

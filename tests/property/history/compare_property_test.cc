@@ -83,7 +83,7 @@ class RandomHistory {
   void commit() {
     Body shown = desk.ask(desk.alice, Prepare{Target{}, false, false});
     if (const auto* prepared = std::get_if<Prepared>(&shown))
-      submit({Commit{Target{}, prepared->sequence, prepared->root, true, false}, Activate{Target{}, {}}});
+      submit({Commit{Target{}, prepared->sequence, prepared->root, true, false, true}, Activate{Target{}, {}}});
   }
   int names_ = 0;
 };

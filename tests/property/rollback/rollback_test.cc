@@ -72,7 +72,7 @@ class History {
   void step() {
     switch (pick(12)) {
       case 0: {
-        auto ignored = world.commit(kAlice, pick(2) ? Target{} : target());
+        auto ignored = world.commit(kAlice, pick(2) ? Target{} : target(), true, true);
         break;
       }
       case 1: {

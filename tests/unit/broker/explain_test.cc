@@ -179,7 +179,7 @@ class RandomHistory : public testing::Test {
     Body answer = desk.ask(desk.alice, Prepare{Target{}, false, false});
     const auto* prepared = std::get_if<Prepared>(&answer);
     if (prepared && !prepared->rows.empty())
-      desk.submit({Commit{Target{}, prepared->sequence, prepared->root, false, false}});
+      desk.submit({Commit{Target{}, prepared->sequence, prepared->root, false, false, true}});
   }
   /// All pages; the last one's document.
   json ask(const std::string& kind, std::map<std::string, std::string> arguments) {

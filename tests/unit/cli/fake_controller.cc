@@ -6,6 +6,7 @@
 
 #include "eventstore/model/canonical.h"
 #include "eventstore/model/checkpoint.h"
+#include "eventstore/model/commit_reach.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/decide.h"
@@ -170,6 +171,24 @@ std::vector<Request> FakeController::requests() const {
   return out;
 }
 
+namespace {
+
+std::string reach_json(const MeshState& state, const Scope& scope, bool with_neighbours) {
+  const ReachDifference found = commit_reach(state, scope, with_neighbours, 1'000);
+  const auto list = [](const std::vector<LanPair>& pairs) {
+    std::string out;
+    for (const LanPair& pair : pairs)
+      out += fmt::format(R"({}{{"from":"{}","to":"{}"}})", out.empty() ? "" : ",", to_text(pair.from),
+                         to_text(pair.to));
+    return out;
+  };
+  return fmt::format(R"({{"lost":[{}],"gained":[{}],"totals":{{"lost":{},"gained":{}}},"refused":{}}})",
+                     list(found.lost), list(found.gained), found.lost_total, found.gained_total,
+                     found.lost_total > 0);
+}
+
+}  // namespace
+
 Result<Body> FakeController::answer(const Body& question) {
   heard.push_back(question);
   if (unreachable) return fail(Errc::unavailable, "the controller does not answer");
@@ -194,7 +213,8 @@ Result<Body> FakeController::answer(const Body& question) {
         row.version.value());
   return Body(Prepared{replica.state.sequence, version_rows_root(candidates->rows),
                        candidates->rows,
-                       fmt::format(R"({{"nodes":[{}],"warnings":[],"others":[]}})", nodes)});
+                       fmt::format(R"({{"nodes":[{}],"reachability":{},"warnings":[],"others":[]}})",
+                                   nodes, reach_json(replica.state, *scope, prepare->with_neighbours))});
 }
 
 Result<Body> FakeController::answer_moment(const Query& query) const {
@@ -267,7 +287,9 @@ std::string FakeController::activations_json(const Query& query) const {
 Result<Body> FakeController::answer_query(const Query& query) {
   const MeshState& state = replica.state;
   const auto hex = [](const auto& bytes) { return quoted(to_hex(bytes.view())); };
-  if (const auto canned = documents.find(query.kind); canned != documents.end())
+  std::string document = query.kind;
+  if (query.kind == "simulate") document += "-" + query.arguments.at("want");
+  if (const auto canned = documents.find(document); canned != documents.end())
     return json_body(canned->second);
   if (query.kind == "checkpoint")
     return json_body(fmt::format(R"({{"kind":"Checkpoint","sequence":{},"note":{}}})",

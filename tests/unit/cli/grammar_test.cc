@@ -81,13 +81,14 @@ TEST(Grammar, EveryVerbHasHelpThatNamesItsOptions) {
   EXPECT_EQ(topic_help(grammar, "meshcli", "comit", "").error().fix, "did you mean \"commit\"?");
 }
 
+bool offers(const std::vector<std::string>& words, std::string_view wanted) {
+  Hint hint{};
+  const auto candidates = complete(meshcli_grammar(), words, hint);
+  return std::ranges::find(candidates, wanted) != candidates.end();
+}
+
 TEST(Grammar, EveryWordOfEveryVerbCompletes) {
   const Grammar& grammar = meshcli_grammar();
-  const auto offers = [&](const std::vector<std::string>& words, std::string_view wanted) {
-    Hint hint{};
-    const auto candidates = complete(grammar, words, hint);
-    return std::ranges::find(candidates, wanted) != candidates.end();
-  };
   for (const Verb& verb : grammar.verbs) {
     const std::string word(verb.verb), noun(verb.noun);
     EXPECT_TRUE(offers({word.substr(0, 1)}, word)) << word;
@@ -157,6 +158,29 @@ TEST(Grammar, ArgumentsAndKeywords) {
   EXPECT_TRUE(parse_line("commit all --help")->help);
   EXPECT_TRUE(parse_line("-?")->help);
   EXPECT_TRUE(parse_line("")->help);
+}
+
+TEST(Grammar, AValueOfSeveralWordsIsOne) {
+  const auto failures = [](const std::string& line) {
+    const auto parsed = parse_line(line);
+    EXPECT_TRUE(parsed) << line;
+    return parsed ? parsed->options.at("fail") : std::vector<std::string>();
+  };
+  EXPECT_EQ(failures("simulate --fail link r1.a r1.b --fail node r1.c -q"),
+            (std::vector<std::string>{"link r1.a r1.b", "node r1.c"}));
+  EXPECT_EQ(failures("--fail site lab simulate"), std::vector<std::string>{"site lab"});
+  EXPECT_EQ(failures("simulate --fail 'link r1.a r1.b'"), std::vector<std::string>{"link r1.a r1.b"});
+  EXPECT_EQ(failures("simulate '--fail=link r1.a r1.b'"), std::vector<std::string>{"link r1.a r1.b"});
+  EXPECT_EQ(parse_line("simulate --reach r1.a 10.2.0.0/24 --working")->option("reach"), "r1.a 10.2.0.0/24");
+  const std::string fix = "--fail link A B, --fail node N, --fail site S";
+  for (const char* line : {"simulate --fail link r1.a", "simulate --fail r1.a r1.b", "simulate --fail=node"}) {
+    EXPECT_EQ(error_of(line).code, Errc::usage) << line;
+    EXPECT_EQ(error_of(line).fix, fix) << line;
+  }
+  EXPECT_EQ(error_of("simulate --fail node r1.a r1.b").message, "\"r1.b\" is one word too many");
+  EXPECT_TRUE(offers({"simulate", "--fail", ""}, "link"));
+  EXPECT_TRUE(offers({"simulate", "--fail", "link", "a", "b", "--n"}, "--n-1"));
+  EXPECT_FALSE(offers({"simulate", "--fail", "link", "a", ""}, "--n-1"));
 }
 
 TEST(Grammar, MistakesNameTheNearestWord) {

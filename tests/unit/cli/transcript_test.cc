@@ -129,6 +129,44 @@ TEST(Transcript, Reading) {
                                         "list nodes --color always"}));
 }
 
+TEST(Transcript, Reachability) {
+  FakeController controller;
+  const std::filesystem::path documents =
+      std::string(MESH_SOURCE_DIR) + "/tests/golden/cli/documents";
+  for (const char* name : {"simulate-pairs", "simulate-reach", "simulate-points", "simulate-routes"})
+    controller.documents[name] = text_of(documents / (std::string(name) + ".json"));
+  expect_golden("reachability",
+                transcript(controller, {"add site ams",
+                                        "add site lab",
+                                        "add node r1.ams",
+                                        "add node r1.lab",
+                                        "set node r1.ams endpoint 192.0.2.1",
+                                        "set node r1.lab endpoint 192.0.2.2",
+                                        "set site ams lans 10.1.0.0/24",
+                                        "set site lab lans 10.2.0.0/24",
+                                        "plan",
+                                        "commit all -q",
+                                        "set site lab lans 10.3.0.0/24",
+                                        "plan",
+                                        "commit all",
+                                        "commit site lab --allow-loss",
+                                        "commit all --allow-loss -q",
+                                        "simulate --fail link r1.s1 r1.s2 --fail node r1.s3",
+                                        "simulate --all-pairs -o json",
+                                        "simulate --fail site s3 --reach r1.s1 10.5.0.1",
+                                        "simulate --n-1",
+                                        "simulate --n-1 -o jsonl",
+                                        "simulate --n-1 -o name",
+                                        "simulate --routes --node r1.s1",
+                                        "simulate --fail link r1.s1",
+                                        "simulate --fail lnk r1.s1 r1.s2",
+                                        "simulate --fail",
+                                        "simulate --reach r1.s1",
+                                        "simulate --n-1 --routes",
+                                        "simulate --node r1.s1",
+                                        "help simulate"}));
+}
+
 TEST(Transcript, IntentAsAWhole) {
   FakeController controller;
   expect_golden("intent", transcript(controller, {"add site ams",

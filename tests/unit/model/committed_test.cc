@@ -31,7 +31,7 @@ class RandomHistory {
       case 6: return try_it({SetAttribute{target(), name(), {int64_t(below(3))}}});
       case 7: return try_it({UnsetAttribute{target(), name()}});
       default:
-        if (below(3) == 0) static_cast<void>(world.commit(alice, Target{}));
+        if (below(3) == 0) static_cast<void>(world.commit(alice, Target{}, true, true));
     }
   }
   test::World world;

@@ -254,6 +254,37 @@ TEST(Commit, RefusesANodeWithoutLinks) {
   expect_refused(world.commit(kAlice, Target{}), Errc::invalid, "r1.ams has no link");
 }
 
+TEST(Commit, RefusesToLoseLansUnlessThatIsMeant) {
+  World world;
+  two_sites(world);
+  world.must(SetAttribute{site("lab"), "lans", {"10.2.0.0/24"}});
+  ASSERT_TRUE(world.commit(kAlice, Target{}).has_value());
+  world.must(SetAttribute{site("lab"), "lans", {"10.3.0.0/24"}});
+  const Target scopes[] = {{}, site("lab"), node("r1.lab")};
+  for (const Target& scope : scopes)
+    expect_refused(world.commit(kAlice, scope), Errc::invalid,
+                   "1 pair of LANs would no longer reach each other: 10.1.0.0/24 and 10.2.0.0/24");
+  EXPECT_FALSE(world.commit(kAlice, site("ams"))->empty())
+      << "ams accepts the new LAN; the old one is still announced";
+  EXPECT_TRUE(world.commit(kAlice, site("lab"), true, true).has_value());
+  EXPECT_TRUE(world.commit(kAlice, Target{}).has_value()) << "it is lost already";
+  // What covers it keeps it.
+  world.must(SetAttribute{site("lab"), "lans", {"10.3.0.0/23"}});
+  EXPECT_TRUE(world.commit(kAlice, Target{}).has_value());
+}
+
+TEST(Commit, UnderEarlierRulesLosesWhatItLoses) {
+  World world("test", 2);
+  two_sites(world);
+  world.must(SetAttribute{site("lab"), "lans", {"10.2.0.0/24"}});
+  ASSERT_TRUE(world.commit(kAlice, Target{}).has_value());
+  world.must(UnsetAttribute{site("lab"), "lans"});
+  EXPECT_TRUE(world.commit(kAlice, Target{}).has_value());
+  world.must(RaiseRules{3});
+  world.must(UnsetAttribute{site("ams"), "lans"});
+  EXPECT_TRUE(world.commit(kAlice, Target{}).has_value()) << "a LAN alone is no pair";
+}
+
 TEST(Commit, AsksBeforeTakingOthersChangesAlong) {
   World world;
   two_sites(world);

@@ -73,7 +73,7 @@ void live(World& world, RandomOperator& someone, size_t steps) {
   for (size_t i = 0; i < steps; ++i) {
     switch (someone.pick(8)) {
       case 0: {
-        auto ignored = world.commit(alice, someone.target());
+        auto ignored = world.commit(alice, someone.target(), true, true);
         break;
       }
       case 1: {
