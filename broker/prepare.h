@@ -18,7 +18,7 @@ Result<NodeConfig> load_config(const EventLog& log, const Node& node, Version ve
 
 struct PreparedPlan {
   Candidates candidates;
-  std::string json;  // schemas/message.h, Prepared::plan
+  std::string json;  // schemas/message.h, Prepared::plan, and `reachability` (commit_reach_text)
 };
 /// Errors: the first problem of validation (every further one is a line of its message), those of
 /// compile.

@@ -61,7 +61,9 @@ std::string reach_text(const Json& plan, bool colour) {
     size_t shown = 0;
     for (const Json& pair : pairs) {
       if (shown++ == kPairsShown) break;
-      out += "  " + change_line(fmt::format("{} {} and {}", mark, text_at(pair, "from"), text_at(pair, "to")), colour) + "\n";
+      const std::string line =
+          fmt::format("{} {} and {}", mark, text_at(pair, "from"), text_at(pair, "to"));
+      out += "  " + change_line(line, colour) + "\n";
     }
     const size_t listed = std::min(kPairsShown, pairs.size());
     if (const uint64_t all = pairs_in(plan, what); listed < all)

@@ -137,7 +137,7 @@ class Soak:
         self.mesh.cli("set", *scope, name, value)
 
     def commit(self, *more):
-        self.mesh.cli("commit", "all", "-m", "soak", "--yes", *more)
+        self.mesh.cli("commit", "all", "-m", "soak", "--yes", "--allow-loss", *more)
 
     def activate(self):
         """Commits and activates all; what is already so is a success."""

@@ -31,9 +31,7 @@ struct Prepare {
   Target target; bool include_others = false; bool with_neighbours = false;
   bool operator==(const Prepare&) const = default;
 };
-/// plan: JSON {"nodes":[{"node","fullname","version","effect","changes":[...]}],"warnings":[...],"others":[...],
-/// "reachability":{"lost":[{"from","to","family"}],"gained":[...],"totals":{"lost","gained"},"refused"}}; refused: without
-/// allow_loss a commit will not be taken.
+/// plan: JSON {"nodes":[{"node","fullname","version","effect","changes":[...]}],"warnings":[...],"others":[...]}.
 struct Prepared {
   Sequence sequence; Digest root; std::vector<VersionRow> rows; std::string plan;
   bool operator==(const Prepared&) const = default;

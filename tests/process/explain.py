@@ -14,7 +14,7 @@ class Explain(unittest.TestCase):
             first = mesh.json("commit", "all", "-m", "first light")["sequence"]
             mesh.cli("set", "global", "wg_keepalive", "20", "-m", "carrier drops idle flows")
             mesh.cli("set", "site", "lab", "lans", '["10.9.0.0/24"]', "-m", "renumbered")
-            mesh.cli("commit", "all", "-m", "second")
+            mesh.cli("commit", "all", "-m", "second", "--allow-loss")
             mesh.cli("set", "site", "lab", "lans", "empty", "-m", "gone by mistake")
             head = mesh.json("controller", "status")["sequence"]
             keepalive, lans, gone = first + 1, first + 2, first + 4

@@ -31,7 +31,11 @@ class Rollback(unittest.TestCase):
         mesh.cli("del", "node", "r2.s1")
         mesh.cli("del", "node", "r1.s2", "--force")
         mesh.cli("rename", "site", "s1", "core")
-        mesh.cli("commit", "all")
+        refused = mesh.cli("commit", "all", check=False)
+        self.assertEqual(refused.returncode, 7)
+        self.assertIn("1 pair of LANs would no longer reach each other: 10.1.0.0/24 and 10.2.0.0/24",
+                      refused.stderr.decode())
+        mesh.cli("commit", "all", "--allow-loss")
         self.assertNotEqual(self.digest(mesh, "r1.core"), digest)
         self.assertEqual(self.intent(mesh, "--at", "before"), self.before)
 
@@ -107,7 +111,7 @@ class Rollback(unittest.TestCase):
             self.roll_back_in_part(mesh)
             self.undo(mesh)
             self.apply(mesh)
-            self.assertIn("rules 2", mesh.cli("controller", "rules").stdout.decode())
+            self.assertIn("rules 3", mesh.cli("controller", "rules").stdout.decode())
             mesh.wait_synced("s1")
             self.assertTrue(mesh.json("verify")["ok"])
 

@@ -40,7 +40,7 @@ class TimeTravel(unittest.TestCase):
         mesh.cli("rename", "site", "s2", "s2b")
         points["grown"] = self.remember(mesh)
         mesh.cli("set", "site", "s1", "lans", '["10.77.0.0/24"]')
-        mesh.cli("commit", "all", "-m", "third")
+        mesh.cli("commit", "all", "-m", "third", "--allow-loss")
         mesh.cli("activate", "node", "r1.s1")
         mesh.wait_synced("s1", version=3)
         mesh.cli("activate", "node", "r1.s1", "v1")
