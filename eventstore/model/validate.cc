@@ -1,5 +1,5 @@
-// What a commit refuses, each problem with its fix. Linear in the nodes but for the links: every
-// node of the fleet decides every commit again.
+// What a commit refuses, each problem with its fix. Linear in the nodes but for the choice of uplinks:
+// every node of the fleet decides every commit again.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -75,15 +75,17 @@ void check_reserved(const Intent& intent, const std::vector<OwnedLan>& lans,
              fmt::format("use other addresses for the LAN, or move {}", other.attribute)});
 }
 
-void check_isolation(const MeshState& state, const Scope& scope, std::vector<Error>& out) {
-  if (state.nodes.size() < 2) return;
-  std::set<NodeId> linked;
-  for (const Link& link : links(state)) {
-    linked.insert(link.low);
-    linked.insert(link.high);
-  }
-  for (const Node* node : state.nodes_in(scope))
-    if (!linked.contains(node->id))
+void check_isolation(const Intent& intent, const Scope& scope, std::vector<Error>& out) {
+  const size_t size = intent.nodes().size();
+  if (size < 2) return;
+  const Topology topology(intent);
+  auto linked = [&](size_t node) {
+    for (size_t other = 0; other < size; ++other)
+      if (topology.linked(node, other)) return true;
+    return false;
+  };
+  for (const Node* node : intent.state().nodes_in(scope))
+    if (!linked(*intent.find(node->id)))
       out.push_back(
           {Errc::invalid, fmt::format("node {} has no link to any other node", node->fullname()),
            fmt::format(
@@ -105,7 +107,7 @@ std::vector<Error> validate(const MeshState& state, const Scope& scope) {
   auto lans = all_lans(intent);
   check_overlaps(lans, problems);
   check_reserved(intent, lans, problems);
-  check_isolation(state, scope, problems);
+  check_isolation(intent, scope, problems);
   return problems;
 }
 

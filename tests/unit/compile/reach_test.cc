@@ -8,7 +8,9 @@
 #include <algorithm>
 #include <random>
 #include <set>
+#include <string>
 
+#include "eventstore/model/decide.h"
 #include "eventstore/model/topology.h"
 #include "tests/unit/compile/states.h"
 
@@ -151,6 +153,24 @@ TEST(Reach, OfRandomNetworksIsWhatASearchFinds) {
     ASSERT_EQ(compare_reach(Reach(before), Reach(after), SIZE_MAX, &about).lost, lost);
     ASSERT_TRUE(compare_reach(Reach(before), Reach(configurations(before)), SIZE_MAX).lost.empty());
     ASSERT_TRUE(compare_reach(Reach(configurations(before)), Reach(before), SIZE_MAX).lost.empty());
+  }
+}
+
+TEST(Validate, NamesTheNodesWithoutALinkAndNoOther) {
+  const uint64_t seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937_64 random(seed);
+  for (int round = 0; round < 200; ++round) {
+    const MeshState state = random_state(random);
+    std::set<NodeId> linked;
+    for (const Link& link : links(state)) linked.insert({link.low, link.high});
+    std::vector<std::string> expected, found;
+    for (const auto& [id, node] : state.nodes)
+      if (!linked.contains(id) && state.nodes.size() > 1)
+        expected.push_back("node " + node->fullname() + " has no link to any other node");
+    for (const Error& error : validate(state, Scope{}))
+      if (error.message.ends_with("has no link to any other node")) found.push_back(error.message);
+    ASSERT_EQ(found, expected) << "round " << round;
   }
 }
 
