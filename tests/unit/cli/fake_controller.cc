@@ -287,8 +287,7 @@ std::string FakeController::activations_json(const Query& query) const {
 Result<Body> FakeController::answer_query(const Query& query) {
   const MeshState& state = replica.state;
   const auto hex = [](const auto& bytes) { return quoted(to_hex(bytes.view())); };
-  std::string document = query.kind;
-  if (query.kind == "simulate") document += "-" + query.arguments.at("want");
+  const std::string document = query.kind + (query.kind == "simulate" ? "-" + query.arguments.at("want") : "");
   if (const auto canned = documents.find(document); canned != documents.end())
     return json_body(canned->second);
   if (query.kind == "checkpoint")
