@@ -180,7 +180,7 @@ class ConfirmedTest(unittest.TestCase):
         then `activate` ends well, and the confirmation that the operator is asked for comes too late."""
         versions = self.versions()
         self.set_lans(self.lans())
-        self.mesh.cli("commit", "all", "-m", "who needs that LAN")
+        self.mesh.cli("commit", "all", "-m", "who needs that LAN", "--allow-loss")
         targets = sum(n["version_latest"] != n["version_wanted"] for n in self.mesh.cli_json("list", "nodes")["items"])
         lans = self.ring()
         controller = [Pinging(site, CONTROLLER4) for site in self.mesh.sites[1:]]
