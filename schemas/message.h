@@ -106,8 +106,8 @@ struct NodeStatus {
   uint32_t drift_count = 0;      // what still is so, also beyond that
   std::string drift_policy;      // "report" or "heal"; empty = this node does not look
   Digest observed;               // of what is in kernel, routing daemon and files; zero = not looked yet
-  Version pending;            // runs, and waits for its confirmation; 0 = none
-  ActivationId pending_activation;
+  Version pending{};          // runs, and waits for its confirmation; 0 = none
+  ActivationId pending_activation{};
   int64_t pending_left_s = 0;  // until this node goes back to `active` by itself
   bool operator==(const NodeStatus&) const = default;
 };
