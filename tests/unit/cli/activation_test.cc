@@ -16,8 +16,7 @@ class Confirming : public testing::Test {
  protected:
   Confirming() {
     controller_.given({AddSite{"ams"}, AddSite{"lab"}, AddNode{"r1.ams"}, AddNode{"r1.lab"},
-                       SetAttribute{{Level::site, "ams"}, "endpoint", "192.0.2.7"},
-                       SetAttribute{{Level::node, "r1.lab"}, "groups", "alone"}});
+                       SetAttribute{{Level::site, "ams"}, "endpoint", "192.0.2.7"}});
     cli("commit all");
   }
   Ran cli(const std::string& line, const Setting& setting = {}) {
@@ -28,6 +27,15 @@ class Confirming : public testing::Test {
     EXPECT_EQ(ran.exit, exit) << line << ": " << ran.out << ran.err;
     EXPECT_NE((ran.out + ran.err).find(said), std::string::npos)
         << line << ": " << ran.out << ran.err;
+  }
+  /// Two sites without a link between them, with two nodes each.
+  void part() {
+    controller_.given({AddNode{"r2.ams"}, AddNode{"r2.lab"},
+                       SetAttribute{{Level::site, "lab"}, "endpoint", "192.0.2.8"},
+                       SetAttribute{{Level::site, "ams"}, "groups", "a"},
+                       SetAttribute{{Level::site, "lab"}, "groups", "b"}});
+    const Ran ran = cli("commit all");
+    ASSERT_EQ(ran.exit, 0) << ran.err;
   }
   Command newest_command() const { return controller_.requests().back().commands.at(0); }
   bool waits(uint64_t id) const {
@@ -226,15 +234,16 @@ TEST_F(Confirming, TheOnlyOneIsMeantWithoutAnId) {
 }
 
 TEST_F(Confirming, SeveralHaveToBeNamed) {
+  part();
   ASSERT_EQ(cli("activate site ams --confirmed --no-wait").exit, 0);
   ASSERT_EQ(cli("activate site lab --confirmed=5m --no-wait").exit, 0);
   expect("confirm", 6, "2 activations wait for a confirmation");
-  expect("cancel", 6, "activation 2: alice on 1 node");
+  expect("cancel", 6, "activation 2: alice on 2 nodes");
   expect("extend 20m", 6, "name one");
   expect("confirm 7", 5, "these wait: 1, 2");
   expect("confirm seven", 64, "is not a number");
   expect("cancel 2", 0, "activation 2: cancelled, its nodes go back");
-  expect("confirm", 0, "activation 1: confirmed on 1 node");
+  expect("confirm", 0, "activation 1: confirmed on 2 nodes");
 }
 
 TEST_F(Confirming, TooLateIs11) {
@@ -260,6 +269,7 @@ TEST_F(Confirming, ASecondOperatorMeanwhileIsAConflict) {
 }
 
 TEST_F(Confirming, ThePolicyIsTold) {
+  part();
   ASSERT_EQ(cli("set global activation_confirm 120").exit, 0);
   expect("activate site ams --no-wait", 0,
          "the attribute activation_confirm wants a confirmation within 2m");
