@@ -29,7 +29,7 @@ void ConfigItems::add(NodeId node, const std::string& fullname, const NodeConfig
   if (after)
     change = compare_configs(before, *after);
   else
-    change = {Effect::hot, {"- no configuration any more"}};
+    change = {Effect::hot, {"- no configuration any more"}, {Effect::hot}, {}};
   std::string text = text_left_ > 0 ? file_diffs(fullname, before, after) : std::string();
   text_left_ -= std::min(text_left_, text.size());
   if (text_left_ == 0) {

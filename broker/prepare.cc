@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "eventstore/model/commit_reach.h"
 #include "eventstore/model/decide.h"
+#include "eventstore/model/interruption.h"
 #include "schemas/config_text.h"
 
 namespace mesh {
@@ -26,20 +29,40 @@ Result<NodeConfig> load_config(const EventLog& log, const Node& node, Version ve
 
 namespace {
 
-json changed_json(const MeshState& state, const EventLog& log, const Candidates& candidates) {
-  json items = json::array();
+constexpr size_t kInterruptedMax = 10;
+
+std::string pair_text(const LanPair& pair) {
+  return fmt::format("interrupted: {} <-> {} have no other path", to_text(pair.from), to_text(pair.to));
+}
+
+/// What changes on each node, and in `interrupted` the LANs that lose each other meanwhile.
+json changed_json(const MeshState& state, const EventLog& log, const Candidates& candidates, json& interrupted) {
+  std::map<NodeId, ConfigChange> changes;
   for (const VersionRow& row : candidates.rows) {
     const Node& node = *state.find_node(row.node);
-    const NodeConfig& after = candidates.configs.at(row.node);
-    auto before = node.latest() == Version() ? fail(Errc::not_found, "")
-                                             : load_config(log, node, node.latest());
-    ConfigChange change = compare_configs(before ? &*before : nullptr, after);
+    auto before = node.latest() == Version() ? fail(Errc::not_found, "") : load_config(log, node, node.latest());
+    changes[row.node] = compare_configs(before ? &*before : nullptr, candidates.configs.at(row.node));
+  }
+  const bool resets = std::ranges::any_of(changes, [](const auto& each) { return !each.second.resets.empty(); });
+  const Interruptions interruptions =
+      resets ? find_interruptions(Network(state), changes, kInterruptedMax) : Interruptions();
+  for (const LanPair& pair : interruptions.pairs) interrupted.push_back(pair_text(pair));
+  if (const uint64_t more = interruptions.pairs_total - interruptions.pairs.size(); more > 0)
+    interrupted.push_back(fmt::format("interrupted: {} more pairs of LANs have no other path", more));
+  json items = json::array();
+  for (const VersionRow& row : candidates.rows) {
+    const ConfigChange& change = changes.at(row.node);
+    json classes = json::array();
+    for (const Effect effect : change.effects) classes.push_back(effect_name(effect));
+    const auto lines = interruptions.lines.find(row.node);
     items.push_back({{"node", row.node.value()},
-                     {"fullname", node.fullname()},
+                     {"fullname", state.find_node(row.node)->fullname()},
                      {"version", row.version.value()},
                      {"digest", to_hex(row.digest.view())},
                      {"effect", effect_name(change.effect)},
-                     {"changes", change.lines}});
+                     {"changes", change.lines},
+                     {"classes", std::move(classes)},
+                     {"interrupts", lines == interruptions.lines.end() ? json::array() : json(lines->second)}});
   }
   return items;
 }
@@ -107,7 +130,8 @@ std::string commit_reach_text(const MeshState& state, const Scope& scope, bool w
 
 std::string changed_items(const MeshState& state, const EventLog& log,
                           const Candidates& candidates) {
-  return changed_json(state, log, candidates).dump();
+  json interrupted = json::array();
+  return changed_json(state, log, candidates, interrupted).dump();
 }
 
 Result<PreparedPlan> prepare_commit(const MeshState& state, const EventLog& log,
@@ -122,10 +146,13 @@ Result<PreparedPlan> prepare_commit(const MeshState& state, const EventLog& log,
   }
   auto candidates = compile_candidates(state, *scope, prepare.with_neighbours);
   if (!candidates) return std::unexpected(candidates.error());
+  json interrupted = json::array();
+  json nodes = changed_json(state, log, *candidates, interrupted);
   json plan = {{"kind", "Plan"},
                {"sequence", state.sequence.value()},
                {"scope", to_text(state, *scope)},
-               {"nodes", changed_json(state, log, *candidates)},
+               {"nodes", std::move(nodes)},
+               {"interrupted", std::move(interrupted)},
                {"reachability", reach_json(state, *scope, prepare.with_neighbours)},
                {"warnings", warnings_json(state, *scope, prepare.with_neighbours)},
                {"others", others_json(state, *scope, principal)}};

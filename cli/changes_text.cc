@@ -1,5 +1,7 @@
 #include "cli/changes_text.h"
 
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "cli/grammar.h"
@@ -21,12 +23,17 @@ std::string change_line(std::string_view line, bool colour) {
   return paint(printable(line), tone, colour);
 }
 
-std::string change_lines(const Json& changes, bool colour) {
+std::string change_lines(const Json& changes, bool colour) { return change_lines(changes, Json(), colour); }
+
+std::string change_lines(const Json& changes, const Json& classes, bool colour) {
   std::string out;
-  for (const Json& change : changes)
-    out += "  " +
-           change_line(change.is_string() ? change.get<std::string>() : json_text(change), colour) +
-           "\n";
+  for (size_t i = 0; i < changes.size(); ++i) {
+    const Json& change = changes[i];
+    out += "  " + change_line(change.is_string() ? change.get<std::string>() : json_text(change), colour);
+    if (i < classes.size() && classes[i].is_string())
+      out += paint(fmt::format("  ({})", printable(classes[i].get<std::string>())), Tone::dim, colour);
+    out += "\n";
+  }
   return out;
 }
 

@@ -15,6 +15,8 @@ std::string effect_text(const std::string& effect, bool colour);
 std::string change_line(std::string_view line, bool colour);
 /// One line for each of `changes`, texts, indented.
 std::string change_lines(const Json& changes, bool colour);
+/// The same, and behind each line what it does to traffic, where `classes` say.
+std::string change_lines(const Json& changes, const Json& classes, bool colour);
 /// The same for a unified diff, not indented, the lines that name files and places dimmed.
 std::string unified_text(std::string_view text, bool colour);
 

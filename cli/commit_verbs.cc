@@ -36,8 +36,13 @@ std::string plan_text(const Json& plan, bool colour) {
     const std::string effect = text_at(node, "effect");
     out += fmt::format("{} -> v{}  {}\n", printable(text_at(node, "fullname")),
                        number_at(node, "version"), effect_text(effect, colour));
-    out += change_lines(value_at(node, "changes"), colour);
+    out += change_lines(value_at(node, "changes"), value_at(node, "classes"), colour);
+    for (const Json& line : value_at(node, "interrupts"))
+      out += "  " + paint(printable(line.is_string() ? line.get<std::string>() : json_text(line)), Tone::warn, colour) +
+             "\n";
   }
+  for (const Json& line : value_at(plan, "interrupted"))
+    out += paint(printable(line.is_string() ? line.get<std::string>() : json_text(line)), Tone::bad, colour) + "\n";
   return out;
 }
 

@@ -36,7 +36,7 @@ constexpr std::array kTable = {
                   "What a node does about hand edits: report names them, heal sets them back too",
                   3, "report|heal"},
     AttributeSpec{
-        "endpoint", endpoint, 0, 0, "", kSiteOrNode, session_reset,
+        "endpoint", endpoint, 0, 0, "", kSiteOrNode, hot,
         "Where peers dial, host or host:PORT with PORT as the outside view of wg_listenport_base; "
         "none = behind NAT"},
     AttributeSpec{"groups", text_list, 0, 0, "[\"default\"]", kAnywhere, hot,
@@ -49,9 +49,9 @@ constexpr std::array kTable = {
                   "Networks that the site announces when its routers are connected to them"},
     AttributeSpec{"loopbacknet_ipv4", prefix, 8, 30, "", kAtGlobal, session_reset,
                   "IPv4 loopback of a node = this network + its number"},
-    AttributeSpec{"loopbacknet_ipv6", prefix, 16, 120, "", kAtGlobal, session_reset,
+    AttributeSpec{"loopbacknet_ipv6", prefix, 16, 120, "", kAtGlobal, hot,
                   "IPv6 loopback of a node = this network + its number"},
-    AttributeSpec{"node_hostname", host, 0, 0, "", kSiteOrNode, session_reset,
+    AttributeSpec{"node_hostname", host, 0, 0, "", kSiteOrNode, hot,
                   "Where peers dial when there is no endpoint; localhost counts as none"},
     AttributeSpec{"topology_seed", integer, 0, INT64_MAX, "0", kAtGlobal, hot,
                   "Another seed spreads nodes behind NAT over other uplinks"},

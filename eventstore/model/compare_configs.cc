@@ -15,6 +15,16 @@ class Comparison {
   void line(Effect effect, std::string text) {
     out_.effect = std::max(out_.effect, effect);
     out_.lines.push_back(std::move(text));
+    out_.effects.push_back(effect);
+  }
+
+  /// What the sessions of all links are made of. A router id alone is of no concern to the peers.
+  void speaker(const NodeConfig& before, const NodeConfig& after) {
+    value(Effect::session_reset, "AS", before.as_number, after.as_number);
+    value(Effect::session_reset, "loopback", before.loopback4, after.loopback4);
+    value(Effect::hot, "loopback", before.loopback6, after.loopback6);
+    other_as_ = before.as_number != after.as_number;
+    other_id_ = before.loopback4 != after.loopback4;
   }
 
   template <class T>
@@ -76,6 +86,14 @@ class Comparison {
   }
 
   void changed(const LinkConfig& before, const LinkConfig& after) {
+    // A peer hears of another port by our next packet, unless its NAT lets only answers in.
+    const bool unheard = before.listen_port != after.listen_port && after.endpoint_host.empty();
+    const bool both_ends = other_as_ || before.peer_as != after.peer_as || before.address != after.address ||
+                           before.peer_address != after.peer_address || unheard;
+    if (both_ends)
+      out_.resets.push_back({after.peer, fmt::format("until {} has changed too", after.peer_name)});
+    else if (other_id_)
+      out_.resets.push_back({after.peer, "about a second"});
     if (before == after) return;
     Effect effect = Effect::none;
     std::string aspects;
@@ -87,8 +105,9 @@ class Comparison {
     };
     aspect(Effect::none, "name", before.peer_name, after.peer_name);
     aspect(Effect::session_reset, "peer AS", before.peer_as, after.peer_as);
-    aspect(Effect::session_reset, "listen port", before.listen_port, after.listen_port);
-    aspect(Effect::session_reset, "endpoint", endpoint(before), endpoint(after));
+    aspect(unheard ? Effect::session_reset : Effect::hot, "listen port", before.listen_port,
+           after.listen_port);
+    aspect(Effect::hot, "endpoint", endpoint(before), endpoint(after));
     aspect(Effect::hot, "mtu", before.mtu, after.mtu);
     aspect(Effect::hot, "keepalive", before.keepalive, after.keepalive);
     aspect(Effect::session_reset, "address", before.address, after.address);
@@ -99,6 +118,7 @@ class Comparison {
   }
 
   ConfigChange out_;
+  bool other_as_ = false, other_id_ = false;
 };
 
 }  // namespace
@@ -112,9 +132,7 @@ ConfigChange compare_configs(const NodeConfig* before, const NodeConfig& after) 
   } else {
     out.value(Effect::none, "rules", before->rules, after.rules);
     out.value(Effect::none, "name", before->fullname(), after.fullname());
-    out.value(Effect::session_reset, "AS", before->as_number, after.as_number);
-    out.value(Effect::session_reset, "loopback", before->loopback4, after.loopback4);
-    out.value(Effect::session_reset, "loopback", before->loopback6, after.loopback6);
+    out.speaker(*before, after);
   }
   static const NodeConfig kNothing;
   const NodeConfig& old = before == nullptr ? kNothing : *before;

@@ -73,10 +73,20 @@ size_t removals_at(const std::vector<Action>& actions);
 /// One line for people: "tunnel tlwg_12: set peer endpoint, keepalive".
 std::string to_text(const Action& action);
 
-/// How one version differs from another, for `plan` before a commit: lines and the worst effect.
+/// A link that stays, and whose sessions begin anew.
+struct LinkReset {
+  NodeId peer;
+  std::string duration;  // "about a second", "until r1.lab has changed too"
+  bool operator==(const LinkReset&) const = default;
+};
+
+/// How one version differs from another, for `plan` before a commit. What each change does to traffic is what the data
+/// plane was seen to do (tests/lab/dataplane/apply_lab_test.cc).
 struct ConfigChange {
-  Effect effect = Effect::none;
-  std::vector<std::string> lines;  // "+ link to r1.ams", "~ link to r1.lab: keepalive 25 -> 20"
+  Effect effect = Effect::none;      // the worst
+  std::vector<std::string> lines;    // "+ link to r1.ams", "~ link to r1.lab: keepalive 25 -> 20"
+  std::vector<Effect> effects = {};  // of each line
+  std::vector<LinkReset> resets = {};  // ascending by peer
   bool operator==(const ConfigChange&) const = default;
 };
 /// "none", "hot", "session reset", "restart".

@@ -379,8 +379,3 @@ TEST_F(DataplaneLab, LeavingRemovesEverything) {
 
 }  // namespace
 }  // namespace mesh::test
-
-int main(int argc, char** argv) {
-  testing::InitGoogleTest(&argc, argv);
-  return mesh::test::run_contained([] { return RUN_ALL_TESTS(); });
-}

@@ -68,8 +68,28 @@ class Router {
     overlay_.peers[link.peer] = {{{1, key}}, 1};
   }
 
+  /// The LAN and a host in it.
+  void add_lan() {
+    ns.must(
+        fmt::format("ip link add lan type veth peer name host; ip addr add 10.{0}.0.1/24 dev lan;"
+                    "ip addr add fd00:{0}::1/64 dev lan nodad; ip link set lan up",
+                    i_));
+    ns.give("host", host);
+    host.must(
+        fmt::format("ip addr add 10.{0}.0.2/24 dev host; ip addr add fd00:{0}::2/64 dev host nodad;"
+                    "ip link set host up; ip route add default via 10.{0}.0.1;"
+                    "ip -6 route add default via fd00:{0}::1",
+                    i_));
+  }
+
   /// Another data plane over the same run directory, as a restarted meshnode would make it.
   void adopt() {
+    auto opened = ns.run([&] { return LinuxDataplane::open(options(), keys_); });
+    ASSERT_TRUE(opened) << opened.error().message;
+    dataplane = std::move(*opened);
+  }
+
+  LinuxDataplane::Options options() const {
     LinuxDataplane::Options options;
     options.log = kLog;
     options.node = config_.node;
@@ -77,9 +97,7 @@ class Router {
     options.bird_confirm_timeout = confirm_timeout;
     options.refresh_interval = refresh_interval;
     options.known_addresses = known_addresses;
-    auto opened = ns.run([&] { return LinuxDataplane::open(options, keys_); });
-    ASSERT_TRUE(opened) << opened.error().message;
-    dataplane = std::move(*opened);
+    return options;
   }
 
   Desired desired() const { return bind(config_, overlay_); }
@@ -87,6 +105,29 @@ class Router {
     return ns.run([&] { return reconcile(*dataplane, wanted, keys_.public_keys(), previous); });
   }
   ApplyReport apply() { return apply(desired()); }
+  /// From what config_ says to `after`, as an activation does it; config_ is then `after`.
+  ApplyReport activate(const NodeConfig& after) {
+    const Desired wanted = mesh::bind(after, overlay_), previous = desired();
+    const auto bridge = bind_bridge(config_, after, overlay_);
+    ApplyReport report = ns.run([&] {
+      return reconcile(*dataplane, wanted, keys_.public_keys(), &previous, bridge ? &*bridge : nullptr);
+    });
+    config_ = after;
+    return report;
+  }
+  /// The same in a process of its own, whose number it returns.
+  pid_t begin_to_activate(const NodeConfig& after) {
+    const Desired wanted = mesh::bind(after, overlay_), previous = desired();
+    const auto bridge = bind_bridge(config_, after, overlay_);
+    return ns.run([&]() -> pid_t {
+      const pid_t child = ::fork();
+      if (child != 0) return child;
+      auto opened = LinuxDataplane::open(options(), keys_);
+      if (opened)
+        (void)reconcile(**opened, wanted, keys_.public_keys(), &previous, bridge ? &*bridge : nullptr);
+      ::_exit(0);
+    });
+  }
   Health health() {
     auto health = ns.run([&] { return dataplane->health(); });
     EXPECT_TRUE(health) << health.error().message;
@@ -144,7 +185,7 @@ class DataplaneLab : public testing::Test {
     one->ns.give("wan2", two->ns);
     two->ns.must(
         "ip link set wan2 name wan; ip addr add 198.51.100.2/24 dev wan; ip link set wan up");
-    for (Router* router : {one.get(), two.get()}) add_lan(*router);
+    for (Router* router : {one.get(), two.get()}) router->add_lan();
     one->link_to(12, two->public_key(), "198.51.100.2");
     two->link_to(11, one->public_key(), "198.51.100.1");
   }
@@ -152,20 +193,6 @@ class DataplaneLab : public testing::Test {
     one.reset();
     two.reset();
     if (!directory_.empty()) std::filesystem::remove_all(directory_);
-  }
-
-  static void add_lan(Router& router) {
-    int i = router.i_;
-    router.ns.must(
-        fmt::format("ip link add lan type veth peer name host; ip addr add 10.{0}.0.1/24 dev lan;"
-                    "ip addr add fd00:{0}::1/64 dev lan nodad; ip link set lan up",
-                    i));
-    router.ns.give("host", router.host);
-    router.host.must(
-        fmt::format("ip addr add 10.{0}.0.2/24 dev host; ip addr add fd00:{0}::2/64 dev host nodad;"
-                    "ip link set host up; ip route add default via 10.{0}.0.1;"
-                    "ip -6 route add default via fd00:{0}::1",
-                    i));
   }
 
   bool pings_now() {

@@ -208,7 +208,8 @@ Result<Body> FakeController::answer(const Body& question) {
   std::string nodes;
   for (const VersionRow& row : candidates->rows)
     nodes += fmt::format(
-        R"({}{{"node":{},"fullname":"{}","version":{},"effect":"hot","changes":["~ something"]}})",
+        R"({}{{"node":{},"fullname":"{}","version":{},"effect":"hot","changes":["~ something"],)"
+        R"("classes":["hot"],"interrupts":[]}})",
         nodes.empty() ? "" : ",", row.node.value(), replica.state.find_node(row.node)->fullname(),
         row.version.value());
   return Body(Prepared{replica.state.sequence, version_rows_root(candidates->rows),

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "eventstore/model/compile.h"
+#include "eventstore/model/interruption.h"
 #include "tests/unit/compile/states.h"
 
 namespace mesh {
@@ -170,10 +171,66 @@ TEST(CompareConfigs, NamesEachDifferenceAndTheWorstEffect) {
   change = compare_configs(&before, *compile(state, NodeId(11)));
   EXPECT_EQ(change.effect, Effect::session_reset);
   EXPECT_EQ(change.lines[0], "~ AS 4200000011 -> 65011");
+  EXPECT_EQ(change.effects, (std::vector<Effect>{Effect::session_reset, Effect::session_reset, Effect::hot,
+                                                 Effect::hot, Effect::hot}));
+  EXPECT_EQ(change.resets, (std::vector<LinkReset>{{NodeId(12), "until r1.lab has changed too"}}))
+      << "links that come or go reset nothing";
   EXPECT_EQ(
       change.lines[1],
       "~ link to r1.lab: peer AS 4200000012 -> 65012, endpoint [2001:db8:2::1]:40011 -> none, "
       "keepalive 25 -> 20");
+}
+
+TEST(Plan, OldLoopbacksGoLast) {
+  Desired desired = ams();
+  Observed observed = as_wanted(desired);
+  const IpAddress old = *parse_address("100.80.0.99");
+  observed.loopbacks = {old, desired.loopbacks[1]};
+  observed.bird = "another";
+  Steps all = steps(observed, desired);
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[0], "loopbacks: 100.80.0.11, fd5a:1:2::b, 100.80.0.99");
+  EXPECT_TRUE(all[1].starts_with("bird: configure"));
+  EXPECT_EQ(all[2], "loopbacks: 100.80.0.11, fd5a:1:2::b");
+  EXPECT_EQ(removals_at(plan(observed, desired, kOwnKeys)), 2u);
+  EXPECT_EQ(removals_at({}), 0u);
+}
+
+TEST(Bridge, IsWhatIsAndBesideItTheLinksThatCome) {
+  MeshState state = three_sites();
+  enrol_all(state);
+  const NodeConfig all = *compile(state, NodeId(11));
+  const Overlay overlay = make_overlay(state, NodeId(11));
+  NodeConfig before = all, after = all;
+  before.links.erase(before.links.begin());
+  after.links.pop_back();
+  after.links[0].keepalive = 5;
+  auto bridge = bind_bridge(before, after, overlay);
+  ASSERT_TRUE(bridge);
+  NodeConfig both = all;
+  both.links[0].keepalive = 5;
+  EXPECT_EQ(*bridge, bind(both, overlay));
+  EXPECT_FALSE(bind_bridge(before, before, overlay));
+  EXPECT_FALSE(bind_bridge(before, all, overlay)) << "nothing goes";
+  EXPECT_FALSE(bind_bridge(all, before, overlay)) << "nothing comes";
+  NodeConfig other = after;
+  other.as_number += 1;
+  EXPECT_FALSE(bind_bridge(before, other, overlay)) << "all sessions begin anew";
+  other = after;
+  other.links[0].listen_port = before.links[0].listen_port;
+  EXPECT_FALSE(bind_bridge(before, other, overlay)) << "one port for two tunnels";
+}
+
+TEST(CompareConfigs, AnotherPortIsHeardOfUnlessThePeerIsBehindNat) {
+  const NodeConfig before = *compile(three_sites(), NodeId(11));
+  NodeConfig after = before;
+  after.links[0].listen_port += 100;
+  ASSERT_FALSE(after.links[0].endpoint_host.empty());
+  EXPECT_EQ(compare_configs(&before, after).effect, Effect::hot);
+  after.links[0].endpoint_host.clear();
+  const ConfigChange change = compare_configs(&before, after);
+  EXPECT_EQ(change.effect, Effect::session_reset);
+  EXPECT_EQ(change.resets.size(), 1u);
 }
 
 TEST(CompareConfigs, TheFirstVersionListsEverything) {
@@ -183,6 +240,28 @@ TEST(CompareConfigs, TheFirstVersionListsEverything) {
             "+ first version of r1.ams: AS 4200000011, loopbacks 100.80.0.11 and fd5a:1:2::b");
   EXPECT_EQ(change.lines[1], "+ link to r1.lab");
   EXPECT_EQ(change.lines.size(), 1u + 2 + 2 + 8 + 6);
+  EXPECT_EQ(change.effects.size(), change.lines.size());
+  EXPECT_TRUE(change.resets.empty());
+}
+
+// Three nodes in a full mesh: what each link's reset leaves.
+TEST(Interruptions, NameTheOtherWayOrWhatHasNone) {
+  MeshState state = three_sites();
+  const Network network(state);
+  std::map<NodeId, ConfigChange> changes;
+  EXPECT_TRUE(find_interruptions(network, changes, 10).lines.empty());
+  changes[NodeId(11)].resets = {{NodeId(12), "about a second"}};
+  Interruptions one = find_interruptions(network, changes, 10);
+  EXPECT_EQ(one.lines[NodeId(11)],
+            Steps{"session reset: link r1.ams - r1.lab, about a second (its traffic goes another way: via r1.nyc)"});
+  EXPECT_TRUE(one.pairs.empty());
+  changes[NodeId(11)].resets.push_back({NodeId(13), "until r1.nyc has changed too"});
+  Interruptions two = find_interruptions(network, changes, 1);
+  EXPECT_EQ(two.lines[NodeId(11)],
+            (Steps{"session reset: link r1.ams - r1.lab, about a second (no other way)",
+                   "session reset: link r1.ams - r1.nyc, until r1.nyc has changed too (no other way)"}));
+  EXPECT_EQ(two.pairs.size(), 1u);
+  EXPECT_GT(two.pairs_total, 1u);
 }
 
 }  // namespace
