@@ -19,16 +19,23 @@ void Agent::note(Note::Level level, std::string text) { notes_.push_back({level,
 
 // --- start ---
 
-void Agent::boot() {
+void Agent::boot(int64_t now) {
+  now_ = now;
   for (const auto& problem : store_.problems()) note(Note::Level::error, problem);
-  deployment_.boot();
+  deployment_.boot(now);
   tell_steps();
   const auto active = store_.pointers().active;
+  if (const auto* waiting = deployment_.waiting()) {
+    note(Note::Level::info, fmt::format("v{} applied from disk, which waits for its confirmation for another {} s",
+                                        waiting->version.value(), pending_left_s()));
+    return;
+  }
   note(Note::Level::info, active == Version() ? "no version is active yet"
                                               : fmt::format("v{} applied from disk", active.value()));
 }
 
-Status Agent::load() {
+Status Agent::load(int64_t now) {
+  now_ = now;
   std::vector<std::string> problems;
   auto loaded = history_.load(problems);
   for (const auto& problem : problems) note(Note::Level::error, problem + "; routing goes on");
@@ -38,12 +45,13 @@ Status Agent::load() {
   }
   note(Note::Level::info, fmt::format("replica at entry {}, verified to {}", history_.head().value(),
                                       history_.verified().value()));
-  if (history_.settled()) deployment_.act(history_.state());
+  if (history_.settled()) deployment_.act(history_.state(), now);
   tell_steps();
   return {};
 }
 
-Status Agent::peek() {
+Status Agent::peek(int64_t now) {
+  now_ = now;
   deployment_.restore();
   std::vector<std::string> problems;
   return history_.load(problems);
@@ -52,6 +60,7 @@ Status Agent::peek() {
 // --- connection ---
 
 void Agent::connected(int64_t now) {
+  now_ = now;
   connected_ = true;
   last_frame_ = last_progress_ = now;
   complaint_.clear();
@@ -144,7 +153,10 @@ void Agent::send_status(int64_t now) {
                     {},
                     0,
                     {},
-                    {}};
+                    {},
+                    store_.waiting() ? store_.waiting()->version : Version(),
+                    store_.waiting() ? store_.waiting()->activation : ActivationId(),
+                    pending_left_s()};
   status.drift = deployment_.drift().items(now);
   status.drift_count = static_cast<uint32_t>(deployment_.drift().count());
   if (const auto policy = deployment_.drift_policy()) status.drift_policy = drift_policy_name(*policy);
@@ -159,6 +171,7 @@ void Agent::send_status(int64_t now) {
 // --- frames ---
 
 void Agent::receive(ByteView frame, int64_t now) {
+  now_ = now;
   last_frame_ = now;
   auto message = decode_message(frame);
   if (!message) {
@@ -281,7 +294,7 @@ void Agent::after(History::Taken taken, int64_t now) {
 
 void Agent::act(int64_t now) {
   if (!history_.settled()) return;
-  const bool changed = deployment_.act(history_.state());
+  const bool changed = deployment_.act(history_.state(), now);
   tell_steps();
   if (!changed) return;
   send_outcomes(now);
@@ -320,6 +333,11 @@ void Agent::tick(int64_t now) {
   if (!history_.disk_problem().empty() && history_.flush()) {
     note(Note::Level::info, "the disk takes writes again");
     act(now);  // the head may have become settled just now
+  }
+  if (deployment_.tick(now, connected_ && !reconnect_ ? std::optional(last_frame_) : std::nullopt)) {
+    tell_steps();
+    send_outcomes(now);
+    send_status(now);
   }
   if (next_reconcile_ <= now) {
     next_reconcile_ = now + options_.reconcile_ms;
@@ -382,8 +400,16 @@ std::string Agent::state_text() const {
   if (deployment_.revoked()) return "revoked";
   if (history_.refusal()) return "refused: " + history_.refusal()->reason;
   if (history_.changing_epoch()) return "reading the history of a new epoch";
-  if (const auto text = problem(); !text.empty()) return "degraded: " + text;
+  if (const auto text = problem(); !text.empty()) return (deployment_.diverged() ? "diverged: " : "degraded: ") + text;
   return history_.settled() || !connected_ ? "ok" : "catching up";
+}
+
+/// Rounded up: a countdown that shows 0 is over.
+int64_t Agent::pending_left_s() const {
+  const auto& waiting = store_.waiting();
+  if (!waiting) return 0;
+  const auto deadline_ms = deployment_.waiting() ? deployment_.waiting()->deadline_ms : waiting->deadline_ms;
+  return std::max<int64_t>(deadline_ms - now_ + 999, 0) / 1000;
 }
 
 AgentStatus Agent::status() {
@@ -399,6 +425,8 @@ AgentStatus Agent::status() {
   status.active = pointers.active;
   status.previous = pointers.previous;
   status.pending = pointers.pending;
+  if (store_.waiting()) status.pending_activation = store_.waiting()->activation;
+  status.pending_left_s = pending_left_s();
   status.wanted = node ? node->active : Version();
   status.activation = pointers.activation;
   status.connected = connected_;

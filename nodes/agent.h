@@ -1,11 +1,12 @@
 // Agent: the sans-IO heart of meshnode. Frames and ticks in; frames, notes and calls to its ports out. It owns no
-// thread, socket or timer; one thread calls it. Time is monotonic, in milliseconds, and only grows.
+// thread, socket or timer; one thread calls it. Time: milliseconds since the machine booted, also while it slept.
 //
-//   boot()       applies the active version from the disk: before the replica is read, before any network
+//   boot()       applies the active version from the disk, or what waits for its confirmation: before the replica is
+//                read, before any network
 //   load()       reads and checks the replica
 //   connected()  subscribes after the verified head; disconnected() changes nothing on the router
 //   receive()    one frame from the controller, whatever is in it
-//   tick()       at least every 500 ms: heartbeats, repeats, the periodic look at the router
+//   tick()       at least every 500 ms: heartbeats, repeats, the periodic look at the router, what waits
 //
 // Invariants: the router follows settled heads only (history.h); nothing that a controller sends stops the routing;
 // what is refused is said in status() until it verifies. Whatever is lost on the way is asked for again: entries by
@@ -54,9 +55,12 @@ struct AgentStatus {
   Digest root;
   Version active, previous, pending, wanted;  // wanted: by the log; 0 = none
   ActivationId activation;                    // the newest one that was handled
+  ActivationId pending_activation;            // whose confirmation `pending` waits for; 0 = none
+  int64_t pending_left_s = 0;                 // until it goes back
   bool connected = false, settled = false, revoked = false;
   uint64_t outcomes_waiting = 0;
-  std::string state;    // "ok", "catching up", "degraded: ...", "refused: ...", "revoked", "upgrade required"
+  // "ok", "catching up", "degraded: ...", "diverged: ...", "refused: ...", "revoked", "upgrade required"
+  std::string state;
   std::string problem;  // empty when there is none
   std::string checkpoint;
   Health health;
@@ -70,11 +74,11 @@ class Agent {
   /// Borrows `store` (opened) and `dataplane`.
   Agent(AgentOptions options, ReplicaStore& store, Dataplane& dataplane);
 
-  void boot();
+  void boot(int64_t now);
   /// Errors: io, exhausted, unsupported. After one the agent may go on routing by tick(), but takes no entries.
-  Status load();
+  Status load(int64_t now);
   /// Instead of boot() and load(): reads what is on disk for status() and changes nothing on the router.
-  Status peek();
+  Status peek(int64_t now);
   void connected(int64_t now);
   void disconnected(int64_t now);
   void receive(ByteView frame, int64_t now);
@@ -105,6 +109,7 @@ class Agent {
   void after(History::Taken taken, int64_t now);
   void act(int64_t now);
   void tell_steps();
+  int64_t pending_left_s() const;
   void repeat(int64_t now);
   bool takes_more() const;
   std::string problem() const;
@@ -129,7 +134,7 @@ class Agent {
   Sequence controller_head_;
   int heads_behind_ = 0;  // in a row, that were before what this node has verified
   Sequence reported_;     // the head in the last status
-  int64_t now_ = 0;       // at the last tick
+  int64_t now_ = 0;  // of the newest call
   int64_t last_frame_ = 0, last_progress_ = 0, next_subscribe_ = 0, retry_ms_ = 0;
   int64_t next_status_ = 0, status_soon_ = 0, next_reconcile_ = 0, next_resolve_ = 0, next_repeat_ = 0;
   uint64_t credit_due_ = 0;

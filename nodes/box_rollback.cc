@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <string>
 
-#include "nodes/dataplane/reconciler.h"
 #include "nodes/deployment.h"
 
 namespace mesh {
@@ -40,7 +39,20 @@ Result<NodeConfig> Deployment::version_to_go_back_to(Version& version) {
   return config;
 }
 
+/// What waits for its confirmation is what is gone back from. True when that was all.
+bool Deployment::roll_back_trial(Version version, WentBack& went) {
+  if (!store_.waiting()) return false;
+  if (!trial_) trial_.emplace(*store_.waiting(), active_, false);  // of a program that does not run
+  const auto active = store_.pointers().active;
+  const bool all = version == Version() || version == active;
+  went = {trial_->kept().version, all ? active : version};
+  go_back(OutcomeKind::reverted,
+          fmt::format("rolled back on the box: {} -> {}", name_of(went.from), name_of(went.to)));
+  return all;
+}
+
 Result<WentBack> Deployment::roll_back(Version version, const Node* node) {
+  if (WentBack went; roll_back_trial(version, went)) return went;
   auto config = version_to_go_back_to(version);
   if (!config) return std::unexpected(config.error());
   const WentBack went{store_.pointers().active, version};
@@ -57,21 +69,11 @@ Result<WentBack> Deployment::roll_back(Version version, const Node* node) {
     (void)store_.hold(held, held_why);  // the first error is the one to tell
     return std::unexpected(pending.error());
   }
-  std::optional<Desired> previous;
-  if (active_) previous = bind(*active_, overlay_);
-  const auto report =
-      reconcile(dataplane_, bind(*config, overlay_), options_.own_keys, previous ? &*previous : nullptr);
-  steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
-  steps_.insert(steps_.end(), report.back.begin(), report.back.end());
-  dirty_ = report.outcome == Reconciled::failed;
-  if (!report.ok()) {
+  if (auto done = switch_to(std::move(*config)); !done) {
     (void)store_.clear_pending();
     (void)store_.hold(held, held_why);
-    return fail_in(fmt::format("{} cannot be applied, {} stays", name_of(version), name_of(went.from)),
-                   *report.error);
+    return fail_in(fmt::format("{} cannot be applied, {} stays", name_of(version), name_of(went.from)), done.error());
   }
-  active_ = std::move(*config);
-  router_problem_.clear();
   wanted_.reset();
   tried_.reset();
   MESH_TRY(store_.set_active(version));

@@ -16,6 +16,7 @@ namespace mesh {
 
 namespace {
 
+constexpr int64_t kLookMs = 1'000;  // between looks at the gates of what waits; what the disk refused is written then
 constexpr uint64_t kSerialMax = uint64_t{1} << 62;  // nobody counts so far: numbering behind it would overflow
 
 /// Equal but for the entry that changed it last.
@@ -24,17 +25,37 @@ bool same_effect(Overlay a, const Overlay& b) {
   return a == b;
 }
 
-std::string text_of(const Error& error) {
+}  // namespace
+
+struct Deployment::Told {
+  size_t steps;
+  std::string problem;
+  uint64_t serial;
+  Version active;
+  std::optional<PendingVersion> waiting;
+  bool operator==(const Told&) const = default;
+};
+
+Deployment::Told Deployment::told() const {
+  return {steps_.size(), problem(), store_.serial(), store_.pointers().active,
+          trial_ ? std::optional(trial_->kept()) : std::nullopt};
+}
+
+std::string Deployment::text_of(const Error& error) {
   return error.fix.empty() ? error.message : fmt::format("{} ({})", error.message, error.fix);
 }
 
-}  // namespace
-
 std::vector<std::string> Deployment::take_steps() { return std::exchange(steps_, {}); }
 
-void Deployment::boot() {
+const std::string& Deployment::problem() const {
+  if (!trial_problem_.empty()) return trial_problem_;
+  return activation_problem_.empty() ? router_problem_ : activation_problem_;
+}
+
+void Deployment::boot(int64_t now) {
   restore();
-  apply_active();
+  if (!resume(now)) apply_active();
+  settle_disk();
 }
 
 void Deployment::restore() {
@@ -89,11 +110,8 @@ void Deployment::bind_overlay(const MeshState& state) {
   if (!overlay_saved_) overlay_saved_ = store_.save_overlay(overlay_).has_value();
 }
 
-bool Deployment::act(const MeshState& state) {
-  const auto steps = steps_.size();
-  const auto problem_before = problem();
-  const auto pointers = store_.pointers();
-  const auto serial = store_.serial();
+bool Deployment::act(const MeshState& state, int64_t now) {
+  const auto before = told();
   const auto* node = state.find_node(options_.node);
   // A history that does not know this node yet says nothing about it; one that removed it does.
   const bool known = node ? node->enrolment != Enrolment::none : state.removed_nodes.contains(options_.node);
@@ -101,11 +119,25 @@ bool Deployment::act(const MeshState& state) {
   // Nor does one that was restored and names the keys that were here before ours.
   if (node && held(*node) && node->sign_key != options_.sign_key) return false;
   bind_overlay(state);
-  if (!overlay_.revoked) follow(*node);
+  if (overlay_.revoked && trial_) go_back(OutcomeKind::reverted, "this node was revoked");
+  if (!overlay_.revoked) follow(state, *node, now);
   if (dirty_) apply_active();
   if (router_problem_.empty() && !overlay_saved_) router_problem_ = "the overlay cannot be stored: is the disk full?";
-  return steps_.size() != steps || problem() != problem_before || store_.serial() != serial ||
-         store_.pointers().active != pointers.active;
+  return told() != before;
+}
+
+bool Deployment::tick(int64_t now, std::optional<int64_t> heard_ms) {
+  if (!trial_ && !owed_ && !store_.waiting()) return false;
+  const auto before = told();
+  if (trial_ && trial_->expired(now)) {
+    go_back(OutcomeKind::reverted, fmt::format("not confirmed within {} s", trial_->kept().seconds));
+  }
+  if (next_look_ms_ <= now) {
+    next_look_ms_ = now + kLookMs;
+    settle_disk();
+    if (trial_) watch(now, heard_ms);
+  }
+  return told() != before;
 }
 
 /// Something else runs than the log names, on purpose, and nothing was activated since.
@@ -122,10 +154,43 @@ std::string Deployment::held_text() const {
              : fmt::format("v{} stays, {}: activate another version", pointers.active.value(), pointers.held_why);
 }
 
-void Deployment::follow(const Node& node) {
+void Deployment::follow(const MeshState& state, const Node& node, int64_t now) {
   wanted_.reset();
+  const auto* pending = pending_of(state, node.id);
+  if (trial_ && follow_trial(state, node, pending, now)) return;
+  const bool over = pending && given_up(pending->id);
+  diverged_ = is_diverged(node);
+  if (diverged_) {
+    trial_problem_ = fmt::format("{}, {} for v{}: activate again", running_text(), late_text(node.activation),
+                                 node.active.value());
+  } else if (!over) {
+    trial_problem_.clear();
+  } else if (trial_problem_.empty()) {
+    trial_problem_ = fmt::format("{}, activation {} is over here", running_text(), pending->id.value());
+  }
+  if (!diverged_) follow_active(node);
+  // What is gone back to comes first.
+  if (pending && !over && !wanted_) begin_trial(state, node, *pending, now);
+}
+
+std::string Deployment::late_text(ActivationId activation) {
+  return fmt::format("this node had gone back when activation {} was confirmed", activation.value());
+}
+
+/// The log confirmed what was gone back from here. Held, because the next trial is remembered in the place of this one.
+bool Deployment::is_diverged(const Node& node) {
+  const auto& pointers = store_.pointers();
+  if (pointers.active == node.active) return false;
+  const auto why = late_text(node.activation);
+  const bool late = given_up(node.activation) && pointers.activation != node.activation;
+  const bool known = pointers.held == node.activation && pointers.held_why == why;
+  if (late && !known) (void)store_.hold(node.activation, why);  // at the next look, when the disk refuses
+  return late || known;
+}
+
+void Deployment::follow_active(const Node& node) {
   if (held(node)) {
-    if (store_.pointers().pending != Version()) (void)store_.clear_pending();  // left by a crash
+    if (store_.pointers().pending != Version() && !store_.waiting()) (void)store_.clear_pending();  // left by a crash
     activation_problem_ = held_text();
     return;
   }
@@ -135,7 +200,7 @@ void Deployment::follow(const Node& node) {
   const bool stands = active_ && pointers.active == node.active;
   if (pointers.activation == node.activation && (stands || refused)) {
     // Left by a crash, for an activation that was superseded since.
-    if (pointers.pending != Version()) (void)store_.clear_pending();
+    if (pointers.pending != Version() && !store_.waiting()) (void)store_.clear_pending();
     activation_problem_ = stands ? std::string() : fmt::format("v{} is refused: {}", node.active.value(), *refused);
   } else if (tried_ != node.activation) {
     activate(node);
@@ -153,6 +218,25 @@ Result<NodeConfig> Deployment::load_version(const Node& node, Version version) {
   return fail(Errc::not_found, fmt::format("v{} is not on this disk, fetching it", version.value()));
 }
 
+Status Deployment::switch_to(NodeConfig config) {
+  std::optional<Desired> previous, bridge;
+  if (active_) previous = bind(*active_, overlay_);
+  if (active_) bridge = bind_bridge(*active_, config, overlay_);
+  const auto report = reconcile(dataplane_, bind(config, overlay_), options_.own_keys, previous ? &*previous : nullptr,
+                                bridge ? &*bridge : nullptr);
+  steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
+  steps_.insert(steps_.end(), report.back.begin(), report.back.end());
+  if (report.outcome != Reconciled::refused) dirty_ = report.outcome == Reconciled::failed;
+  if (!report.ok()) {
+    // Before the first version there was nothing of ours; a version that is only damaged on disk may be running.
+    if (store_.pointers().active == Version()) (void)dataplane_.remove_all();
+    return std::unexpected(*report.error);
+  }
+  active_ = std::move(config);
+  router_problem_.clear();
+  return {};
+}
+
 void Deployment::activate(const Node& node) {
   const auto version = node.active;
   if (const auto reason = store_.refused(version)) {
@@ -168,24 +252,12 @@ void Deployment::activate(const Node& node) {
     activation_problem_ = text_of(pending.error());
     return;
   }
-  std::optional<Desired> previous, bridge;
-  if (active_) previous = bind(*active_, overlay_);
-  if (active_) bridge = bind_bridge(*active_, *config, overlay_);
-  const auto report = reconcile(dataplane_, bind(*config, overlay_), options_.own_keys, previous ? &*previous : nullptr,
-                                bridge ? &*bridge : nullptr);
-  steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
-  steps_.insert(steps_.end(), report.back.begin(), report.back.end());
-  if (report.outcome != Reconciled::refused) dirty_ = report.outcome == Reconciled::failed;
-  if (!report.ok()) {
+  if (auto done = switch_to(std::move(*config)); !done) {
     tried_ = node.activation;
-    // Before the first version there was nothing of ours; a version that is only damaged on disk may be running.
-    if (store_.pointers().active == Version()) (void)dataplane_.remove_all();
     (void)store_.clear_pending();  // a left-over name changes nothing
-    record(OutcomeKind::failed, node.activation, fmt::format("v{}: {}", version.value(), text_of(*report.error)));
+    record(OutcomeKind::failed, node.activation, fmt::format("v{}: {}", version.value(), text_of(done.error())));
     return;
   }
-  active_ = std::move(*config);
-  router_problem_.clear();
   if (auto stored = store_.set_active(version); !stored) {
     activation_problem_ = text_of(stored.error());  // tried again at the next look: the router already is so
     return;
@@ -202,12 +274,17 @@ SignedOutcome Deployment::sign(Outcome outcome) const {
   return signed_outcome;
 }
 
+Status Deployment::keep_outcome(const Owed& what) {
+  auto message = what.message.substr(0, kMessageBytesMax);
+  const auto outcome =
+      sign({options_.node, store_.serial() + 1, what.kind, what.activation, what.version, std::move(message)});
+  return store_.add_outcome(outcome, what.stage);
+}
+
 void Deployment::record(OutcomeKind kind, ActivationId activation, std::string message) {
-  if (message.size() > kMessageBytesMax) message.resize(kMessageBytesMax);
   activation_problem_ = message;
-  const auto outcome = sign({options_.node, store_.serial() + 1, kind, activation, store_.pointers().active,
-                             std::move(message)});
-  if (auto stored = store_.add_outcome(outcome); !stored) activation_problem_ = text_of(stored.error());
+  const auto stored = keep_outcome({kind, activation, store_.pointers().active, std::move(message), TrialStage::none});
+  if (!stored) activation_problem_ = text_of(stored.error());
 }
 
 Status Deployment::acknowledge(uint64_t serial) {

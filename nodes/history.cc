@@ -367,7 +367,10 @@ Status History::succeed(const std::string& note) {
   if (!lost) return std::unexpected(lost.error());
   const size_t handed = lost->size();
   MESH_TRY(store_.keep_orphans(old_epoch, std::move(*lost)));
-  if (base < old_head) MESH_TRY(store_.hold(successor_->activation_at_base()));
+  if (base < old_head) {
+    MESH_TRY(store_.hold(successor_->activation_at_base()));
+    MESH_TRY(store_.forget_trial());  // the new epoch gives numbers of activations anew
+  }
   for (const auto& staged : successor_versions_)
     MESH_TRY(staged.text.empty() ? store_.refuse_version(staged.version, staged.reason)
                                  : store_.put_version(staged.version, staged.text, staged.files));

@@ -59,6 +59,12 @@ Result<NodeKeys> make_keys(const std::filesystem::path& data);
 /// Borrows `keys`.
 AgentOptions agent_options(const NodeIdentity& identity, const NodeKeys& keys);
 
+/// Another one after each boot of the machine; after each call, where the kernel does not tell.
+std::string machine_boot_id();
+/// Since the machine booted, time asleep included: a suspended router prolongs no deadline, and nobody who sets the
+/// clock moves one.
+int64_t machine_now_ms();
+
 /// The router behind `--dataplane`. Borrows `keys`.
 Result<std::unique_ptr<Dataplane>> open_dataplane(const MeshnodeOptions& options, const NodeIdentity& identity,
                                                   const TunnelKeys& keys);

@@ -128,7 +128,7 @@ Result<std::string> answer_stopped(const MeshnodeOptions& options, const std::st
   MESH_TRY(store.open());
   Agent agent(agent_options(*identity, *keys), store, *router);
   // A replica that cannot be read keeps nobody from going back: the versions are beside it.
-  (void)agent.peek();
+  (void)agent.peek(machine_now_ms());
   BoxJournal journal(files);
   ControllerEndpoints known(files, identity->endpoints);
   Box box{store, journal, known, agent, {}};

@@ -118,7 +118,8 @@ AgentOptions agent_options(const NodeIdentity& identity, const NodeKeys& keys) {
   AgentOptions options;
   options.history = {identity.log, identity.log_key, identity.node, identity.anchor};
   options.deployment = {identity.log, identity.node, keys.sign.public_key(), keys.tunnels.public_keys(),
-                        [&keys](std::string_view domain, ByteView bytes) { return keys.sign.sign(domain, bytes); }};
+                        [&keys](std::string_view domain, ByteView bytes) { return keys.sign.sign(domain, bytes); },
+                        machine_boot_id()};
   options.fullname = identity.fullname;
   options.program = kProgramVersion;
   return options;

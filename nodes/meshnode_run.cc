@@ -6,7 +6,6 @@
 #include <chrono>
 #include <csignal>
 #include <cstring>
-#include <ctime>
 #include <optional>
 #include <set>
 #include <thread>
@@ -28,14 +27,6 @@ constexpr int kTickMs = 250;
 volatile std::sig_atomic_t g_stop = 0;
 
 void stop(int) { g_stop = 1; }
-
-/// Since the machine booted, time asleep included: a deadline is not prolonged by a suspended router, and nobody who
-/// sets the clock moves it.
-int64_t now_ms() {
-  timespec now{};
-  ::clock_gettime(CLOCK_BOOTTIME, &now);
-  return int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
-}
 
 void log(const std::vector<Note>& notes) {
   for (const auto& note : notes) {
@@ -74,7 +65,7 @@ class Shell {
       if (doors_.control) watched.push_back({doors_.control->fd()});
       auto events = bus_->poll(kTickMs, watched);
       for (const auto& event : events) take(event);
-      agent_.tick(now_ms());
+      agent_.tick(machine_now_ms());
       flush();
       keep_journal(box_);
       if (doors_.status && watched.front().readable) doors_.status->tell(status());
@@ -97,7 +88,7 @@ class Shell {
   Status connect() {
     bus_.reset();
     box_.in_use.clear();
-    addresses_ = dial_.addresses(now_ms(), {});
+    addresses_ = dial_.addresses(machine_now_ms(), {});
     ClientOptions options;
     options.endpoints = endpoints();
     std::memcpy(&options.jitter_seed, random_array<Digest>().bytes.data(), sizeof options.jitter_seed);
@@ -110,7 +101,7 @@ class Shell {
   }
 
   Status reconnect() {
-    agent_.disconnected(now_ms());
+    agent_.disconnected(machine_now_ms());
     return connect();
   }
 
@@ -125,7 +116,7 @@ class Shell {
       if (left) MESH_TRY(reconnect());
     }
     const auto in_use = bus_->connected() ? bus_->endpoint().address : std::string();
-    auto addresses = dial_.addresses(now_ms(), in_use);
+    auto addresses = dial_.addresses(machine_now_ms(), in_use);
     if (addresses == addresses_) return {};
     addresses_ = std::move(addresses);
     return bus_->set_endpoints(endpoints());
@@ -140,12 +131,12 @@ class Shell {
         refused_ = false;
         box_.in_use = dial_.endpoint_of(event.detail);
         box_.endpoints.spoke(box_.in_use, box_.in_use == event.detail ? std::string() : event.detail);
-        agent_.connected(now_ms());
+        agent_.connected(machine_now_ms());
         break;
       case ClientEvent::Kind::disconnected:
         spdlog::warn("lost the controller at {}; routing goes on", event.detail);
         box_.in_use.clear();
-        agent_.disconnected(now_ms());
+        agent_.disconnected(machine_now_ms());
         break;
       case ClientEvent::Kind::refused:
       case ClientEvent::Kind::unreachable:
@@ -154,7 +145,7 @@ class Shell {
         refused_ = event.kind == ClientEvent::Kind::refused;
         break;
       case ClientEvent::Kind::frame:
-        agent_.receive(event.frame, now_ms());
+        agent_.receive(event.frame, machine_now_ms());
         break;
     }
     flush();
@@ -181,7 +172,7 @@ class Shell {
   void control() {
     doors_.control->serve([this](const std::string& request) {
       spdlog::info("asked on the box: {}", request);
-      return answer_control(box_, request, now_ms());
+      return answer_control(box_, request, machine_now_ms());
     });
     flush();
   }
@@ -239,10 +230,12 @@ Status run_node(const MeshnodeOptions& options) {
   ReplicaStore store(files);
   MESH_TRY(store.open());
   Agent agent(agent_options(*identity, *keys), store, **dataplane);
-  agent.boot();
+  agent.boot(machine_now_ms());
   log(agent.take_notes());
   // A replica that cannot be read is told by the status; what is applied goes on routing.
-  if (auto loaded = agent.load(); !loaded) spdlog::error("the replica cannot be read: {}", loaded.error().message);
+  if (auto loaded = agent.load(machine_now_ms()); !loaded) {
+    spdlog::error("the replica cannot be read: {}", loaded.error().message);
+  }
   log(agent.take_notes());
   ControllerEndpoints endpoints(files, identity->endpoints);
   BoxJournal journal(files);

@@ -31,7 +31,7 @@ Result<std::string> read_stopped(const MeshnodeOptions& options) {
   agent_options.deployment.node = identity->node;
   agent_options.fullname = identity->fullname;
   Agent agent(std::move(agent_options), store, untouched);
-  MESH_TRY(agent.peek());
+  MESH_TRY(agent.peek(machine_now_ms()));
   auto status = agent.status();
   status.health = {};  // what the router does now, only a running meshnode looks at
   return status_json(status, "meshnode is not running", false);
@@ -42,6 +42,13 @@ std::string table(const Json& json) {
   for (const auto& [key, value] : json.items()) {
     if (value.is_structured()) continue;
     out += fmt::format("{:<18}{}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  }
+  if (json["pending_activation"] != 0) {
+    const auto left_s = json["pending_left_s"].get<int64_t>();
+    out += fmt::format("v{} waits for the confirmation of activation {}: {}\n", json["pending"].get<uint32_t>(),
+                       json["pending_activation"].get<uint64_t>(),
+                       left_s > 0 ? fmt::format("v{} comes back in {} s", json["active"].get<uint32_t>(), left_s)
+                                  : fmt::format("v{} comes back now", json["active"].get<uint32_t>()));
   }
   for (const auto& item : json["drift"]) {
     if (!item["over_s"].is_null()) continue;
@@ -74,6 +81,8 @@ std::string status_json(const AgentStatus& status, const std::string& trouble, b
                {"pending", status.pending.value()},
                {"wanted", status.wanted.value()},
                {"activation", status.activation.value()},
+               {"pending_activation", status.pending_activation.value()},
+               {"pending_left_s", status.pending_left_s},
                {"overlay", status.overlay.value()},
                {"controller", status.connected ? "connected" : "unreachable"},
                {"controller_detail", status.connected ? "" : trouble},

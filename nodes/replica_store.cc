@@ -26,7 +26,7 @@ constexpr auto kCheckpoint = "replica/checkpoint";
 constexpr auto kRefused = "versions/refused";
 constexpr auto kOverlay = "overlay.json";
 constexpr auto kOutcomes = "outcomes.json";
-constexpr auto kPending = "pending";
+constexpr std::string_view kStages[] = {"none", "applied", "healthy", "over"};  // by TrialStage
 std::string version_path(Version version) { return fmt::format("versions/v{}", version.value()); }
 
 /// "v12" or "versions/v12"; 0 when it is not one.
@@ -71,7 +71,7 @@ Status ReplicaStore::open() {
   MESH_TRY(read_outcomes());
   pointers_.active = read_pointer("active");
   pointers_.previous = read_pointer("previous");
-  if (auto pending = files_.read(kPending)) pointers_.pending = parse_version(as_text(*pending));
+  read_pending();
   read_held();
   return {};
 }
@@ -420,28 +420,35 @@ std::optional<std::string> ReplicaStore::refused(Version version) const {
 
 // --- pointers ---
 
-Status ReplicaStore::set_pending(Version version) {
-  MESH_TRY(write_atomic(files_, kPending, as_bytes(fmt::format("v{}", version.value()))));
-  pointers_.pending = version;
-  return {};
+void ReplicaStore::read_pending() {
+  pointers_.pending = {};
+  waiting_.reset();
+  auto text = files_.read(kPendingFile);
+  if (!text) return;
+  pointers_.pending = parse_version(as_text(*text));
+  if (pointers_.pending != Version()) return;
+  auto waiting = parse_pending_text(as_text(*text));
+  if (!waiting) {
+    problems_.push_back("pending is damaged: " + waiting.error().message);
+    return;
+  }
+  pointers_.pending = waiting->version;
+  waiting_ = std::move(*waiting);
 }
 
-Status ReplicaStore::clear_pending() {
-  MESH_TRY(files_.remove(kPending));
-  MESH_TRY(files_.sync_dir("."));
-  pointers_.pending = {};
+Status ReplicaStore::point_to(Version version) {
+  if (version == pointers_.active) return {};
+  if (pointers_.active != Version()) {
+    MESH_TRY(link_atomic(files_, version_path(pointers_.active), "previous"));
+    pointers_.previous = pointers_.active;
+  }
+  MESH_TRY(link_atomic(files_, version_path(version), "active"));
+  pointers_.active = version;
   return {};
 }
 
 Status ReplicaStore::set_active(Version version) {
-  if (version != pointers_.active) {
-    if (pointers_.active != Version()) {
-      MESH_TRY(link_atomic(files_, version_path(pointers_.active), "previous"));
-      pointers_.previous = pointers_.active;
-    }
-    MESH_TRY(link_atomic(files_, version_path(version), "active"));
-    pointers_.active = version;
-  }
+  MESH_TRY(point_to(version));
   return clear_pending();
 }
 
@@ -491,41 +498,62 @@ Status ReplicaStore::read_outcomes() {
   outcomes_ = std::move(outcomes);
   serial_ = json["serial"].get<uint64_t>();
   pointers_.activation = ActivationId(json["activation"].get<uint64_t>());
+  // Files of older programs lack both.
+  if (!json.contains("stage") || !json.contains("trial") || !json["trial"].is_number_unsigned()) return {};
+  const auto named = std::ranges::find(kStages, json["stage"].is_string() ? json["stage"].get<std::string>() : "");
+  if (named == std::end(kStages)) return damaged("stage");
+  pointers_.trial = ActivationId(json["trial"].get<uint64_t>());
+  pointers_.stage = static_cast<TrialStage>(named - std::begin(kStages));
   return {};
 }
 
-Status ReplicaStore::write_outcomes(ActivationId activation, uint64_t serial, std::vector<SignedOutcome> outcomes) {
+Status ReplicaStore::write_outcomes(Handled handled) {
+  auto& outcomes = handled.outcomes;
   if (outcomes.size() > kOutcomesKept) outcomes.erase(outcomes.begin());
   auto list = nlohmann::json::array();
   for (const auto& each : outcomes) {
     list.push_back({{"bytes", to_base64(each.bytes)}, {"signature", to_base64(each.signature.view())}});
   }
-  const nlohmann::json json = {{"activation", activation.value()}, {"serial", serial}, {"outcomes", list}};
+  const nlohmann::json json = {{"activation", handled.activation.value()},
+                               {"trial", handled.trial.value()},
+                               {"stage", kStages[static_cast<size_t>(handled.stage)]},
+                               {"serial", handled.serial},
+                               {"outcomes", list}};
   MESH_TRY(write_small(kOutcomes, json.dump(1)));
-  pointers_.activation = activation;
-  serial_ = serial;
+  pointers_.activation = handled.activation;
+  pointers_.trial = handled.trial;
+  pointers_.stage = handled.stage;
+  serial_ = handled.serial;
   outcomes_ = std::move(outcomes);
   return {};
 }
 
-Status ReplicaStore::add_outcome(const SignedOutcome& outcome) {
-  auto outcomes = outcomes_;
-  outcomes.push_back(outcome);
-  // A failed one is tried once more after a restart: somebody may have repaired what it failed for.
-  const bool handled = outcome.outcome.kind != OutcomeKind::failed;
-  return write_outcomes(handled ? outcome.outcome.activation : pointers_.activation, outcome.outcome.serial,
-                        std::move(outcomes));
+Status ReplicaStore::add_outcome(const SignedOutcome& outcome, TrialStage stage) {
+  auto next = handled();
+  next.serial = outcome.outcome.serial;
+  next.outcomes.push_back(outcome);
+  if (stage != TrialStage::none) {
+    next.trial = outcome.outcome.activation;
+    next.stage = stage;
+  } else if (outcome.outcome.kind != OutcomeKind::failed) {
+    // A failed one is tried once more after a restart: somebody may have repaired what it failed for.
+    next.activation = outcome.outcome.activation;
+  }
+  return write_outcomes(std::move(next));
 }
 
 Status ReplicaStore::renumber(std::vector<SignedOutcome> outcomes, uint64_t serial) {
-  return write_outcomes(pointers_.activation, serial, std::move(outcomes));
+  auto next = handled();
+  next.serial = serial;
+  next.outcomes = std::move(outcomes);
+  return write_outcomes(std::move(next));
 }
 
 Status ReplicaStore::acknowledge(uint64_t serial) {
-  auto outcomes = outcomes_;
-  const auto forgotten = std::erase_if(outcomes, [&](const auto& each) { return each.outcome.serial <= serial; });
+  auto next = handled();
+  const auto forgotten = std::erase_if(next.outcomes, [&](const auto& each) { return each.outcome.serial <= serial; });
   if (forgotten == 0) return {};
-  return write_outcomes(pointers_.activation, serial_, std::move(outcomes));
+  return write_outcomes(std::move(next));
 }
 
 }  // namespace mesh

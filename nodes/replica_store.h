@@ -1,24 +1,23 @@
 // ReplicaStore: what a node keeps on its disk, so that it routes, verifies and reports without a
 // controller.
 //
-//   replica/snapshot     SHA-256, then a verified replica (encode_snapshot); absent before the
-//   first compaction replica/tail         the entries after it:  tail = { record }
-//                          record = length (u32) check (8 bytes: SHA-256(payload), its beginning)
-//                          payload payload = header length (u32) header body        numbers
-//                          little-endian
+//   replica/snapshot     SHA-256, then a verified replica (encode_snapshot); absent before the first compaction
+//   replica/tail         the entries after it:  tail = { record }
+//                          record = length (u32) check (8 bytes: SHA-256(payload), its beginning) payload
+//                          payload = header length (u32) header body        numbers little-endian
 //   replica/tail.before  the tail that the snapshot took in: entries that another history may lack
-//   replica/leaves       leaf hashes of the entries up to the snapshot, the newest kLeavesKept to
-//   twice as many:
+//   replica/leaves       leaf hashes of the entries up to the snapshot, the newest kLeavesKept to twice as many:
 //                          first entry's number - 1 (u64) { peak of the tree before it } { leaf }
-//   replica/orphans-N    an Orphans message: entries of epoch N that the log no longer has, until
-//   the controller has them replica/checkpoint   the newest checkpoint that matched, a signed note;
-//   never older than what was acted on versions/vN/         config.json (config_text), digest, and
-//   bird.conf, tlwg_*.conf as they read without keys versions/refused     { "N reason\n" }:
-//   versions whose digest does not follow from the log active, previous     symbolic links to
-//   versions/vN pending              the activation that is being applied held                 the
-//   activation that the log names since a new epoch began, while something newer runs overlay.json
-//   the overlay that was bound last outcomes.json        newest handled activation, serial,
-//   outcomes that the log has not acknowledged
+//   replica/orphans-N    an Orphans message: entries of epoch N that the log lost, until the controller has them
+//   replica/checkpoint   the newest checkpoint that matched, a signed note; never older than what was acted on
+//   versions/vN/         config.json (config_text), digest, and bird.conf, tlwg_*.conf as they read without keys
+//   versions/refused     { "N reason\n" }: versions whose digest does not follow from the log
+//   active, previous     symbolic links to versions/vN
+//   pending              "vN": what is being applied; or a version that waits for its confirmation (pending_file.h)
+//   held                 the activation that the log names since a new epoch began, while something newer runs
+//   overlay.json         the overlay that was bound last
+//   outcomes.json        newest handled activation, the newest one that waited and how far it came, serial, outcomes
+//                          that the log has not acknowledged
 //
 // Invariants: a name without ".tmp" is whole (written aside, synced, renamed, directory synced). An
 // entry is in the tail only after the version that it commits is stored or refused. The tail may be
@@ -39,17 +38,23 @@
 #include "eventstore/model/overlay.h"
 #include "eventstore/model/replay.h"
 #include "nodes/files.h"
+#include "nodes/pending_file.h"
 #include "schemas/message.h"
 
 namespace mesh {
 
+/// How far the newest activation that had to be confirmed came here. `over`: it waits no more, and is not begun again.
+enum class TrialStage : uint8_t { none = 0, applied = 1, healthy = 2, over = 3 };
+
 /// Where the node is between versions. 0 = none.
 struct Pointers {
   Version active, previous;
-  Version pending;             // being applied
+  Version pending;             // being applied, or waiting for its confirmation
   ActivationId activation;     // the newest one that was applied or refused
   std::optional<ActivationId> held;  // not to be followed; everything newer is
   std::string held_why;              // empty: what runs is newer, by a history that was given up
+  ActivationId trial;                // the newest one that had to be confirmed
+  TrialStage stage = TrialStage::none;
 };
 
 /// This node's own history as hashes: what another one can be compared with.
@@ -140,6 +145,15 @@ class ReplicaStore {
 
   const Pointers& pointers() const { return pointers_; }
   Status set_pending(Version version);
+  /// The version that waits for its confirmation; nothing when none does. Durable before the router is touched.
+  const std::optional<PendingVersion>& waiting() const { return waiting_; }
+  Status set_waiting(const PendingVersion& waiting);
+  /// What waits is active from now on, and its activation handled. After an error, or a crash: again, which goes on.
+  Status confirm_waiting();
+  /// confirm_waiting() was begun.
+  bool half_confirmed() const;
+  /// Numbers of activations may come again: none was tried.
+  Status forget_trial();
   /// `version` runs; the former active one is `previous` from now on. Clears `pending`.
   Status set_active(Version version);
   Status clear_pending();
@@ -154,8 +168,9 @@ class ReplicaStore {
   /// Serial of the newest outcome.
   uint64_t serial() const { return serial_; }
   const std::vector<SignedOutcome>& outcomes() const { return outcomes_; }
-  /// Keeps the outcome and, unless it is `failed`, that its activation was handled: both in one write.
-  Status add_outcome(const SignedOutcome& outcome);
+  /// Keeps the outcome and, unless it is `failed`, that its activation was handled: both in one write. With `stage` it
+  /// is of an activation that had to be confirmed, and what is kept is how far that came.
+  Status add_outcome(const SignedOutcome& outcome, TrialStage stage = TrialStage::none);
   /// Forgets outcomes up to `serial`.
   Status acknowledge(uint64_t serial);
   /// Puts these in place of the outcomes that wait; the next serial is after `serial`.
@@ -174,13 +189,23 @@ class ReplicaStore {
   OwnLeaves stored_leaves(const Replica& snapshot);
   Status write_snapshot(const Replica& replica);
   void read_held();
-  Status write_outcomes(ActivationId activation, uint64_t serial, std::vector<SignedOutcome> outcomes);
+  /// What outcomes.json holds. Errors leave all as it was.
+  struct Handled {
+    ActivationId activation, trial;
+    TrialStage stage{};
+    uint64_t serial = 0;
+    std::vector<SignedOutcome> outcomes;
+  };
+  Handled handled() const { return {pointers_.activation, pointers_.trial, pointers_.stage, serial_, outcomes_}; }
+  Status write_outcomes(Handled handled);
+  void read_pending();
   Status write_refused(std::map<Version, std::string> refused);
   Result<std::string> read_small(const std::string& path);
   Status write_small(const std::string& path, std::string_view text);
   Status read_outcomes();
   Status read_versions();
   Version read_pointer(const std::string& name);
+  Status point_to(Version version);
 
   Files& files_;
   uint64_t tail_bytes_min_;
@@ -188,6 +213,7 @@ class ReplicaStore {
   std::map<Version, Digest> versions_;
   std::map<Version, std::string> refused_;
   Pointers pointers_;
+  std::optional<PendingVersion> waiting_;
   uint64_t serial_ = 0;
   std::vector<SignedOutcome> outcomes_;
   uint64_t tail_bytes_ = 0, snapshot_bytes_ = 0;

@@ -102,10 +102,17 @@ class Dataplane {
   /// waits for the DNS. Errors: as observe().
   virtual Status refresh_endpoints(const Desired& wanted) = 0;
 
+  /// Sends an echo (ICMP) to each of `targets`, from the address among `from` of its family, and gives those that
+  /// answered within kEchoFreshMs before, ascending. Never waits: call it about once a second. Errors: unavailable.
+  virtual Result<std::vector<IpAddress>> probe(const std::vector<IpAddress>& from,
+                                               const std::vector<IpAddress>& targets) = 0;
+
   /// Removes everything that is ours: tunnels, loopbacks, the routing daemon, and sets sysctls back
   /// to what they were before. Goes on after a failure and returns the first.
   virtual Status remove_all() = 0;
 };
+
+inline constexpr int64_t kEchoFreshMs = 3'000;
 
 /// The prefix of every interface we own, and the interface of the loopback addresses.
 inline constexpr std::string_view kTunnelPrefix = "tlwg_";

@@ -242,6 +242,15 @@ Result<Health> DryRunDataplane::health() {
     out.tunnels.push_back(std::move(health));
   }
   out.warnings.push_back("dry run: no packet is carried");
+  if (look_) look_(out);
+  return out;
+}
+
+Result<std::vector<IpAddress>> DryRunDataplane::probe(const std::vector<IpAddress>&,
+                                                      const std::vector<IpAddress>& targets) {
+  std::vector<IpAddress> out;
+  if (answers_) std::ranges::copy_if(targets, std::back_inserter(out), answers_);
+  std::ranges::sort(out);
   return out;
 }
 

@@ -86,10 +86,16 @@ class DryRunDataplane : public Dataplane {
   Status mend_routes(const std::vector<RouteDifference>& differences) override;
   Status enable_protocol(const std::string& name) override;
   Status refresh_endpoints(const Desired&) override { return {}; }
+  /// Those that set_answers() lets answer.
+  Result<std::vector<IpAddress>> probe(const std::vector<IpAddress>& from,
+                                       const std::vector<IpAddress>& targets) override;
   Status remove_all() override;
 
   /// What an engineer does on the router itself, past us.
   void edit(const std::function<void(DryRunState&)>& by_hand) { by_hand(state_); }
+  /// What health() adds to what it knows: states of sessions.
+  void set_look(std::function<void(Health&)> look) { look_ = std::move(look); }
+  void set_answers(std::function<bool(const IpAddress&)> answers) { answers_ = std::move(answers); }
   void set_fault(Fault fault) { fault_ = std::move(fault); }
   void set_gate(Gate gate) { gate_ = std::move(gate); }
   void set_obstacle(Obstacle obstacle) { obstacle_ = std::move(obstacle); }
@@ -127,6 +133,8 @@ class DryRunDataplane : public Dataplane {
   Gate gate_;
   Obstacle obstacle_;
   bool candidate_known_ = true;
+  std::function<void(Health&)> look_;
+  std::function<bool(const IpAddress&)> answers_;  // nobody does without
   uint64_t executed_ = 0;
   std::vector<Handover> handovers_;
 };

@@ -12,6 +12,7 @@
 
 #include "nodes/dataplane/bird_control.h"
 #include "nodes/dataplane/dataplane.h"
+#include "nodes/dataplane/echo.h"
 #include "nodes/dataplane/endpoints.h"
 #include "nodes/dataplane/peer_memory.h"
 #include "nodes/dataplane/route_watch.h"
@@ -61,6 +62,10 @@ class LinuxDataplane final : public Dataplane {
   }
   Status enable_protocol(const std::string& name) override { return bird_.enable(name); }
   Status refresh_endpoints(const Desired& wanted) override;
+  Result<std::vector<IpAddress>> probe(const std::vector<IpAddress>& from,
+                                       const std::vector<IpAddress>& targets) override {
+    return echo_.probe(from, targets);
+  }
   Status remove_all() override;
 
  private:
@@ -112,6 +117,7 @@ class LinuxDataplane final : public Dataplane {
   EndpointMemory endpoints_;
   KnownAddresses known_;
   HandshakeWatch handshakes_;
+  Echo echo_;
   std::chrono::steady_clock::time_point resolve_deadline_{}, next_refresh_{};
 };
 

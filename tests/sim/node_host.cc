@@ -136,10 +136,10 @@ void NodeHost::run_agent() {
   checked_active_ = store_->pointers().active;
   trace_.add(name_ + " starts");
   const auto rests = std::exchange(rests_, {});
-  agent_->boot();
+  agent_->boot(clock_.now());
   if (rests && !files_.dead() && router_.state() != *rests)
     broken("a program that starts anew disturbs nothing", difference(*rests));
-  (void)agent_->load();  // told by its notes and its status
+  (void)agent_->load(clock_.now());  // told by its notes and its status
   const uint64_t serial = outcomes_.empty() ? 0 : outcomes_.rbegin()->first;
   const bool dead = files_.dead();
   if (!dead && agent_->history().verified() < acted_)

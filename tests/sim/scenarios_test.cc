@@ -321,8 +321,8 @@ class Restored {
         store_(host.files()) {
     EXPECT_TRUE(store_.open().has_value());
     agent_ = std::make_unique<Agent>(host.agent_options(), store_, host.router());
-    agent_->boot();
-    EXPECT_TRUE(agent_->load().has_value());
+    agent_->boot(now_.mono_ms);
+    EXPECT_TRUE(agent_->load(now_.mono_ms).has_value());
     agent_->connected(now_.mono_ms);
   }
 

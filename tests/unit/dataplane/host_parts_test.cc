@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "nodes/dataplane/dataplane.h"
+#include "nodes/dataplane/echo.h"
 #include "nodes/dataplane/endpoints.h"
 #include "nodes/dataplane/peer_memory.h"
 #include "nodes/dataplane/files.h"
@@ -175,6 +176,25 @@ TEST(UdpPorts, AHolderIsNamed) {
   socket.reset();
   EXPECT_TRUE(check_udp_port(port, 5000ms));
   EXPECT_EQ(udp_port_holder(port), "");
+}
+
+// Method: this host's own loopback addresses answer, and 192.0.2.1 (RFC 5737) is nobody's. A root without
+// CAP_NET_RAW has no such socket.
+TEST(Echo, TellsWhoAnsweredAndWaitsForNobody) {
+  Echo echo;
+  const auto local4 = parse_address("127.0.0.1").value(), local6 = parse_address("::1").value();
+  const auto nobody = parse_address("192.0.2.1").value();
+  std::vector<IpAddress> answered;
+  const auto end = std::chrono::steady_clock::now() + 20s;
+  while (answered.empty() && std::chrono::steady_clock::now() < end) {
+    auto probed = echo.probe({local4}, {local6, nobody, local4});
+    if (!probed) GTEST_SKIP() << probed.error().message;
+    answered = std::move(*probed);
+  }
+  ASSERT_FALSE(answered.empty());
+  EXPECT_EQ(answered.front(), local4);
+  EXPECT_TRUE(answered.size() == 1 || answered[1] == local6) << "as far as the host has IPv6";
+  EXPECT_TRUE(echo.probe({}, {nobody}).value().empty());
 }
 
 TEST(TunnelNames, TellThePeer) {

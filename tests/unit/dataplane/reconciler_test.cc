@@ -197,6 +197,10 @@ class Stubborn final : public Dataplane {
   Status refresh_endpoints(const Desired& wanted) override {
     return router_.refresh_endpoints(wanted);
   }
+  Result<std::vector<IpAddress>> probe(const std::vector<IpAddress>& from,
+                                       const std::vector<IpAddress>& targets) override {
+    return router_.probe(from, targets);
+  }
   Status remove_all() override { return router_.remove_all(); }
 
  private:

@@ -69,7 +69,7 @@ TEST_F(BoxTest, WorksOnANodeThatIsNotRunning) {
   ReplicaStore store(node.disk());
   ASSERT_TRUE(store.open());
   Agent agent(node.options, store, node.router());
-  ASSERT_TRUE(agent.peek());
+  ASSERT_TRUE(agent.peek(0));
   ASSERT_TRUE(agent.roll_back(Version(1), 0));
   node.start();
   EXPECT_EQ(status().active, Version(1));

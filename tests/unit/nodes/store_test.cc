@@ -230,6 +230,41 @@ struct Life {
   }
 };
 
+TEST(ReplicaStore, KeepsWhatWaitsAndMakesItActiveWhole) {
+  WrittenLog log(1);
+  const auto text = config_of(log);
+  MemoryFiles files;
+  const PendingVersion waiting{ActivationId(7), Version(2),  Version(1), "a boot",
+                               123'456'789'012, 600, 3, {NodeId(12), NodeId(15)}};
+  {
+    ReplicaStore store(files);
+    ASSERT_TRUE(store.open());
+    for (const uint32_t version : {1, 2}) ASSERT_TRUE(store.put_version(Version(version), text, {}));
+    ASSERT_TRUE(store.set_active(Version(1)));
+    ASSERT_TRUE(store.set_waiting(waiting));
+    for (uint32_t version = 3; version < 40; ++version) ASSERT_TRUE(store.put_version(Version(version), text, {}));
+    ASSERT_TRUE(store.prune_versions(Version(39)));
+    EXPECT_TRUE(store.has_version(Version(1)) && store.has_version(Version(2))) << "needed to go back, and on";
+    EXPECT_FALSE(store.has_version(Version(3)));
+  }
+  ReplicaStore store(files);
+  ASSERT_TRUE(store.open());
+  EXPECT_EQ(store.waiting(), waiting);
+  EXPECT_EQ(store.pointers().pending, Version(2));
+  EXPECT_FALSE(store.half_confirmed());
+  ASSERT_TRUE(store.confirm_waiting());
+  ReplicaStore again(files);
+  ASSERT_TRUE(again.open());
+  EXPECT_FALSE(again.waiting());
+  EXPECT_EQ(again.pointers().active, Version(2));
+  EXPECT_EQ(again.pointers().previous, Version(1));
+  EXPECT_EQ(again.pointers().activation, ActivationId(7));
+  EXPECT_EQ(again.pointers().trial, ActivationId(7));
+  EXPECT_EQ(again.pointers().stage, TrialStage::over);
+  ASSERT_TRUE(again.forget_trial());
+  EXPECT_EQ(again.pointers().trial, ActivationId());
+}
+
 TEST(ReplicaStore, SurvivesACrashAtEveryStep) {
   WrittenLog log(1);
   const auto text = config_of(log);

@@ -90,7 +90,7 @@ void WrittenLog::write(const Request& request, const Signer& signer, Context con
   auto replica = replicas_.back();
   SignedRequest signed_request{encode_request(request), {}};
   signed_request.signature = signer.sign(kRequestDomain, signed_request.bytes);
-  context.time = Timestamp(1'700'000'000'000'000 + static_cast<int64_t>(entries_.size()));
+  context.time = time();
   EntryHeader header;
   header.log = request.log;
   header.epoch = request.epoch;
@@ -109,7 +109,7 @@ void WrittenLog::write(const Request& request, const Signer& signer, Context con
 }
 
 void WrittenLog::decided(const Request& request, const Signer& signer, Context context) {
-  context.time = Timestamp(1'700'000'000'000'000 + static_cast<int64_t>(entries_.size()));
+  context.time = time();
   auto events = decide(replicas_.back().state, request, context);
   ASSERT_TRUE(events) << events.error().message;
   ASSERT_FALSE(events->empty());
@@ -162,6 +162,23 @@ void WrittenLog::commit(const std::function<void(std::vector<VersionRow>&)>& cha
 }
 
 void WrittenLog::activate(Version version) { append({Activate{{}, version}}); }
+void WrittenLog::activate_confirmed(uint32_t seconds, std::vector<std::string> health, uint32_t for_s) {
+  append({Activate{{}, {}, false, seconds, false, std::move(health), for_s}});
+}
+void WrittenLog::confirm(const std::vector<NodeId>& nodes) {
+  Context context;
+  context.applied = nodes;
+  if (nodes.empty()) {
+    for (const auto& row : state().pending.at(newest()).rows) context.applied.push_back(row.node);
+  }
+  append({ConfirmActivation{newest(), !nodes.empty()}}, context);
+}
+void WrittenLog::cancel() { append({CancelActivation{newest()}}); }
+void WrittenLog::extend(uint32_t seconds) { append({ExtendActivation{newest(), seconds}}); }
+void WrittenLog::expire() {
+  late_us_ += int64_t{state().pending.at(newest()).seconds} * 1'000'000;
+  decided(request(Principal::controller(), {ExpireActivation{newest()}}), controller_, {});
+}
 void WrittenLog::set(const std::string& name, AttributeValue value) {
   append({SetAttribute{{Level::node, "r1.s1"}, name, std::move(value)}});
 }
@@ -207,7 +224,8 @@ void TestNode::prepare() {
   ASSERT_TRUE(keys_.add(1, SecretKey::from(wireguard_.view())));
   options.history = {log_.id(), log_.log_key(), NodeId(11), {}};
   options.deployment = {log_.id(), NodeId(11), signer_.key, keys_.public_keys(),
-                        [this](std::string_view domain, ByteView bytes) { return signer_.sign(domain, bytes); }};
+                        [this](std::string_view domain, ByteView bytes) { return signer_.sign(domain, bytes); },
+                        "boot"};
   options.fullname = "r1.s1";
   options.program = "test";
   start();
@@ -218,8 +236,22 @@ void TestNode::start() {
   store_ = std::make_unique<ReplicaStore>(disk_);
   EXPECT_TRUE(store_->open());
   agent_ = std::make_unique<Agent>(options, *store_, router_);
-  agent_->boot();
-  EXPECT_TRUE(agent_->load());
+  agent_->boot(now_);
+  EXPECT_TRUE(agent_->load(now_));
+}
+
+void TestNode::reboot(bool lucky) {
+  disk_.crash(lucky);
+  EXPECT_TRUE(router_.reboot());
+  options.deployment.boot_id += "+";
+  now_ = 1'000;  // the clock counts from the boot
+  start();
+}
+
+void TestNode::restart() {
+  disk_.crash(true);
+  router_.program_restarted();
+  start();
 }
 
 void TestNode::connect() { agent_->connected(now_); }

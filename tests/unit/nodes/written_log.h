@@ -41,6 +41,16 @@ class WrittenLog {
   /// Prepares and commits everything. `change` may lie about the candidates.
   void commit(const std::function<void(std::vector<VersionRow>&)>& change = {});
   void activate(Version version = {});
+  /// The latest versions, which wait for their confirmation for `seconds`.
+  void activate_confirmed(uint32_t seconds, std::vector<std::string> health = {}, uint32_t for_s = 0);
+  /// The newest activation. Without `nodes` every target reported it applied; with them these did, and the others are
+  /// left where they were.
+  void confirm(const std::vector<NodeId>& nodes = {});
+  void cancel();
+  void extend(uint32_t seconds);
+  /// The controller's clock passes its deadline.
+  void expire();
+  ActivationId newest() const { return ActivationId(state().next_activation.value() - 1); }
   void set(const std::string& name, AttributeValue value);
   void revoke(NodeId node);
   /// Forgets everything after `size` entries: the controller that was restored, or lies.
@@ -67,6 +77,9 @@ class WrittenLog {
              uint32_t rules = 0);
   void decided(const Request& request, const Signer& signer, Context context);
 
+  Timestamp time() const { return Timestamp(1'700'000'000'000'000 + late_us_ + static_cast<int64_t>(entries_.size())); }
+
+  int64_t late_us_ = 0;
   Signer controller_{1}, admin_{2}, recovery_{3};
   std::vector<EncodedEntry> entries_;
   std::vector<Replica> replicas_{1};  // [n] = after n entries
@@ -94,6 +107,12 @@ class TestNode {
   /// The whole of another log, from where this node is.
   void follow(const WrittenLog& other);
   void pass(int64_t milliseconds);
+  /// Time passes while the program does nothing, or does not run.
+  void sleep(int64_t milliseconds) { now_ += milliseconds; }
+  /// The machine starts anew, and the program with it. Names that were not synced are lost, unless `lucky`.
+  void reboot(bool lucky = true);
+  /// The program was killed and starts again; what it wrote is there.
+  void restart();
   /// What the agent sent since the last call.
   std::vector<Body> sent();
   template <class Kind>
