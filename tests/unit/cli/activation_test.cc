@@ -32,6 +32,8 @@ class Confirming : public testing::Test {
   void part() {
     controller_.given({AddNode{"r2.ams"}, AddNode{"r2.lab"},
                        SetAttribute{{Level::site, "lab"}, "endpoint", "192.0.2.8"},
+                       SetAttribute{{Level::node, "r2.ams"}, "endpoint", "192.0.2.9"},
+                       SetAttribute{{Level::node, "r2.lab"}, "endpoint", "192.0.2.10"},
                        SetAttribute{{Level::site, "ams"}, "groups", "a"},
                        SetAttribute{{Level::site, "lab"}, "groups", "b"}});
     const Ran ran = cli("commit all");
