@@ -48,6 +48,7 @@ bool Deployment::resume(int64_t now) {
   // The crash came while the end was written down.
   if (store_.half_confirmed() || given_up(kept.activation)) return false;
   const auto back = [&](std::string why) {
+    if (pointers.active == Version()) (void)dataplane_.remove_all();  // there was nothing of ours
     give_up(kept.activation, OutcomeKind::reverted, std::move(why));
     return false;
   };
@@ -105,7 +106,9 @@ void Deployment::begin_trial(const MeshState& state, const Node& node, const Pen
     activation_problem_ = text_of(ready.error());
     return;
   }
+  // What failed before is tried again when this is over: it is what the log wants then.
   activation_problem_.clear();
+  tried_.reset();
   auto before = active_;
   if (auto done = switch_to(std::move(*config)); !done) {
     return give_up(pending.id, OutcomeKind::failed, fmt::format("v{}: {}", version.value(), text_of(done.error())));

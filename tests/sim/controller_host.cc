@@ -85,6 +85,10 @@ void ControllerHost::stall(int64_t milliseconds) {
   stalled_until_ = std::max(stalled_until_, clock_.now() + milliseconds);
 }
 
+void ControllerHost::repair_wall_clock() {
+  wall_offset_ = std::max<int64_t>(0, book_.state().time.value() - (kEpoch + clock_.now() * 1'000));
+}
+
 void ControllerHost::restore(const MemoryEventLog& backup) {
   kill("its log is replaced by a backup");
   disk_.log = backup;

@@ -37,6 +37,8 @@ class ControllerHost final : public ServerEnd {
   void set_fragile(bool fragile) { fragile_ = fragile; }
   /// Somebody sets the clock.
   void shift_wall_clock(int64_t microseconds) { wall_offset_ += microseconds; }
+  /// What a time service does in the end: the clock is not before what is in the log.
+  void repair_wall_clock();
   /// Kills the process and puts an older or another history in place of the log.
   void restore(const MemoryEventLog& backup);
 

@@ -15,6 +15,7 @@ void Faults::end() {
   mesh_.trace.add("no more faults");
   mesh_.network.calm();
   mesh_.controller.set_fragile(false);
+  mesh_.controller.repair_wall_clock();
   mesh_.controller.disk().full = false;
   mesh_.controller.disk().fault.reset();
   for (auto& host : mesh_.nodes) {
@@ -22,6 +23,7 @@ void Faults::end() {
     host->die_applying(0, false, false);
     host->set_disk_full(false);
     host->set_router_faulty(false);
+    host->set_links(true);
   }
 }
 
@@ -138,7 +140,7 @@ void Faults::node_fault(NodeHost& host) {
       static_cast<size_t>(std::find_if(mesh_.nodes.begin(), mesh_.nodes.end(),
                                        [&](auto& each) { return each.get() == &host; }) -
                           mesh_.nodes.begin());
-  switch (random_.below(12)) {
+  switch (random_.below(13)) {
     case 0:
       return host.kill();
     case 1:
@@ -159,6 +161,9 @@ void Faults::node_fault(NodeHost& host) {
     case 9:
       if (random_.one_in(3)) host.flip_bit();
       return;
+    case 10:
+      host.set_links(false);
+      return later(1'000, 20'000, [this, number] { mesh_.nodes[number]->set_links(true); });
     default:
       return host.stall(random_.between(100, random_.one_in(3) ? 60'000 : 3'000));
   }

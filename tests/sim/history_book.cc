@@ -42,6 +42,7 @@ void HistoryBook::observe(const EventLog& log) {
           "a request is in the log once",
           fmt::format("{} is #{} and #{}", to_hex(id.view()), there->second.value(), at.value()));
     check_commit(log, before, *entry);
+    check_activations(before, *entry);
     records_.push_back({std::move(read->front()),
                         std::move(*entry),
                         replica_.frontier.root(),
@@ -70,6 +71,45 @@ void HistoryBook::check_commit(const EventLog& log, const MeshState& before, con
         throw ClaimBroken("a commit pins what the log compiles to", what);
       configs_.emplace(row.digest, std::move(*config));
     }
+  }
+}
+
+void HistoryBook::check_activations(const MeshState& before, const Entry& entry) const {
+  const auto broken = [&](const std::string& what) {
+    throw ClaimBroken("the log moves versions by its rules",
+                      fmt::format("#{}: {}", entry.header.sequence.value(), what));
+  };
+  std::set<NodeId> may_move;
+  for (const Event& event : entry.body->events) {
+    if (const auto* started = std::get_if<ActivationStarted>(&event); started && started->confirm_s == 0)
+      for (const ActivationRow& row : started->rows) may_move.insert(row.node);
+    if (const auto* ended = std::get_if<ActivationEnded>(&event)) {
+      const auto there = before.pending.find(ended->activation);
+      if (there == before.pending.end()) broken("it ends an activation that does not wait");
+      if (ended->how == ActivationEnd::expired && entry.header.time < there->second.deadline)
+        broken("it expires before its deadline");
+    }
+    const auto* confirmed = std::get_if<ActivationConfirmed>(&event);
+    if (!confirmed) continue;
+    const auto there = before.pending.find(confirmed->activation);
+    if (there == before.pending.end()) broken("it confirms an activation that does not wait");
+    if (entry.header.time >= there->second.deadline) broken("it confirms after the deadline");
+    for (NodeId node : confirmed->nodes) {
+      may_move.insert(node);
+      const Node* target = before.find_node(node);
+      const bool says = applied_.contains({node, confirmed->activation});
+      if (target && target->enrolment == Enrolment::enrolled && !says)
+        broken(fmt::format("it confirms node {}, which never said that it applied it", node.value()));
+    }
+    const auto* command = std::get_if<ConfirmActivation>(&entry.body->request.commands.back());
+    if (confirmed->nodes.size() != there->second.rows.size() && !(command && command->partial))
+      broken("it leaves targets out that nobody wanted left out");
+  }
+  for (const auto& [id, node] : replica_.state.nodes) {
+    const Node* then = before.find_node(id);
+    if (!then && before.removed_nodes.contains(id)) then = &*before.removed_nodes.at(id);
+    if (then && then->active != node->active && !may_move.contains(id))
+      broken(fmt::format("node {} went from v{} to v{}", id.value(), then->active.value(), node->active.value()));
   }
 }
 

@@ -3,13 +3,17 @@
 // that are about the log alone:
 //   an entry that was readable once stays, byte by byte; every entry replays, so its events follow
 //   from its request; the invariants of the state hold after each; a request is in the log at most
-//   once; time never goes back, whatever the controller's clock does; what a commit pins can be
-//   fetched, is what the log compiles to, and no node's version
+//   once; a node's active version moves only by an activation that acts at once or by the
+//   confirmation of one that waited, which names nodes that said they applied it, before its
+//   deadline, and it expires after that; time never goes back, whatever the controller's clock does;
+//   what a commit pins can be fetched, is what the log compiles to, and no node's version
 //   goes back.
 #pragma once
 
 #include <map>
 #include <optional>
+#include <set>
+#include <utility>
 #include <vector>
 
 #include "eventstore/log/event_log.h"
@@ -36,6 +40,8 @@ class HistoryBook {
   const Entry& entry(Sequence at) const { return records_[at.value() - 1].entry; }
   const MerkleFrontier& frontier() const { return replica_.frontier; }
   std::optional<Sequence> find(const RequestId& request) const;
+  /// A node says that it runs what that activation brought: it may be confirmed from now on.
+  void applied(NodeId node, ActivationId activation) { applied_.emplace(node, activation); }
   /// What a node shall look like with one of its versions (0 = none) and the overlay after entry
   /// `overlay`. `sign_key`: the node's own; another's place is no place.
   /// Also of a moment between two versions (bind_bridge); nothing when there is none.
@@ -51,6 +57,7 @@ class HistoryBook {
     std::optional<Digest> digest;
   };
 
+  void check_activations(const MeshState& before, const Entry& entry) const;
   const NodeConfig& config_of(NodeId node, Version version) const;
   Overlay overlay_of(NodeId node, const SignKey& sign_key, Sequence at) const;
   void check_commit(const EventLog& log, const MeshState& before, const Entry& entry);
@@ -61,6 +68,7 @@ class HistoryBook {
   std::vector<Record> records_;
   std::map<RequestId, Sequence> requests_;
   std::map<Digest, NodeConfig> configs_;
+  std::set<std::pair<NodeId, ActivationId>> applied_;
 };
 
 }  // namespace mesh::sim

@@ -76,6 +76,7 @@ NodeHost* Mesh::find_host(std::string_view fullname) {
 std::string Mesh::unfinished() {
   if (!controller.running()) return "the controller is down";
   if (!controller.controller().broken().empty()) return "the log refuses writes";
+  if (!book.state().pending.empty()) return "an activation waits for its confirmation, or for its end";
   for (auto& each : operators)
     if (auto missing = each->unfinished(); !missing.empty()) return missing;
   for (auto& each : nodes)

@@ -120,29 +120,96 @@ void NodeHost::check_unmixed() {
   if (!known()) broken("no mixed configuration", "part of it belongs to no version");
 }
 
+/// What it says of activations, as soon as it is on its disk.
+void NodeHost::look_at_outcomes() {
+  for (const SignedOutcome& each : store_->outcomes()) {
+    const Outcome& outcome = each.outcome;
+    if (outcome.serial <= looked_at_) continue;
+    looked_at_ = outcome.serial;
+    const bool runs = outcome.kind == OutcomeKind::applied || outcome.kind == OutcomeKind::healthy;
+    if (runs && gone_back_.contains(outcome.activation))
+      broken("what went back is not followed later", fmt::format("activation {}", outcome.activation.value()));
+    if (runs) book_.applied(id_, outcome.activation);
+    if (outcome.kind == OutcomeKind::reverted) gone_back_[outcome.activation] = outcome.version;
+  }
+}
+
+/// Counts beside it: from when it hears of an activation that waits, and of every extension.
+void NodeHost::watch_trial(const AgentStatus& status) {
+  if (!status.settled) return;
+  const PendingActivation* pending = pending_of(agent_->state(), id_);
+  if (!pending || !has_place()) return;
+  const int64_t deadline = clock_.now() + int64_t{pending->seconds} * 1'000;
+  if (!watch_ || watch_->id != pending->id) {
+    watch_ = Watch{pending->id, deadline, pending->extensions};
+  } else if (pending->extensions > watch_->extensions) {
+    watch_->deadline = std::max(watch_->deadline, deadline);
+    watch_->extensions = pending->extensions;
+  }
+}
+
+void NodeHost::check_trial(const AgentStatus& status) {
+  watch_trial(status);
+  const bool on_trial = status.pending_activation != ActivationId() && status.problem.empty();
+  if (on_trial && watch_ && watch_->id == status.pending_activation) watch_->begun = true;
+  if (on_trial && status.pending_activation == rebooted_)
+    broken("a reboot ends what waits", fmt::format("activation {} goes on", rebooted_.value()));
+  constexpr int64_t kBoundMs = 2'000;
+  const int64_t now = clock_.now();
+  if (on_trial && watch_ && watch_->id == status.pending_activation && now > watch_->deadline + kBoundMs &&
+      now > excused_until_)
+    broken("an unconfirmed activation is undone by its deadline",
+           fmt::format("v{} of activation {} runs {} ms after it", status.pending.value(), watch_->id.value(),
+                       now - watch_->deadline));
+  const Node* node = status.settled ? agent_->state().find_node(id_) : nullptr;
+  const auto back = node ? gone_back_.find(node->activation) : gone_back_.end();
+  if (back != gone_back_.end() && back->second != node->active && status.active == node->active)
+    broken("what went back is not followed later",
+           fmt::format("v{} by activation {}", status.active.value(), node->activation.value()));
+}
+
+bool NodeHost::followed(const AgentStatus& status) {
+  if (!status.settled) return true;
+  const MeshState& state = agent_->state();
+  const Node* node = state.find_node(id_);
+  const PendingActivation* pending = pending_of(state, id_);
+  return node && node->active == status.active && make_overlay(state, id_).sequence == status.overlay &&
+         (!pending || pending->id == status.pending_activation);
+}
+
 void NodeHost::check_router() {
   if (router_.executed() != checked_executed_) router_unchecked_ = true;
   checked_executed_ = router_.executed();
+  const AgentStatus status = agent_->status();
+  check_trial(status);
+  // Its own deadline, or a gate that is down, may change it: to what was before, which is checked below.
+  if (frozen_ && status.pending_activation != frozen_trial_) frozen_.reset();
   if (frozen_ && router_.state() != *frozen_)
     broken("the router does not change while there is no controller",
            difference(*frozen_));
   if (!router_unchecked_) return;
   rests_.reset();
-  const AgentStatus status = agent_->status();
-  if (!status.problem.empty()) return;  // it says so; looked at again when it says that all is well
+  // It says so; looked at again when it says that all is well. That something went back is no reason to look away.
+  const bool back = status.problem.find(" is over here") != std::string::npos ||
+                    status.problem.find(" had gone back when ") != std::string::npos;
+  const bool over = back && clock_.now() > excused_until_;
+  if (!status.problem.empty() && !over) return;
   // What the damage took is unknown until it is fetched: the router keeps what it runs.
   if (damaged_ && status.active == Version()) return;
-  const Desired wanted = book_.desired(id_, sign_.public_key(), status.active, status.overlay);
-  if (status.active == Version() && router_.state() == DryRunState()) {
+  const bool on_trial = !over && status.pending_activation != ActivationId();
+  const Version runs = on_trial ? status.pending : status.active;
+  const Desired wanted = book_.desired(id_, sign_.public_key(), runs, status.overlay);
+  if (runs == Version() && router_.state() == DryRunState()) {
     router_unchecked_ = false;
     return;
   }
   if (auto wrong = differs(router_.state(), wanted); !wrong.empty())
     broken("the router is what the log says",
-           fmt::format("{} with v{} and the overlay of #{}", wrong, status.active.value(),
+           fmt::format("{} with v{} and the overlay of #{}", wrong, runs.value(),
                        status.overlay.value()));
   router_unchecked_ = !status.settled;
-  if (status.settled) rests_ = router_.state();
+  if (status.settled && !on_trial && !over) rests_ = router_.state();
+  if (over) return;
   const Node* node = agent_->state().find_node(id_);
   const bool placed =
       node && node->enrolment == Enrolment::enrolled && node->sign_key == sign_key();
@@ -153,7 +220,7 @@ void NodeHost::check_router() {
     broken("keys and revocations act at once",
            fmt::format("it has bound the overlay of #{}, the newest is #{}", status.overlay.value(),
                        newest.value()));
-  if (node->active != status.active)
+  if (!on_trial && node->active != status.active)
     broken("the active version moves as the log says",
            fmt::format("it runs v{}, at #{} the log wants v{}", status.active.value(),
                        status.sequence.value(), node->active.value()));
@@ -194,9 +261,11 @@ std::string NodeHost::unfinished() {
   const uint64_t reported = report == reports.end() ? 0 : report->second.serial;
   if (reported < store_->serial()) return say("has outcomes that are not in the log");
   const Node* node = book_.state().find_node(id_);
-  const bool failed = report != reports.end() && report->second.kind == OutcomeKind::failed &&
+  const bool failed = report != reports.end() && report->second.kind != OutcomeKind::applied &&
+                      report->second.kind != OutcomeKind::healthy &&
                       report->second.activation == node->activation;
-  if (status.active != node->active && !failed)
+  const bool left = failed || gone_back_.contains(node->activation);
+  if (status.active != node->active && !left)
     return say(fmt::format("runs v{} instead of v{}: {}", status.active.value(),
                            node->active.value(), status.problem));
   const Desired wanted = book_.desired(id_, sign_.public_key(), status.active, book_.head());

@@ -14,6 +14,8 @@ namespace {
 
 constexpr int64_t kTickMs = 500;
 constexpr int64_t kAskAgainMs = 3'000;
+constexpr int64_t kSoonMs = 2'000;
+constexpr int64_t kTroubleMs = 12'000;  // two looks at the router, and some
 constexpr int64_t kBirdTimerMs = 20'000;
 
 TunnelKeys make_tunnels(const std::string& name) {
@@ -40,6 +42,13 @@ NodeHost::NodeHost(Scheduler& clock, Trace& trace, Network& network, HistoryBook
       tunnels_(make_tunnels(name_)) {
   main_line_ = network_.add_line(name_, box_.public_key(), false, main_end_);
   enrol_line_ = network_.add_line(name_ + " (enrolment)", box_.public_key(), true, enrol_end_);
+  router_.set_look([this](Health& health) {
+    for (TunnelHealth& tunnel : health.tunnels) {
+      tunnel.bgp_state = links_up_ ? "Established" : "Active";
+      tunnel.bfd_state = links_up_ ? "Up" : "Down";
+    }
+  });
+  router_.set_answers([this](const IpAddress&) { return links_up_; });
   make_join();
 }
 
@@ -112,7 +121,8 @@ AgentOptions NodeHost::agent_options() const {
   options.history = {book_.state().log, book_.state().genesis.log_key, id_, invitation_.anchor};
   options.deployment = {
       book_.state().log, id_, sign_.public_key(), tunnels_.public_keys(),
-      [this](std::string_view domain, ByteView bytes) { return sign_.sign(domain, bytes); }};
+      [this](std::string_view domain, ByteView bytes) { return sign_.sign(domain, bytes); },
+      fmt::format("boot {} of {}", boots_, name_)};
   options.program = "simulated";
   options.credit = options_.credit;
   return options;
@@ -136,10 +146,12 @@ void NodeHost::run_agent() {
   checked_active_ = store_->pointers().active;
   trace_.add(name_ + " starts");
   const auto rests = std::exchange(rests_, {});
-  agent_->boot(clock_.now());
+  excused_until_ = std::max(excused_until_, clock_.now() + kSoonMs);
+  if (watch_ && !watch_->begun) watch_.reset();
+  agent_->boot(boot_ms());
   if (rests && !files_.dead() && router_.state() != *rests)
     broken("a program that starts anew disturbs nothing", difference(*rests));
-  (void)agent_->load(clock_.now());  // told by its notes and its status
+  (void)agent_->load(boot_ms());  // told by its notes and its status
   const uint64_t serial = outcomes_.empty() ? 0 : outcomes_.rbegin()->first;
   const bool dead = files_.dead();
   if (!dead && agent_->history().verified() < acted_)
@@ -190,6 +202,8 @@ void NodeHost::crash(bool lucky) {
   files_.crash(lucky);
   (void)router_.reboot();
   booted_at_ = clock_.now();
+  ++boots_;
+  if (watch_ && watch_->begun) rebooted_ = watch_->id;
   checked_executed_ = router_.executed();
   rests_.reset();
 }
@@ -249,11 +263,16 @@ void NodeHost::flip_bit(uint64_t bit) {
   acted_ = noted_size_ = {};
   noted_.clear();
   outcomes_.clear();
+  gone_back_.clear();
+  watch_.reset();
+  rebooted_ = {};
+  looked_at_ = 0;
 }
 
 void NodeHost::stall(int64_t milliseconds) {
   trace_.add(fmt::format("{} stalls for {} ms", name_, milliseconds));
   stalled_until_ = std::max(stalled_until_, clock_.now() + milliseconds);
+  excused_until_ = std::max(excused_until_, stalled_until_ + kSoonMs);
 }
 
 void NodeHost::die_at(uint64_t step, bool machine) {
@@ -268,11 +287,14 @@ void NodeHost::die_applying(uint64_t call, bool done, bool machine) {
 
 void NodeHost::set_disk_full(bool full) {
   files_.set_space(full ? std::optional<uint64_t>(random_.below(200'000)) : std::nullopt);
+  excused_until_ = full ? INT64_MAX : std::max(stalled_until_ + kSoonMs, clock_.now() + kTroubleMs);
+  if (watch_) watch_.reset();  // what cannot be stored counts from when it can
   trace_.add(name_ + (full ? "'s disk is full" : "'s disk has space again"));
   frozen_.reset();
 }
 
 void NodeHost::set_router_faulty(bool faulty) {
+  excused_until_ = faulty ? INT64_MAX : std::max(stalled_until_ + kSoonMs, clock_.now() + kTroubleMs);
   trace_.add(name_ + (faulty ? "'s router refuses changes" : "'s router takes changes again"));
   frozen_.reset();
   if (!faulty) return router_.set_fault({});
@@ -280,6 +302,11 @@ void NodeHost::set_router_faulty(bool faulty) {
     if (random_.one_in(2)) return {};
     return fail(Errc::io, "the kernel refused");
   });
+}
+
+void NodeHost::set_links(bool up) {
+  links_up_ = up;
+  trace_.add(name_ + (up ? "'s neighbours are there" : "'s neighbours are gone"));
 }
 
 void NodeHost::take(BusEvent event) {
@@ -301,7 +328,11 @@ void NodeHost::take(BusEvent event) {
   }
   settle();
   const bool lost = event.kind == BusEvent::Kind::disconnected;
-  if (lost && agent_ && agent_->status().problem.empty()) frozen_ = router_.state();
+  if (!lost || !agent_) return;
+  const AgentStatus status = agent_->status();
+  if (!status.problem.empty() || !followed(status)) return;
+  frozen_ = router_.state();
+  frozen_trial_ = status.pending_activation;
 }
 
 void NodeHost::tick(uint64_t incarnation) {
@@ -325,6 +356,7 @@ void NodeHost::settle() {
     return machine ? crash(random_.one_in(2)) : kill();
   }
   tell_notes();
+  look_at_outcomes();
   check_replica();
   check_checkpoint();
   check_unmixed();

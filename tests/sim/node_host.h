@@ -5,6 +5,8 @@
 //   survives every crash, its own and the controller's; the router is what the log says at the
 //   overlay's entry with the active version, and never a mixture of versions, also while something
 //   is wrong; it does not change while there is no controller, nor when only the program starts anew;
+//   what waits for its confirmation is undone by its deadline, also without a controller, after a
+//   crash, and at once after a reboot; what went back is not followed later;
 //   the checkpoint that counts is one of the log's and never an older one; an outcome never changes
 //   after it was sent; an honest controller is never refused; and a flipped bit on its disk is found
 //   and repaired.
@@ -63,6 +65,8 @@ class NodeHost {
   uint64_t bits();
   void set_disk_full(bool full);
   void set_router_faulty(bool faulty);
+  /// Whether its neighbours are there: BGP, BFD and echoes.
+  void set_links(bool up);
 
   bool running() const { return agent_ != nullptr || asking_; }
   bool joined() const { return id_ != NodeId(); }
@@ -125,11 +129,16 @@ class NodeHost {
   void check_replica();
   void check_checkpoint();
   void check_unmixed();
+  void look_at_outcomes();
+  void watch_trial(const AgentStatus& status);
+  void check_trial(const AgentStatus& status);
   std::vector<std::string> paths();
   void watch_bird_timer();
   void check_router();
   void check_outcome(const Bytes& frame);
   void tell_notes();
+  /// It has done what the head that it has wants, as far as that is proved.
+  bool followed(const AgentStatus& status);
   /// The router then and now, for people.
   std::string difference(const DryRunState& before) const;
   [[noreturn]] void broken(const std::string& claim, const std::string& detail) const;
@@ -159,7 +168,7 @@ class NodeHost {
   std::unique_ptr<Agent> agent_;
   uint64_t incarnation_ = 0;
   int64_t stalled_until_ = 0, booted_at_ = 0;
-  bool machine_dies_ = false;
+  bool machine_dies_ = false, links_up_ = true;
   bool damaged_ = false;  // a bit flipped once: problems may be named from then on
   std::vector<BusEvent> inbox_;  // while it stands still
 
@@ -169,7 +178,21 @@ class NodeHost {
   uint64_t checked_executed_ = 0;
   bool router_unchecked_ = true;
   std::optional<DryRunState> frozen_;   // the router when the controller was lost
+  ActivationId frozen_trial_;           // what waited then
   std::optional<DryRunState> rests_;    // the router when everything was as it shall be
+  /// An activation that waits for its confirmation, as a bystander counts.
+  struct Watch {
+    ActivationId id;
+    int64_t deadline = 0;  // simulated, not the node's
+    uint32_t extensions = 0;
+    bool begun = false;  // its version was applied
+  };
+  std::optional<Watch> watch_;
+  ActivationId rebooted_;                       // waited when the machine went down
+  std::map<ActivationId, Version> gone_back_;  // and what came instead
+  uint64_t looked_at_ = 0;                      // outcomes
+  int64_t excused_until_ = 0;                   // it did not run, or could not do what it wanted
+  uint64_t boots_ = 1;
   std::string noted_;                   // the newest checkpoint that it believes
   Sequence noted_size_;
   std::set<std::string> known_birds_;   // routing configurations that a version has

@@ -222,12 +222,13 @@ void OperatorHost::on_error(const Error& error) {
 
 void OperatorHost::on_prepared(const Prepared& prepared) {
   const Prepare asked = question_->intention.prepare;
+  const bool allow_loss = question_->intention.allow_loss;
   finish(0);
   Intention commit;
   const auto plan = nlohmann::json::parse(prepared.plan);
   const bool loses = plan["reachability"]["refused"].get<bool>();
   commit.commands = {Commit{asked.target, prepared.sequence, prepared.root, asked.include_others,
-                            asked.with_neighbours, loses && random_.percent(70)}};
+                            asked.with_neighbours, loses && allow_loss}};
   next_ = std::move(commit);
   if (random_.one_in(4)) ask_at_ = clock_.now() + random_.between(1, 3'000);  // reads the plan
 }

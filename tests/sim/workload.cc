@@ -48,6 +48,7 @@ Target Workload::any_target(const MeshState& state) {
 Intention Workload::next(const MeshState& state, const Fleet& fleet) {
   if (state.sites.empty()) return bootstrap(state, fleet);
   if (auto wanted = enrol(state, fleet)) return *wanted;
+  if (!state.pending.empty() && random_.percent(25)) return submit({close(state)});
   const uint64_t dice = random_.below(100);
   if (dice < 45)
     if (auto wanted = roll_out(state)) return *wanted;
@@ -138,8 +139,8 @@ std::optional<Intention> Workload::roll_out(const MeshState& state) {
   for (const auto& [id, node] : state.nodes)
     if (node->active != node->latest()) behind.push_back(&*node);
   if (!behind.empty() && random_.percent(60)) {
-    if (random_.percent(60)) return submit({Activate{{Level::global, {}}, {}, false}});
-    return submit({Activate{{Level::node, random_.pick(behind)->fullname()}, {}, false}});
+    if (random_.percent(60)) return submit({activate({Level::global, {}}, state)});
+    return submit({activate({Level::node, random_.pick(behind)->fullname()}, state)});
   }
   if (random_.one_in(8))
     return submit(
@@ -152,7 +153,34 @@ std::optional<Intention> Workload::roll_out(const MeshState& state) {
   out.prepare.target = random_.percent(75) ? Target{Level::global, {}} : any_target(state);
   out.prepare.include_others = random_.percent(85);
   out.prepare.with_neighbours = random_.one_in(3);
+  out.allow_loss = random_.percent(85);
   return out;
+}
+
+/// Half of them wait for somebody's word, some for what the nodes see.
+Activate Workload::activate(Target target, const MeshState& state) {
+  Activate out{std::move(target), {}, false};
+  if (state.rules < 3 || random_.one_in(2)) {
+    out.unconfirmed = random_.one_in(10);
+    return out;
+  }
+  out.confirm_s = static_cast<uint32_t>(random_.between(random_.one_in(20) ? 1 : 5, random_.one_in(3) ? 60 : 25));
+  if (!random_.one_in(3)) return out;
+  const std::vector<std::string> gates{"controller", "bgp", "bfd", "reach:" + any_site(state), "no gate"};
+  for (uint64_t i = random_.below(3) + 1; i > 0; --i)
+    out.health.push_back(gates[random_.below(random_.one_in(10) ? gates.size() : gates.size() - 1)]);
+  out.for_s = static_cast<uint32_t>(random_.below(out.confirm_s / 2 + 2));
+  return out;
+}
+
+/// Of one that waits: by whoever comes along; also a wrong one.
+Command Workload::close(const MeshState& state) {
+  ActivationId id = random_.pick(state.pending).first;
+  if (random_.one_in(12)) id = ActivationId(random_.below(state.next_activation.value() + 2));
+  const uint64_t dice = random_.below(10);
+  if (dice < 6) return ConfirmActivation{id, random_.one_in(3), {}};
+  if (dice < 8) return ExtendActivation{id, static_cast<uint32_t>(random_.between(5, 60))};
+  return CancelActivation{id, {}};
 }
 
 Intention Workload::ask() {
@@ -213,6 +241,7 @@ Command Workload::set_attribute(const MeshState& state) {
   if (dice == 16) return SetAttribute{{Level::global, {}}, "topology_seed", number(0, 9)};
   if (dice == 17)
     return SetAttribute{any_target(state), "rack", fmt::format("rack {}", random_.below(5))};
+  if (dice == 18 && random_.one_in(2)) return SetAttribute{any_target(state), "activation_confirm", number(5, 40)};
   if (dice == 18) return SetAttribute{any_target(state), "wg_mtu", number(0, 100)};
   return SetAttribute{any_target(state), random_.one_in(2) ? "psk" : "not a name", "x"};
 }

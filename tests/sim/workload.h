@@ -20,6 +20,7 @@ enum class Tamper : uint8_t { none, signature, log, principal, future, ancient }
 struct Intention {
   enum class Kind : uint8_t { submit, dry_run, prepare, query, anchor } kind{};
   std::vector<Command> commands;
+  bool allow_loss = true;  // of the commit that follows a prepare
   Tamper tamper = Tamper::none;
   Prepare prepare;
   std::string query;
@@ -47,6 +48,8 @@ class Workload {
   Intention invite(const MeshState& state, const Node& node);
   Intention approve(const MeshState& state, const NodeHost& newcomer);
   std::optional<Intention> roll_out(const MeshState& state);
+  Activate activate(Target target, const MeshState& state);
+  Command close(const MeshState& state);
   Intention ask();
   Command change(const MeshState& state);
   Command set_attribute(const MeshState& state);
