@@ -347,6 +347,29 @@ TEST_F(Confirmed, AFailedApplyDisarmsItsTimer) {
   });
 }
 
+// What the log wants is v2, which failed; v3 came and went meanwhile.
+TEST_F(Confirmed, AVersionThatFailedIsTriedAgainWhenAnotherHasGoneBack) {
+  on_mesh([](Mesh& mesh) {
+    NodeHost& broken = host(mesh, 1);
+    broken.router().set_fault([](const Action& action) -> Status {
+      if (to_text(action).find("keepalive") == std::string::npos) return {};
+      return fail(Errc::io, "the kernel refused");
+    });
+    ASSERT_FALSE(mesh.submit({Activate{{Level::global, {}}, {}, false, 0, true}}));
+    mesh.run_for(10 * kSecond);
+    broken.router().set_fault({});
+    ASSERT_FALSE(runs_v2(broken));
+    ASSERT_FALSE(mesh.submit({keepalive(19)}));
+    commit(mesh);
+    mesh.run_until([&] { return !mesh.alice().busy(); }, kMinute);
+    ASSERT_FALSE(mesh.submit({Activate{{Level::node, "r1.s1"}, {}, false, kConfirmS}}));
+    mesh.run_for(5 * kSecond);
+    EXPECT_EQ(keepalive_of(broken), 19);
+    mesh.run_for(kConfirmS * kSecond + kBound);
+    EXPECT_TRUE(runs_v2(broken));
+  });
+}
+
 TEST_F(Confirmed, GatesThatHoldConfirmByThemselves) {
   on_mesh([](Mesh& mesh) {
     activate(mesh, 60, {"controller", "bgp", "bfd", "reach:s2"}, 10);
