@@ -254,6 +254,16 @@ void TestNode::restart() {
   start();
 }
 
+bool TestNode::try_start() {
+  agent_.reset();
+  store_ = std::make_unique<ReplicaStore>(disk_);
+  if (!store_->open()) return false;
+  agent_ = std::make_unique<Agent>(options, *store_, router_);
+  agent_->boot();
+  (void)agent_->load();
+  return true;
+}
+
 void TestNode::connect() { agent_->connected(now_); }
 void TestNode::disconnect() { agent_->disconnected(now_); }
 void TestNode::give(const Body& body) { agent_->receive(encode_message({0, body}), now_); }

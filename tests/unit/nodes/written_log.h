@@ -94,6 +94,8 @@ class TestNode {
 
   /// A new process on the same disk and router.
   void start();
+  /// The same, for one that may die while it starts: false when its disk cannot even be opened.
+  bool try_start();
   Agent& agent() { return *agent_; }
   MemoryFiles& disk() { return disk_; }
   DryRunDataplane& router() { return router_; }
