@@ -259,8 +259,8 @@ bool TestNode::try_start() {
   store_ = std::make_unique<ReplicaStore>(disk_);
   if (!store_->open()) return false;
   agent_ = std::make_unique<Agent>(options, *store_, router_);
-  agent_->boot();
-  (void)agent_->load();
+  agent_->boot(now_);
+  (void)agent_->load(now_);
   return true;
 }
 
