@@ -46,6 +46,7 @@ class Soak:
             self.change_and_roll_back: 2, self.lan: 3, self.unlink: 2, self.cut: 4, self.apart: 2, self.away: 2,
             self.kill_agent: 2, self.kill_controller: 2, self.stop_controller: 1, self.kill_tunnel: 3,
             self.kill_bird: 2, self.reboot: 2, self.power_cut: 2, self.reboot_alone: 2, self.blackout: 1,
+            self.confirmed: 4,
         }
 
     # Running.
@@ -184,6 +185,35 @@ class Soak:
         self.mesh.cli("rollback", str(before), "--yes")
         self.tell(f"rollback {before}")
         self.activate()
+
+    def confirmed(self):
+        """An activation that waits: confirmed, cancelled, extended and confirmed, or not confirmed at all."""
+        end = self.random.choice(["confirm", "cancel", "extend", "expire", "expire alone"])
+        seconds = 10 if end.startswith("expire") else 60
+        self.set_something()
+        self.commit("--activate", f"--confirmed={seconds}s")
+        if not self.waiting():
+            self.tell("no change to confirm")
+            return
+        self.tell(f"activated for {seconds} s: {end}")
+        if end == "extend":
+            self.mesh.cli("extend", "90s")
+        if end in ("confirm", "extend"):
+            self.mesh.cli("confirm")
+        elif end == "cancel":
+            self.mesh.cli("cancel")
+        elif end == "expire":
+            self.wait(lambda: not self.waiting(), "the deadline does not end it")
+        else:
+            self.without_controller(self.mesh.kill_controller, lambda: self.wait(
+                lambda: not any(self.mesh.node_status(site)["pending"] for site in self.mesh.sites),
+                "a node does not go back by itself"))
+            self.wait(lambda: not self.waiting(), "the deadline does not end it")
+        self.watch.settle()
+        self.mesh.cli("activate", "all", "--yes")
+
+    def waiting(self):
+        return self.mesh.cli_json("status")["pending"]
 
     def lan(self):
         """A site announces a second LAN, or stops to."""
