@@ -22,12 +22,13 @@ void Agent::note(Note::Level level, std::string text) { notes_.push_back({level,
 void Agent::boot(int64_t now) {
   now_ = now;
   for (const auto& problem : store_.problems()) note(Note::Level::error, problem);
+  booted_ = true;
   deployment_.boot(now);
   tell_steps();
   const auto active = store_.pointers().active;
-  if (const auto* waiting = deployment_.waiting()) {
+  if (const auto* kept = waiting()) {
     note(Note::Level::info, fmt::format("v{} applied from disk, which waits for its confirmation for another {} s",
-                                        waiting->version.value(), pending_left_s()));
+                                        kept->version.value(), pending_left_s()));
     return;
   }
   note(Note::Level::info, active == Version() ? "no version is active yet"
@@ -154,8 +155,8 @@ void Agent::send_status(int64_t now) {
                     0,
                     {},
                     {},
-                    store_.waiting() ? store_.waiting()->version : Version(),
-                    store_.waiting() ? store_.waiting()->activation : ActivationId(),
+                    waiting() ? waiting()->version : Version(),
+                    waiting() ? waiting()->activation : ActivationId(),
                     pending_left_s()};
   status.drift = deployment_.drift().items(now);
   status.drift_count = static_cast<uint32_t>(deployment_.drift().count());
@@ -404,12 +405,16 @@ std::string Agent::state_text() const {
   return history_.settled() || !connected_ ? "ok" : "catching up";
 }
 
+/// What a full disk still keeps of one that is over does not wait.
+const PendingVersion* Agent::waiting() const {
+  if (booted_) return deployment_.waiting();
+  return store_.waiting() ? &*store_.waiting() : nullptr;
+}
+
 /// Rounded up: a countdown that shows 0 is over.
 int64_t Agent::pending_left_s() const {
-  const auto& waiting = store_.waiting();
-  if (!waiting) return 0;
-  const auto deadline_ms = deployment_.waiting() ? deployment_.waiting()->deadline_ms : waiting->deadline_ms;
-  return std::max<int64_t>(deadline_ms - now_ + 999, 0) / 1000;
+  const auto* kept = waiting();
+  return kept ? std::max<int64_t>(kept->deadline_ms - now_ + 999, 0) / 1000 : 0;
 }
 
 AgentStatus Agent::status() {
@@ -424,8 +429,12 @@ AgentStatus Agent::status() {
   status.root = history_.root();
   status.active = pointers.active;
   status.previous = pointers.previous;
-  status.pending = pointers.pending;
-  if (store_.waiting()) status.pending_activation = store_.waiting()->activation;
+  if (const auto* kept = waiting()) {
+    status.pending = kept->version;
+    status.pending_activation = kept->activation;
+  } else if (!store_.waiting()) {
+    status.pending = pointers.pending;
+  }
   status.pending_left_s = pending_left_s();
   status.wanted = node ? node->active : Version();
   status.activation = pointers.activation;

@@ -109,6 +109,7 @@ class Agent {
   void after(History::Taken taken, int64_t now);
   void act(int64_t now);
   void tell_steps();
+  const PendingVersion* waiting() const;
   int64_t pending_left_s() const;
   void repeat(int64_t now);
   bool takes_more() const;
@@ -130,6 +131,7 @@ class Agent {
   History history_;
   Deployment deployment_;
   std::optional<Error> load_error_;
+  bool booted_ = false;  // else only what is on disk was looked at
   bool connected_ = false, reconnect_ = false;
   Sequence controller_head_;
   int heads_behind_ = 0;  // in a row, that were before what this node has verified

@@ -62,12 +62,17 @@ class ConfirmedTest(unittest.TestCase):
         run("ip", "-n", "mesh-controller", "link", "set", "lan1", "up")
         for network in ("100.64.0.0/10", "10.0.0.0/8"):
             run("ip", "-n", "mesh-controller", "route", "add", network, "via", "198.18.0.1", "dev", "lan1", "onlink")
+        # Site1's own agent too: the controller would answer the address of ctl0 by its other, older link.
+        run("ip", "-n", "mesh-site1", "route", "add", f"{CONTROLLER4}/32", "dev", "ctl0", "src", "10.1.0.1")
         cls.set_lans(cls.lans(CONTROLLER_NET))
         cls.mesh.cli("commit", "all", "-m", "the controller's LAN")
         cls.mesh.cli("activate", "all")
         for site in ("site2", "site3"):
             lab("exec", "inet", "--", "nft", "add", "rule", "inet", "lab", "forward", "iifname", site, "ip", "daddr",
                 CONTROLLER4, "drop")
+        # A site's firewall lets WireGuard's usual ports through and no others: a router that listens elsewhere is cut off
+        # for certain, while one whose endpoint is wrong may be found again by a peer that dials it in time.
+        lab("exec", "inet", "--", "nft", "add", "rule", "inet", "lab", "forward", "udp", "sport", "!=", "51800-52100", "drop")
         cls.wait_ok()
 
     @classmethod
@@ -88,6 +93,8 @@ class ConfirmedTest(unittest.TestCase):
         deadline = time.monotonic() + PATIENCE_S
         while set(cls.states().values()) != {"ok"}:
             if time.monotonic() > deadline:
+                for site in cls.mesh.sites:
+                    print("".join(open(cls.mesh.path("logs", f"{site.name}.log")).readlines()[-25:]), flush=True)
                 raise AssertionError(f"not well within {PATIENCE_S} s: {cls.states()}")
             time.sleep(0.2)
 
@@ -103,12 +110,13 @@ class ConfirmedTest(unittest.TestCase):
         self.assertEqual(process.returncode, 11, said + errors)
         self.assertIn("expired: nobody confirmed it in time, all nodes go back", errors)
 
-    def assert_came_back(self, pings):
+    def assert_came_back(self, pings, cut=True):
         results = [ping.stop() for ping in pings]
         print("silence:", [r["gap_ms"] for r in results], "ms", flush=True)
         for result in results:
             self.assertIsNotNone(result["gap_ms"], "nothing came back")
-            self.assertGreater(result["gap_ms"], CUT_MS, "it was not cut")
+            if cut:
+                self.assertGreater(result["gap_ms"], CUT_MS, "it was not cut")
             self.assertLess(result["gap_ms"], BACK_MS)
 
     def ring(self):
@@ -155,13 +163,14 @@ class ConfirmedTest(unittest.TestCase):
         pings = self.ring()
         process = self.activate(self.mesh.site("site3"))
         self.assert_rolled_back(process)
-        self.assert_came_back(pings)
+        self.assert_came_back(pings, cut=False)
         self.assert_story(versions)
         self.right_endpoints()
 
     def test_2_wrong_ports_and_the_controller_dies(self):
         versions = self.versions()
-        self.wrong_endpoints(lambda site: f"{site.wan4}:9", "wrong ports")
+        self.mesh.cli("set", "global", "wg_listenport_base", "40000")
+        self.mesh.cli("commit", "all", "-m", "wrong ports")
         pings = self.ring()
         began = time.monotonic()
         process = self.activate()
@@ -173,7 +182,8 @@ class ConfirmedTest(unittest.TestCase):
         lab("controller", "start")
         self.assert_rolled_back(process)
         self.assert_story(versions)
-        self.right_endpoints()
+        self.mesh.cli("set", "global", "wg_listenport_base", "empty")
+        self.mesh.cli("commit", "all", "-m", "as it was")
 
     def test_3_a_filter_drops_the_controllers_network(self):
         """What no LAN announces, no router lets in. Nothing else is cut, so a node may still tell that it applied it:

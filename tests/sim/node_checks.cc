@@ -138,10 +138,10 @@ void NodeHost::look_at_outcomes() {
 void NodeHost::watch_trial(const AgentStatus& status) {
   if (!status.settled) return;
   const PendingActivation* pending = pending_of(agent_->state(), id_);
-  if (!pending || !has_place()) return;
+  if (!pending) return;
   const int64_t deadline = clock_.now() + int64_t{pending->seconds} * 1'000;
   if (!watch_ || watch_->id != pending->id) {
-    watch_ = Watch{pending->id, deadline, pending->extensions};
+    if (has_place()) watch_ = Watch{pending->id, deadline, pending->extensions};
   } else if (pending->extensions > watch_->extensions) {
     watch_->deadline = std::max(watch_->deadline, deadline);
     watch_->extensions = pending->extensions;
