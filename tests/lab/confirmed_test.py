@@ -70,9 +70,10 @@ class ConfirmedTest(unittest.TestCase):
         for site in ("site2", "site3"):
             lab("exec", "inet", "--", "nft", "add", "rule", "inet", "lab", "forward", "iifname", site, "ip", "daddr",
                 CONTROLLER4, "drop")
-        # A site's firewall lets WireGuard's usual ports through and no others: a router that listens elsewhere is cut off
-        # for certain, while one whose endpoint is wrong may be found again by a peer that dials it in time.
-        lab("exec", "inet", "--", "nft", "add", "rule", "inet", "lab", "forward", "udp", "sport", "!=", "51800-52100", "drop")
+        # A site's firewall lets WireGuard's usual ports through and no others: a router that listens elsewhere is cut
+        # off for certain, while one whose endpoint is wrong may be found again by a peer that dials it in time.
+        lab("exec", "inet", "--", "nft", "add", "rule", "inet", "lab", "forward", "udp", "sport", "!=", "51800-52100",
+            "drop")
         cls.wait_ok()
 
     @classmethod
@@ -132,6 +133,7 @@ class ConfirmedTest(unittest.TestCase):
         deadline = time.monotonic() + PATIENCE_S
         while True:
             story = self.mesh.cli("log", "-n", "12")
+            story = story[max(story.rfind("\n", 0, story.rfind(" goes back in ")), 0):]  # of the newest activation
             if len(WENT_BACK.findall(story)) == targets or time.monotonic() > deadline:
                 break
             time.sleep(0.2)
@@ -157,6 +159,7 @@ class ConfirmedTest(unittest.TestCase):
             self.mesh.cli("set", "node", self.mesh.node_name(site), "endpoint", site.wan4)
         self.mesh.cli("commit", "all", "-m", "as it was")
 
+    @unittest.skipUnless(os.environ.get("MESH_LAB_LONG"), "half a minute more: MESH_LAB_LONG=1")
     def test_1_wrong_endpoints_from_behind_them(self):
         versions = self.versions()
         self.wrong_endpoints(lambda site: f"192.0.2.{site.number}", "wrong endpoints")
