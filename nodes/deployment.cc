@@ -168,6 +168,7 @@ void Deployment::follow(const MeshState& state, const Node& node, int64_t now) {
   } else if (trial_problem_.empty()) {
     trial_problem_ = fmt::format("{}, activation {} is over here", running_text(), pending->id.value());
   }
+  if (pending && !over) hear(*pending, now);
   if (!diverged_) follow_active(node);
   // What is gone back to comes first.
   if (pending && !over && !wanted_) begin_trial(state, node, *pending, now);

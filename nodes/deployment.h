@@ -146,6 +146,7 @@ class Deployment {
 
   // deployment_trial.cc
   bool resume(int64_t now);
+  void hear(const PendingActivation& pending, int64_t now);
   void begin_trial(const MeshState& state, const Node& node, const PendingActivation& pending, int64_t now);
   Status keep_way_back(const Node& node);
   /// True while it waits on.

@@ -82,11 +82,14 @@ Status Deployment::keep_way_back(const Node& node) {
   return fetched ? Status() : std::unexpected(fetched.error());
 }
 
+/// Its time runs from here, also while something else has to be fetched first.
+void Deployment::hear(const PendingActivation& pending, int64_t now) {
+  if (heard_ && heard_->activation == pending.id && heard_->extensions == pending.extensions) return;
+  heard_ = Heard{pending.id, pending.extensions, now};
+}
+
 void Deployment::begin_trial(const MeshState& state, const Node& node, const PendingActivation& pending, int64_t now) {
   const auto version = pending.find(node.id)->to;
-  if (!heard_ || heard_->activation != pending.id || heard_->extensions != pending.extensions) {
-    heard_ = Heard{pending.id, pending.extensions, now};
-  }
   PendingVersion waiting{pending.id, version, store_.pointers().active, options_.boot_id,
                          heard_->at_ms + int64_t{pending.seconds} * 1000, pending.seconds, pending.extensions, {}};
   if (const auto reason = store_.refused(version)) {

@@ -413,6 +413,29 @@ TEST_F(TrialTest, AVersionThatHasToBeFetchedHasTheTimeFromWhenItWasHeardOf) {
   EXPECT_EQ(status().pending_left_s, 15);
 }
 
+// Claim: the time also runs while what is active has to be fetched first.
+TEST_F(TrialTest, WhatWaitsBehindAFetchHasTheTimeFromWhenItWasHeardOf) {
+  node.follow();
+  const auto active = compile(log.state(), NodeId(11)).value();
+  ASSERT_TRUE(node.disk().remove("versions/v2"));
+  node.restart();
+  log.activate();
+  log.set("wg_keepalive", int64_t{44});
+  log.commit();
+  log.activate_confirmed(20);
+  node.connect();
+  node.follow();
+  EXPECT_EQ(status().active, Version(1));
+  EXPECT_EQ(status().pending, Version(0));
+  node.pass(5'000);
+  const auto text = config_text(active);
+  const Bytes bytes(text.begin(), text.end());
+  node.give(BlobChunk{config_digest(active), 0, bytes.size(), bytes});
+  EXPECT_EQ(status().active, Version(2));
+  EXPECT_EQ(status().pending, Version(3));
+  EXPECT_EQ(status().pending_left_s, 15);
+}
+
 TEST_F(TrialTest, AVersionThatCannotBeFetchedInTimeFails) {
   node.follow();
   ASSERT_TRUE(node.disk().remove("versions/v2"));
@@ -486,6 +509,24 @@ TEST_F(TrialTest, ADiskThatRunsFullMeanwhileDoesNotKeepItFromGoingBack) {
   node.pass(2'000);
   EXPECT_EQ(reported(), (Words{"applied v1", "applied v2", "reverted v1"}));
   EXPECT_FALSE(node.disk().read("pending"));
+}
+
+// Claim: what has been gone back from does not wait, although the full disk still says so.
+TEST_F(TrialTest, WhatAFullDiskStillKeepsDoesNotWait) {
+  begin(20);
+  node.disk().set_space(0);
+  node.disconnect();
+  node.pass(25'000);
+  ASSERT_TRUE(node.store().waiting());
+  EXPECT_EQ(status().pending, Version(0));
+  EXPECT_EQ(status().pending_activation, ActivationId(0));
+  EXPECT_EQ(status().pending_left_s, 0);
+  (void)node.sent();
+  node.connect();
+  node.pass(10'000);
+  const auto told = node.sent_of<NodeStatus>();
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(told.back().pending, Version(0));
 }
 
 // Claim: a confirmation counts from when the log has it, also when there is no space to write down that it came.
