@@ -7,42 +7,17 @@ interface, its counters and its handshake as WireGuard tells them, and since whe
 may only move by WireGuard's own renewal, which comes every two minutes. Exit code 77 = skipped."""
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 import time
-import unittest
 
-sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, "../../ops")]
-from lab_mesh import Mesh  # noqa: E402
-from lab_net import read_state  # noqa: E402
-from lab_reach import unreachable  # noqa: E402
-from lab_test import LAB, lab, lab_in_use  # noqa: E402
+from fixture import LabTest, lab, main
 
-SITES = 6
 REBOOTED = ("site2", "site5")
 CUT = ("site1", "site3")
 RENEWAL_S = 100
 
 
-class Autonomy(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.dir = os.path.join(tempfile.mkdtemp(prefix="mesh-lab-test-"), "lab")
-        up = subprocess.run([LAB, "up", "--sites", str(SITES), "--dir", cls.dir], stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, text=True, timeout=400)
-        if up.returncode != 0 or up.stdout:
-            cls.tearDownClass()
-            raise AssertionError(f"ops/lab up: exit {up.returncode}, on stdout: {up.stdout!r}")
-        cls.mesh = Mesh(read_state())
-
-    @classmethod
-    def tearDownClass(cls):
-        lab("down", "--dir", cls.dir)
-        os.rmdir(os.path.dirname(cls.dir))
+class Autonomy(LabTest):
+    SITES = 6
 
     def number_of(self, site):
         """The node's: in the names of its peers' tunnels."""
@@ -69,17 +44,9 @@ class Autonomy(unittest.TestCase):
                                           "tx": int(show[6]), "bgp": bgp}
         return out
 
-    def assert_roots_equal(self):
-        deadline = time.monotonic() + 60
-        while True:
-            root = self.mesh.cli_json("controller", "status")["root"]
-            if all(self.mesh.node_status(site)["root"] == root for site in self.mesh.sites):
-                return
-            self.assertLess(time.monotonic(), deadline, "the nodes do not come to the controller's root")
-            time.sleep(0.1)
-
     def test_sites_need_nobody(self):
-        self.assertEqual(unreachable(self.mesh.sites, 30), [])
+        self.all_reach(30)
+        self.wait_sessions()
         before = self.facts()
         routed = {site.name: self.mesh.node_status(site)["active"] for site in self.mesh.sites}
         lab("controller", "kill")
@@ -87,7 +54,7 @@ class Autonomy(unittest.TestCase):
         for name in REBOOTED:
             lab("node", name, "reboot")
         lab("cut", *CUT)
-        self.assertEqual(unreachable(self.mesh.sites, 40), [])
+        self.all_reach(40)
         print(f"all pairs reach each other {time.monotonic() - began:.1f} s after the first reboot")
         for site in self.mesh.sites:
             status = self.mesh.node_status(site)
@@ -96,9 +63,9 @@ class Autonomy(unittest.TestCase):
 
         lab("controller", "start")
         self.mesh.cli("add", "tag", "after", "head")
-        self.assert_roots_equal()
+        self.wait_at_head()
         lab("heal", *CUT)
-        self.assertEqual(unreachable(self.mesh.sites, 20), [])
+        self.all_reach(20)
 
         after = self.facts()
         for link, was in before.items():
@@ -113,8 +80,4 @@ class Autonomy(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    possible = subprocess.run([LAB, "check"], capture_output=True, text=True)
-    if possible.returncode == 77 or lab_in_use():
-        print(possible.stderr.strip() or "a lab is in use: ops/lab down")
-        sys.exit(77)
-    unittest.main()
+    main()

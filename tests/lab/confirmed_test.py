@@ -10,18 +10,12 @@ import json
 import os
 import re
 import subprocess
-import sys
-import tempfile
 import time
 import unittest
 
-sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, "../../ops")]
-from lab_mesh import Mesh, binary  # noqa: E402
-from lab_net import CONTROLLER4, read_state, run  # noqa: E402
-from lab_reach import Pinging, unreachable  # noqa: E402
-from lab_test import LAB, lab, lab_in_use  # noqa: E402
+from fixture import LabTest, Pinging, lab, main
+from lab_mesh import binary
+from lab_net import CONTROLLER4, run
 
 CONFIRM_S = 20
 BACK_MS = 25_000
@@ -31,26 +25,11 @@ WENT_BACK = re.compile(r"went back to v\d+: (?:activation .* was )?not confirmed
 CONTROLLER_NET = "198.18.0.0/30"
 
 
-class ConfirmedTest(unittest.TestCase):
+class ConfirmedTest(LabTest):
     @classmethod
     def setUpClass(cls):
-        cls.dir = os.path.join(tempfile.mkdtemp(prefix="mesh-lab-test-"), "lab")
-        up = subprocess.run([LAB, "up", "--sites", "3", "--dir", cls.dir], stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, text=True, timeout=400)
-        if up.returncode != 0:
-            cls.tearDownClass()
-            raise AssertionError(f"ops/lab up: exit {up.returncode}")
-        cls.mesh = Mesh(read_state())
-        try:
-            cls.move_controller()
-        except BaseException:
-            cls.tearDownClass()
-            raise
-
-    @classmethod
-    def tearDownClass(cls):
-        lab("down", "--dir", cls.dir)
-        os.rmdir(os.path.dirname(cls.dir))
+        super().setUpClass()
+        cls.move_controller()
 
     @classmethod
     def move_controller(cls):
@@ -97,7 +76,7 @@ class ConfirmedTest(unittest.TestCase):
                 for site in cls.mesh.sites:
                     print("".join(open(cls.mesh.path("logs", f"{site.name}.log")).readlines()[-25:]), flush=True)
                 raise AssertionError(f"not well within {PATIENCE_S} s: {cls.states()}")
-            time.sleep(0.2)
+            time.sleep(0.1)
 
     def activate(self, site=None, target=("all",)):
         """Runs meshcli beside this, on the host or on a site's router."""
@@ -120,31 +99,23 @@ class ConfirmedTest(unittest.TestCase):
                 self.assertGreater(result["gap_ms"], CUT_MS, "it was not cut")
             self.assertLess(result["gap_ms"], BACK_MS)
 
-    def ring(self):
-        """IPv4 and IPv6 pings from and to every site, already going."""
-        sites = self.mesh.sites
-        pings = [Pinging(a, address) for a, b in zip(sites, sites[1:] + sites[:1]) for address in (b.lan4, b.lan6)]
-        time.sleep(0.5)
-        return pings
-
     def assert_story(self, versions, targets=3):
         """The newest entries: who started it, what became of it, and what every target did."""
         self.wait_ok()
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
-            story = self.mesh.cli("log", "-n", "12")
-            story = story[max(story.rfind("\n", 0, story.rfind(" goes back in ")), 0):]  # of the newest activation
-            if len(WENT_BACK.findall(story)) == targets or time.monotonic() > deadline:
-                break
-            time.sleep(0.2)
+        self.wait(f"{targets} went back", lambda: len(WENT_BACK.findall(self.story())) == targets, PATIENCE_S,
+                  self.story)
+        story = self.story()
         print(story, flush=True)
-        self.assertEqual(len(WENT_BACK.findall(story)), targets)
         self.assertIn(f"goes back in {CONFIRM_S}s unless confirmed", story)
         self.assertIn("expired, nobody confirmed it in time: its nodes go back", story)
-        self.assertEqual({n["fullname"]: n["version_active"] for n in self.mesh.cli_json("list", "nodes")["items"]},
-                         versions)
+        self.assertEqual(self.versions(), versions)
         self.assertEqual(self.mesh.cli_json("status")["pending"], [])
-        self.assertEqual(unreachable(self.mesh.sites, 10), [])
+        self.all_reach(10)
+
+    def story(self):
+        """The log from the newest activation on."""
+        said = self.mesh.cli("log", "-n", "12")
+        return said[max(said.rfind("\n", 0, said.rfind(" goes back in ")), 0):]
 
     def versions(self):
         return {n["fullname"]: n["version_active"] for n in self.mesh.cli_json("list", "nodes")["items"]}
@@ -163,7 +134,7 @@ class ConfirmedTest(unittest.TestCase):
     def test_1_wrong_endpoints_from_behind_them(self):
         versions = self.versions()
         self.wrong_endpoints(lambda site: f"192.0.2.{site.number}", "wrong endpoints")
-        pings = self.ring()
+        pings = self.pings(self.ring())
         process = self.activate(self.mesh.site("site3"))
         self.assert_rolled_back(process)
         self.assert_came_back(pings, cut=False)
@@ -174,7 +145,7 @@ class ConfirmedTest(unittest.TestCase):
         versions = self.versions()
         self.mesh.cli("set", "global", "wg_listenport_base", "40000")
         self.mesh.cli("commit", "all", "-m", "wrong ports")
-        pings = self.ring()
+        pings = self.pings(self.ring())
         began = time.monotonic()
         process = self.activate()
         time.sleep(max(0, began + 1 - time.monotonic()))
@@ -195,7 +166,7 @@ class ConfirmedTest(unittest.TestCase):
         self.set_lans(self.lans())
         self.mesh.cli("commit", "all", "-m", "who needs that LAN", "--allow-loss")
         targets = sum(n["version_latest"] != n["version_wanted"] for n in self.mesh.cli_json("list", "nodes")["items"])
-        lans = self.ring()
+        lans = self.pings(self.ring())
         controller = [Pinging(site, CONTROLLER4) for site in self.mesh.sites[1:]]
         time.sleep(0.5)
         process = self.activate()
@@ -211,8 +182,4 @@ class ConfirmedTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    possible = subprocess.run([LAB, "check"], capture_output=True, text=True)
-    if possible.returncode == 77 or lab_in_use():
-        print(possible.stderr.strip() or "a lab is in use: ops/lab down")
-        sys.exit(77)
-    unittest.main()
+    main()

@@ -4,42 +4,19 @@ policy `heal` repaired within 30 s; a network that nobody touched shows no drift
 Method: `ops/lab up --sites 3` with the real programs, WireGuard and BIRD; wg(8) and ip(8) as an engineer uses them.
 One lab for all tests: they run in the order of their names. Exit code 77 = skipped."""
 
-import os
-import subprocess
-import sys
-import tempfile
 import time
-import unittest
 
-sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, "../../ops")]
-from lab_mesh import Mesh  # noqa: E402
-from lab_net import read_state  # noqa: E402
-from lab_reach import unreachable  # noqa: E402
-from lab_test import LAB, lab, lab_in_use  # noqa: E402
+from fixture import LabTest, lab, main
 
 SEEN_SECONDS = 30
-SITES = 3
 
 
-class DriftTest(unittest.TestCase):
+class DriftTest(LabTest):
     @classmethod
     def setUpClass(cls):
-        cls.dir = os.path.join(tempfile.mkdtemp(prefix="mesh-lab-test-"), "lab")
-        up = subprocess.run([LAB, "up", "--sites", str(SITES), "--dir", cls.dir], stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, text=True, timeout=400)
-        if up.returncode != 0:
-            cls.tearDownClass()
-            raise AssertionError(f"ops/lab up: exit {up.returncode}")
-        cls.mesh = Mesh(read_state())
+        super().setUpClass()
         cls.one, cls.two, cls.three = cls.mesh.sites
         cls.name = cls.mesh.node_name(cls.one)
-
-    @classmethod
-    def tearDownClass(cls):
-        lab("down", "--dir", cls.dir)
-        os.rmdir(os.path.dirname(cls.dir))
 
     def router(self, *argv):
         return self.mesh.in_router(self.one, *argv)
@@ -52,12 +29,8 @@ class DriftTest(unittest.TestCase):
     def open_items(self):
         return [item for item in self.drift() if item["over_s"] is None]
 
-    def wait(self, what, condition):
-        started = time.monotonic()
-        while not condition():
-            self.assertLess(time.monotonic() - started, SEEN_SECONDS, f"{what}: {self.drift()}")
-            time.sleep(0.2)
-        print(f"{what}: {time.monotonic() - started:.1f} s")
+    def seen(self, what, condition):
+        print(f"{what}: {self.wait(what, condition, SEEN_SECONDS, self.drift):.1f} s", flush=True)
 
     def tunnel(self):
         """An interface of the first router, its peer's key, and a route over it."""
@@ -81,7 +54,7 @@ class DriftTest(unittest.TestCase):
         lab("node", "site3", "start")
         self.mesh.cli("set", "global", "wg_keepalive", "17")
         self.mesh.cli("commit", "all", "--activate", "-m", "in the middle of a look")
-        self.assertEqual(unreachable(self.mesh.sites, 60), [])
+        self.all_reach()
         self.looked(4)
         self.assertEqual(self.drift(everywhere=True), [])
         self.assertTrue(all(node["policy"] == "report" and node["observed"]
@@ -90,7 +63,7 @@ class DriftTest(unittest.TestCase):
     def test_2_edits_are_named_and_not_touched(self):
         interface, key, to = self.tunnel()
         self.router("wg", "set", interface, "peer", key, "remove")
-        self.wait("a removed peer is named", lambda: any(
+        self.seen("a removed peer is named", lambda: any(
             (i["aspect"], i["name"], i["expected"], i["found"]) == ("peer", interface, key, "")
             for i in self.open_items()))
         self.assertEqual(self.router("wg", "show", interface, "peers"), "", "policy report")
@@ -99,44 +72,40 @@ class DriftTest(unittest.TestCase):
         self.assertEqual(self.mesh.try_cli("drift", "--detailed-exitcode").returncode, 2)
         self.mesh.cli("set", "global", "wg_keepalive", "18")
         self.mesh.cli("commit", "all", "--activate", "-m", "a planned change brings everything back")
-        self.wait("a planned change repairs it", lambda: not self.open_items())
-        self.assertEqual(unreachable(self.mesh.sites, 60), [])
+        self.seen("a planned change repairs it", lambda: not self.open_items())
+        self.all_reach()
 
     def test_3_a_route_that_bird_puts_back_was_seen(self):
         self.looked(1)
         _, _, to = self.tunnel()
         self.router("ip", "route", "del", to)
-        self.wait("a removed route is named", lambda: any(
+        self.seen("a removed route is named", lambda: any(
             i["aspect"] == "route" and i["name"] == to and not i["found"] for i in self.drift()))
         self.assertIn(f"-{to} via ", self.mesh.cli("drift", "node", self.name))
         self.router("ip", "route", "add", "10.254.0.0/24", "dev", self.tunnel()[0])
-        self.wait("a foreign route is named", lambda: any(i["name"] == "10.254.0.0/24" for i in self.open_items()))
+        self.seen("a foreign route is named", lambda: any(i["name"] == "10.254.0.0/24" for i in self.open_items()))
         self.router("ip", "route", "del", "10.254.0.0/24")
-        self.wait("and over when it is undone", lambda: not self.open_items())
+        self.seen("and over when it is undone", lambda: not self.open_items())
 
     def test_4_heal_repairs(self):
         self.mesh.cli("set", "global", "drift", "heal")
         self.mesh.cli("commit", "all", "--activate", "-m", "edits are set back")
-        self.wait("the policy is there", lambda: all(node["policy"] == "heal"
+        self.seen("the policy is there", lambda: all(node["policy"] == "heal"
                                                      for node in self.mesh.cli_json("drift")["items"]))
         interface, key, to = self.tunnel()
         self.router("wg", "set", interface, "peer", key, "remove")
         self.router("ip", "route", "del", to)
         self.router("ip", "route", "add", "10.254.0.0/24", "dev", interface)
         self.router("sysctl", "-qw", "net.ipv4.ip_forward=0")
-        self.wait("everything is repaired", lambda: (
+        self.seen("everything is repaired", lambda: (
             self.router("wg", "show", interface, "peers").strip() == key
             and to in self.router("ip", "route", "show", "proto", "bird")
             and "10.254" not in self.router("ip", "route")
             and self.router("sysctl", "-n", "net.ipv4.ip_forward").strip() == "1"))
-        self.wait("and told", lambda: not self.open_items() and {"peer", "sysctl"} <= {
+        self.seen("and told", lambda: not self.open_items() and {"peer", "sysctl"} <= {
             i["aspect"] for i in self.drift() if i["healed"] == "meshnode"})
-        self.assertEqual(unreachable(self.mesh.sites, 60), [])
+        self.all_reach()
 
 
 if __name__ == "__main__":
-    possible = subprocess.run([LAB, "check"], capture_output=True, text=True)
-    if possible.returncode == 77 or lab_in_use():
-        print(possible.stderr.strip() or "a lab is in use: ops/lab down")
-        sys.exit(77)
-    unittest.main()
+    main()

@@ -2,7 +2,8 @@
 """Claim: the lab is a routed internet with sites behind it; a cut drops one pair and nothing else; a killed router
 comes back as rebooted; and `ops/lab down` leaves nothing behind, whatever was killed before.
 Method: `ops/lab up --bare` (no meshd or meshnode), static routes in place of the mesh, and a look at the host before
-and after. Exit code 77 = skipped: this machine can hold no lab, or a lab is in use."""
+and after: the one test of the lab without a sandbox (fixture.py). Exit code 77 = skipped: this machine can hold no lab,
+or a lab is in use."""
 
 import json
 import os
@@ -12,16 +13,9 @@ import sys
 import tempfile
 import unittest
 
-LAB = os.path.join(os.path.dirname(os.path.realpath(__file__)), "../../ops/lab")
+from fixture import LAB, lab, why_not
+
 SYSCTLS = ["fs.inotify.max_user_instances", "net.ipv4.neigh.default.gc_thresh3", "net.ipv6.neigh.default.gc_thresh3"]
-
-
-def lab(*words, code=0):
-    done = subprocess.run([LAB, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
-    if done.returncode != code:
-        said = done.stdout + done.stderr
-        raise AssertionError(f"ops/lab {' '.join(words)}: exit {done.returncode}, not {code}\n{said}")
-    return done.stdout
 
 
 def lab_in_use():
@@ -210,11 +204,7 @@ class LabTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    possible = subprocess.run([LAB, "check"], capture_output=True, text=True)
-    if possible.returncode == 77:
-        print(possible.stderr.strip())
-        sys.exit(77)
-    if lab_in_use():
-        print("a lab is in use: ops/lab down")
+    if why := why_not() or (lab_in_use() and "a lab is in use: ops/lab down"):
+        print(why)
         sys.exit(77)
     unittest.main()

@@ -6,50 +6,21 @@ Method: `ops/lab up --sites 5` with the real programs, WireGuard and BIRD; fault
 One lab for all tests: they leave it whole, and they run in the order of their names. Exit code 77 = skipped."""
 
 import json
-import os
-import subprocess
-import sys
-import tempfile
 import time
-import unittest
 
-sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, "../../ops")]
-from lab_mesh import Mesh  # noqa: E402
-from lab_net import read_state  # noqa: E402
-from lab_reach import Pinging, unreachable  # noqa: E402
-from lab_test import LAB, lab, lab_in_use  # noqa: E402
+from fixture import LabTest, lab, main, unreachable
 
-SITES = 5
 GAP_MAX_MS = 1500
 MOVED_MAX = 2  # packets under way when a route moves back: up to one was seen lost, now and then
 WATCH_SECONDS = 3  # pings are watched that long after a fault
 
 
-class MeshTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.dir = os.path.join(tempfile.mkdtemp(prefix="mesh-lab-test-"), "lab")
-        up = subprocess.run([LAB, "up", "--sites", str(SITES), "--dir", cls.dir], stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, text=True, timeout=400)
-        if up.returncode != 0 or up.stdout:
-            cls.tearDownClass()
-            raise AssertionError(f"ops/lab up: exit {up.returncode}, on stdout: {up.stdout!r}")
-        cls.mesh = Mesh(read_state())
-
-    @classmethod
-    def tearDownClass(cls):
-        lab("down", "--dir", cls.dir)
-        os.rmdir(os.path.dirname(cls.dir))
-
-    def all_reach(self, seconds=30):
-        self.assertEqual(unreachable(self.mesh.sites, seconds), [])
+class MeshTest(LabTest):
+    SITES = 5
 
     def watch(self, pairs, fault):
         """IPv4 and IPv6 pings of the pairs around `fault`; returns what each saw."""
-        pings = [Pinging(a, address) for a, b in pairs for address in (b.lan4, b.lan6)]
-        time.sleep(0.5)
+        pings = self.pings(pairs)
         fault()
         time.sleep(WATCH_SECONDS)
         return [ping.stop() for ping in pings]
@@ -58,14 +29,10 @@ class MeshTest(unittest.TestCase):
         self.assertTrue(all(r["sent"] > 50 for r in results), results)
         self.assertLessEqual(sum(r["lost"] for r in results), limit, results)
 
-    def ring(self):
-        sites = self.mesh.sites
-        return list(zip(sites, sites[1:] + sites[:1]))
-
     def test_1_all_pairs_at_once(self):
         self.all_reach(seconds=2)
         info = json.loads(lab("info", "-o", "json"))
-        self.assertEqual(len(info["sites"]), SITES)
+        self.assertEqual(len(info["sites"]), self.SITES)
         self.assertTrue(all(site["pid"] for site in info["sites"]) and info["controller"]["pid"])
 
     def test_1_packets_may_come_in_by_a_way_that_does_not_lead_back(self):
@@ -97,45 +64,34 @@ class MeshTest(unittest.TestCase):
         self.assert_lost_at_most(0, self.watch(self.ring(), lambda: lab("controller", "kill")))
         self.all_reach(seconds=2)
         lab("node", "site3", "kill")
-        others = [site for site in self.mesh.sites if site.name != "site3"]
-        self.assertEqual(unreachable(others, 10), [])
+        self.all_reach(10, [site for site in self.mesh.sites if site.name != "site3"])
         lab("node", "site3", "start")
-        self.all_reach()
+        self.all_reach(30)
         status = self.mesh.node_status(self.mesh.site("site3"))
         self.assertEqual(status["controller"], "unreachable")
         lab("controller", "start")
         self.mesh.cli("set", "global", "wg_keepalive", "17")
-        head = self.mesh.cli_json("controller", "status")
-        deadline = time.monotonic() + 90
-        while any(self.mesh.node_status(site)["sequence"] < head["sequence"] for site in self.mesh.sites):
-            self.assertLess(time.monotonic(), deadline, "the nodes do not come back to the controller")
-            time.sleep(0.05)
+        self.wait_at_head()
 
     def test_5_an_orderly_shutdown_and_boot(self):
         lab("node", "site4", "stop")
         lab("controller", "stop")
         lab("controller", "start")
         lab("node", "site4", "start")
-        self.all_reach()
+        self.all_reach(30)
 
     def test_6_a_revoked_node_is_cut_off_by_the_others(self):
         doomed, *others = reversed(self.mesh.sites)
         self.mesh.cli("node", "revoke", self.mesh.node_name(doomed), "--yes")
-        deadline = time.monotonic() + 30
-        while any(len(self.tunnels(site)) != SITES - 2 for site in others):
-            self.assertLess(time.monotonic(), deadline, "a router still has a tunnel to the revoked one")
-            time.sleep(0.05)
+        self.wait("no router has a tunnel to the revoked one",
+                  lambda: all(len(self.tunnels(site)) == self.SITES - 2 for site in others), 30)
         for other in others:
             self.assertEqual(len(unreachable([doomed, other], 0.3)), 4)
-        self.assertEqual(unreachable(others, 10), [])
+        self.all_reach(10, others)
 
     def tunnels(self, site):
         return self.mesh.in_router(site, "wg", "show", "interfaces").split()
 
 
 if __name__ == "__main__":
-    possible = subprocess.run([LAB, "check"], capture_output=True, text=True)
-    if possible.returncode == 77 or lab_in_use():
-        print(possible.stderr.strip() or "a lab is in use: ops/lab down")
-        sys.exit(77)
-    unittest.main()
+    main()

@@ -11,19 +11,10 @@ skipped."""
 import ipaddress
 import json
 import os
-import subprocess
-import sys
-import tempfile
 import time
-import unittest
 
-sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, "../../ops")]
-import lab_net  # noqa: E402
-from lab_mesh import Mesh  # noqa: E402
-from lab_reach import unreachable  # noqa: E402
-from lab_test import LAB, lab, lab_in_use  # noqa: E402
+from fixture import LabTest, main, unreachable
+from lab_net import set_cut
 
 LONG = bool(os.environ.get("MESH_LAB_LONG"))
 SHORT = [(1, 2), (2, 4), (4, 6)]  # of layer42: a bridge, and two with a way round
@@ -32,20 +23,13 @@ CONVERGED_SECONDS = 90
 SILENT_SECONDS = 0.5  # how long a pair is asked that must not answer
 
 
-class RoutesTest(unittest.TestCase):
+class RoutesTest(LabTest):
+    SITES = None
     maxDiff = None
 
-    def setUp(self):
-        self.dir = os.path.join(tempfile.mkdtemp(prefix="mesh-lab-test-"), "lab")
-        self.addCleanup(os.rmdir, os.path.dirname(self.dir))
-        self.addCleanup(lab, "down", "--dir", self.dir)
-        self.routes = self.pairs = 0
-
     def start(self, network):
-        up = subprocess.run([LAB, "up", "--topology", network, "--dir", self.dir], stdin=subprocess.DEVNULL,
-                            capture_output=True, text=True, timeout=400)
-        self.assertEqual(up.returncode, 0, up.stderr)
-        self.mesh = Mesh(lab_net.read_state())
+        self.up("--topology", network)
+        self.routes = self.pairs = 0
         self.by_node = {self.mesh.node_name(site): site for site in self.mesh.sites}
 
     def model(self, failed):
@@ -126,22 +110,17 @@ class RoutesTest(unittest.TestCase):
         for network in NETWORKS:
             with self.subTest(network):
                 self.start(network)
-                self.routes = self.pairs = 0
                 links = [link[:2] for link in self.mesh.graph.links] if LONG else SHORT
                 self.check(None)
                 for link in links:
                     one, two = (self.mesh.site(f"site{number}").wan4 for number in link)
-                    lab_net.set_cut(one, two, True)
+                    set_cut(one, two, True)
                     self.check(link)
-                    lab_net.set_cut(one, two, False)
+                    set_cut(one, two, False)
                     self.check(None)
                 print(f"{network}: {len(self.mesh.sites)} nodes, {len(links)} failures and repairs, {self.routes} "
                       f"kernel routes and {self.pairs} pairs compared, all as the model says", flush=True)
 
 
 if __name__ == "__main__":
-    possible = subprocess.run([LAB, "check"], capture_output=True, text=True)
-    if possible.returncode == 77 or lab_in_use():
-        print(possible.stderr.strip() or "a lab is in use: ops/lab down")
-        sys.exit(77)
-    unittest.main()
+    main()

@@ -5,35 +5,16 @@ Method: `ops/lab soak` on three real sites for a third of a minute with a random
 hand that the soak's own record does not know of. Exit code 77 = skipped."""
 
 import json
-import os
 import subprocess
-import sys
-import tempfile
-import unittest
 
-sys.dont_write_bytecode = True
-HERE = os.path.dirname(os.path.realpath(__file__))
-sys.path[:0] = [HERE, os.path.join(HERE, "../../ops")]
-from lab_mesh import Mesh  # noqa: E402
-from lab_net import LabError, read_state  # noqa: E402
-from lab_test import LAB, lab, lab_in_use  # noqa: E402
-from lab_watch import Growth, Watch, World  # noqa: E402
+from fixture import LAB, LabTest, lab, main
+from lab_net import LabError
+from lab_watch import Growth, Watch, World
 
 MINUTES = "0.3"
 
 
-class SoakTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.dir = os.path.join(tempfile.mkdtemp(prefix="mesh-lab-test-"), "lab")
-        lab("up", "--sites", "3", "--dir", cls.dir)
-        cls.mesh = Mesh(read_state())
-
-    @classmethod
-    def tearDownClass(cls):
-        lab("down", "--dir", cls.dir)
-        os.rmdir(os.path.dirname(cls.dir))
-
+class SoakTest(LabTest):
     def watch(self):
         watch = Watch(World(self.mesh))
         watch.settle()
@@ -90,8 +71,4 @@ class SoakTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    possible = subprocess.run([LAB, "check"], capture_output=True, text=True)
-    if possible.returncode == 77 or lab_in_use():
-        print(possible.stderr.strip() or "a lab is in use: ops/lab down")
-        sys.exit(77)
-    unittest.main()
+    main()
