@@ -189,6 +189,7 @@ void Controller::on_submit(const ReplyTo& to, const Peer& peer, const Submit& su
                         {}});
   if (answer_retry(to, request->id)) return;
   if (auto writable = check_writable(*request); !writable) return fail_to(to, writable.error());
+  if (auto taken = take_attachments(submit, *request); !taken) return answer(to, ErrorReply{taken.error()});
   if (submit.dry_run) {
     auto context = make_context(*request, now);
     auto events = context ? decide(state_, *request, *context) : std::unexpected(context.error());
@@ -207,6 +208,39 @@ void Controller::on_submit(const ReplyTo& to, const Peer& peer, const Submit& su
     (*staged)->to.push_back(to);
   else
     answer(to, Reply{{}, state_.time, {}, {}}, request->id);  // already true
+}
+
+Status Controller::take_attachments(const Submit& submit, const Request& request) {
+  std::map<Digest, const Bytes*> come;
+  for (const Bytes& content : submit.attachments) come.emplace(sha256(content), &content);
+  std::set<Digest> unused;
+  for (const auto& each : come) unused.insert(each.first);
+  std::vector<Blob> blobs;
+  for (const Command& command : request.commands) {
+    const auto* set = std::get_if<SetAttribute>(&command);
+    const FileRef* file = set ? set->value.file() : nullptr;
+    if (!file) continue;
+    auto content = come.find(file->digest);
+    if (content == come.end()) {
+      auto stored = log_->get_blob(file->digest);
+      if (!stored || stored->size() != file->size + kFileSaltBytes)
+        return fail(Errc::not_found, fmt::format("the content of {} did not come with the request", set->name),
+                    "meshcli put file");
+      continue;
+    }
+    if (content->second->size() != file->size + kFileSaltBytes)
+      return fail(Errc::invalid, fmt::format("{} has {} bytes, not {}", set->name, content->second->size(),
+                                             file->size + kFileSaltBytes));
+    if (unused.erase(file->digest) > 0) blobs.push_back({file->digest, *content->second});
+  }
+  if (!unused.empty()) return fail(Errc::usage, "a file came with the request that it does not name");
+  if (blobs.empty() || submit.dry_run) return {};
+  MESH_TRY(authorise(state_, request));
+  if (auto stored = log_->put_blobs(blobs); !stored) {
+    broken_ = stored.error().message;  // after a failed write the log takes no other
+    return fail_in("storing the files", stored.error());
+  }
+  return {};
 }
 
 void Controller::answer(const ReplyTo& to, Body body, std::optional<RequestId> request) {

@@ -158,6 +158,8 @@ class Controller {
   void answer(const ReplyTo& to, Body body, std::optional<RequestId> request = {});
   void remember_answer(const RequestId& request, const Body& body);
   void on_submit(const ReplyTo& to, const Peer& peer, const Submit& submit, const Arrival& arrival, Now now);
+  /// Every file that the request names is stored when this succeeds; a dry run only looks.
+  Status take_attachments(const Submit& submit, const Request& request);
   bool answer_retry(const ReplyTo& to, const RequestId& id);
   Result<Context> make_context(const Request& request, Now now);
   Result<Staged*> stage(const SignedRequest& request, const Request& decoded, Now now);

@@ -73,6 +73,7 @@ void Controller::on_prepare(const ReplyTo& to, const Prepare& prepare) {
       std::string text = config_text(plan->candidates.configs.at(row.node));
       prepared.blobs.push_back({row.digest, Bytes(text.begin(), text.end())});
     }
+    for (auto& [digest, content] : plan->candidates.contents) prepared.blobs.push_back({digest, std::move(content)});
     Prepared answer{prepared.at, prepared.root, prepared.rows, std::move(plan->json)};
     // Shared, because a Completion has to be copyable.
     auto shown = std::make_shared<PreparedCommit>(std::move(prepared));

@@ -79,8 +79,11 @@ json to_json(const AttributeValue& value) {
   }
   return std::visit(
       [](const auto& v) -> json {
-        if constexpr (std::is_same_v<std::decay_t<decltype(v)>, std::vector<Scalar>>)
+        using Kind = std::decay_t<decltype(v)>;
+        if constexpr (std::is_same_v<Kind, std::vector<Scalar>>)
           return json::array();
+        else if constexpr (std::is_same_v<Kind, FileRef>)
+          return {{"sha256", to_hex(v.digest.view())}, {"bytes", v.size}};
         else
           return v;
       },

@@ -59,6 +59,7 @@ constexpr std::array kPhrases{
     Phrase{"RolledBack", "{@fleet} rolled back to #{to}"},
     Phrase{"EntryUndone", "entry #{sequence} undone"},
     Phrase{"EndpointsSet", "the controller is at {endpoints}, newcomers join at {enrol_endpoints}"},
+    Phrase{"RecoverySet", "node {@node}: recovery key set"},
     Phrase{"EpochStarted", "epoch {epoch} started after #{base}"},
 };
 

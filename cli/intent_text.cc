@@ -28,6 +28,7 @@ Json value_json(const AttributeValue& value) {
   }
   if (const auto* text = value.text()) return *text;
   if (const auto* number = value.number()) return *number;
+  if (const auto* file = value.file()) return {{"sha256", to_hex(file->digest.view())}, {"bytes", file->size}};
   return std::get<bool>(value.data);
 }
 
@@ -234,16 +235,16 @@ class Reader {
                     ScopeMask level, Values& out) {
     for (const YamlMember& member : values.members) {
       const std::string name = prefix + member.key;
-      if (member.value.kind == YamlValue::Kind::map) {
+      if (member.value.kind == YamlValue::Kind::map && !file_of(name)) {
         MESH_TRY(add_values(member.value, where, name + ".", level, out));
         continue;
       }
-      auto value = value_of(member.value);
+      auto value = file_of(name) ? file_of_map(member.value) : value_of(member.value);
       Status good = value ? check_attribute_name(name) : std::unexpected(value.error());
       if (good) good = check_attribute(name, *value, level);
-      if (good && mesh::to_text(*value).size() > kAttributeValueBytesMax)
-        good = fail(Errc::invalid, fmt::format("a value has at most {} bytes",
-                                               kAttributeValueBytesMax));
+      const size_t most = attribute_bytes_max(name, kRulesNewest);
+      if (good && mesh::to_text(*value).size() > most)
+        good = fail(Errc::invalid, fmt::format("a value has at most {} bytes", most));
       if (good) good = once(fmt::format("{} of {}", name, where), member.line);
       if (!good) {
         Error error = good.error();
@@ -267,6 +268,27 @@ class Reader {
     const auto [stop, error] = std::from_chars(value.text.data(), end, number);
     if (error != std::errc() || stop != end) return std::nullopt;
     return number;
+  }
+
+  /// As an export names it; the content is the controller's already.
+  static Result<AttributeValue> file_of_map(const YamlValue& value) {
+    FileRef out;
+    bool digest = false, size = false;
+    for (const YamlMember& member : value.members) {
+      if (member.key == "sha256") {
+        auto read = array_from_hex<Digest>(member.value.text);
+        digest = read.has_value();
+        if (read) out.digest = *read;
+      } else if (member.key == "bytes") {
+        auto read = integer(member.value);
+        size = read && *read >= 0;
+        out.size = static_cast<uint64_t>(read.value_or(0));
+      }
+    }
+    if (!digest || !size || value.members.size() != 2)
+      return fail(Errc::invalid, "a file is {sha256: HEX, bytes: N}, as an export names it",
+                  "give the content by `put file` or `files push`");
+    return AttributeValue(out);
   }
 
   static Result<AttributeValue> value_of(const YamlValue& value) {

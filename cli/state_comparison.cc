@@ -33,6 +33,7 @@ Json value_json(const AttributeValue& value) {
   }
   if (const std::string* text = value.text()) return Json(*text);
   if (const int64_t* number = value.number()) return Json(*number);
+  if (const auto* file = value.file()) return {{"sha256", to_hex(file->digest.view())}, {"bytes", file->size}};
   return Json(std::get<bool>(value.data));
 }
 

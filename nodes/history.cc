@@ -256,6 +256,7 @@ std::optional<History::StagedVersion> History::compile_own(const MeshState& befo
   const auto& row = *own_row(entry, options_.node);
   auto config = compile(before, options_.node);
   if (!config && config.error().code == Errc::unsupported) return std::nullopt;
+  if (config && has_rendered_files(*config)) return std::nullopt;  // what is rendered comes from the controller
   if (!config) {
     return StagedVersion{row.version, {}, {}, fmt::format("this node cannot compile it: {}", config.error().message)};
   }

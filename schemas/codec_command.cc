@@ -64,10 +64,10 @@ static RenameSite unpack(Reader& r, const wire::RenameSite& w) {
 
 static Offset<wire::AddNode> pack(Builder& b, const AddNode& c) {
   const auto fullname = pack_text(b, c.fullname);
-  return wire::CreateAddNode(b, fullname);
+  return wire::CreateAddNode(b, fullname, c.number.value());
 }
 static AddNode unpack(Reader& r, const wire::AddNode& w) {
-  return {.fullname = r.line(w.fullname(), "node", kFullNameBytesMax)};
+  return {.fullname = r.line(w.fullname(), "node", kFullNameBytesMax), .number = NodeId(w.number())};
 }
 
 static Offset<wire::RemoveNode> pack(Builder& b, const RemoveNode& c) {
@@ -370,6 +370,16 @@ static Offset<wire::SetEndpoints> pack(Builder& b, const SetEndpoints& c) {
 static SetEndpoints unpack(Reader& r, const wire::SetEndpoints& w) {
   return {.endpoints = r.lines(w.endpoints(), "endpoint", kEndpointsMax, kEndpointBytesMax),
           .enrol_endpoints = r.lines(w.enrol_endpoints(), "enrolment endpoint", kEndpointsMax, kEndpointBytesMax)};
+}
+
+static Offset<wire::SetRecovery> pack(Builder& b, const SetRecovery& c) {
+  const auto node = pack_text(b, c.node);
+  return wire::CreateSetRecovery(b, node, pack_fixed(c.sign_key), pack_fixed(c.box_key));
+}
+static SetRecovery unpack(Reader& r, const wire::SetRecovery& w) {
+  return {.node = r.line(w.node(), "node", kFullNameBytesMax),
+          .sign_key = r.fixed<SignKey>(w.sign_key(), "recovery sign key"),
+          .box_key = r.fixed<BoxKey>(w.box_key(), "recovery box key")};
 }
 
 Offset<wire::Command> pack_command(Builder& b, const Command& command) {

@@ -343,6 +343,15 @@ static EndpointsSet unpack(Reader& r, const wire::EndpointsSet& w) {
           .enrol_endpoints = r.lines(w.enrol_endpoints(), "enrolment endpoint", kEndpointsMax, kEndpointBytesMax)};
 }
 
+static Offset<wire::RecoverySet> pack(Builder& b, const RecoverySet& e) {
+  return wire::CreateRecoverySet(b, e.node.value(), pack_fixed(e.sign_key), pack_fixed(e.box_key));
+}
+static RecoverySet unpack(Reader& r, const wire::RecoverySet& w) {
+  return {.node = NodeId(w.node()),
+          .sign_key = r.fixed<SignKey>(w.sign_key(), "recovery sign key"),
+          .box_key = r.fixed<BoxKey>(w.box_key(), "recovery box key")};
+}
+
 Offset<wire::Event> pack_event(Builder& b, const Event& event) {
   const auto [type, body] = pack_union<wire::EventBodyTraits>(b, event);
   return wire::CreateEvent(b, type, body);

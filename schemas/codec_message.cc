@@ -20,13 +20,24 @@ static Error unpack_error(Reader& r, const wire::Error* w) {
 static Offset<wire::Submit> pack(Builder& b, const Submit& m) {
   const auto bytes = pack_bytes(b, m.request.bytes);
   const auto request = wire::CreateSignedRequest(b, bytes, pack_fixed(m.request.signature));
-  return wire::CreateSubmit(b, request, m.dry_run);
+  const auto attachments = pack_list(b, m.attachments, [&](const Bytes& content) {
+    const auto packed = pack_bytes(b, content);
+    return wire::CreateAttachment(b, packed);
+  });
+  return wire::CreateSubmit(b, request, m.dry_run, attachments);
 }
 static Submit unpack(Reader& r, const wire::Submit& w) {
-  Submit m{.request = {}, .dry_run = w.dry_run()};
+  Submit m{.request = {}, .dry_run = w.dry_run(), .attachments = {}};
   if (!r.present(w.request(), "request")) return m;
   m.request = {.bytes = r.bytes(w.request()->bytes(), "request", kRequestBytesMax),
                .signature = r.fixed<Signature>(w.request()->signature(), "signature")};
+  size_t total = 0;
+  m.attachments = r.list(w.attachments(), "attachments", kAttachmentsMax, [&](const wire::Attachment* attachment) {
+    Bytes content = r.bytes(attachment->bytes(), "attachment", kFileBytesMax + kFileSaltBytes);
+    total += content.size();
+    return content;
+  });
+  if (total > kAttachmentBytesMax) r.fail(Errc::exhausted, "the attachments are too large together");
   return m;
 }
 

@@ -61,6 +61,9 @@ Scalar unpack_scalar(Reader& r, const wire::Value& w) {
     case wire::ValueKind::list:
       r.fail(Errc::corrupt, "attribute value has a list in a list");
       return {};
+    case wire::ValueKind::file:
+      r.fail(Errc::corrupt, "attribute value has a file in a list");
+      return {};
   }
   r.fail(Errc::unsupported, fmt::format("kind {} of attribute value is unknown", static_cast<int>(w.kind())),
          Reader::kUpgrade);
@@ -74,10 +77,12 @@ Offset<wire::Value> pack(Builder& b, const AttributeValue& value) {
     const auto items = pack_list(b, *list, [&](const Scalar& scalar) { return pack_scalar(b, scalar); });
     return wire::CreateValue(b, wire::ValueKind::list, 0, 0, items);
   }
+  if (const auto* file = value.file())
+    return wire::CreateValue(b, wire::ValueKind::file, static_cast<int64_t>(file->size), 0, 0, pack_fixed(file->digest));
   return std::visit(
       [&b]<class T>(const T& data) -> Offset<wire::Value> {
         if constexpr (std::is_constructible_v<Scalar, const T&>) return pack_scalar(b, Scalar(data));
-        return 0;  // the list above
+        return 0;  // the list and the file above
       },
       value.data);
 }
@@ -87,6 +92,10 @@ AttributeValue unpack_value(Reader& r, const wire::Value* w) {
   if (w->kind() == wire::ValueKind::list)
     return r.list(w->list(), "attribute list", kAttributeListMax,
                   [&](const wire::Value* item) { return unpack_scalar(r, *item); });
+  if (w->kind() == wire::ValueKind::file) {
+    if (w->integer() < 0) r.fail(Errc::corrupt, "a file has a negative size");
+    return FileRef{r.fixed<Digest>(w->digest(), "file's digest"), static_cast<uint64_t>(w->integer())};
+  }
   return std::visit([](auto&& scalar) { return AttributeValue(std::move(scalar)); }, unpack_scalar(r, *w));
 }
 

@@ -28,6 +28,55 @@ LinkConfig read_link(JsonReader& config, const Json& json) {
   return link;
 }
 
+ConfigFile read_file(JsonReader& config, const Json& json) {
+  ConfigFile file;
+  JsonReader in(json, "files: ");
+  in.get("name", file.name);
+  in.get("sha256", file.digest);
+  in.get("size", file.size);
+  config.adopt(in);
+  return file;
+}
+
+ServiceConfig read_service(JsonReader& config, const Json& json) {
+  ServiceConfig service;
+  JsonReader in(json, "services: ");
+  in.get("name", service.name);
+  in.get("files", service.files);
+  in.get("destination", service.destination);
+  in.get("check", service.check);
+  in.get("reload", service.reload);
+  config.adopt(in);
+  return service;
+}
+
+ManagementConfig read_management(JsonReader& config, const Json& json) {
+  ManagementConfig management;
+  JsonReader in(json, "management: ");
+  uint32_t hub = 0;
+  in.get("hub", hub);
+  management.hub = hub != 0;
+  in.get("listen_port", management.listen_port);
+  in.get("mtu", management.mtu);
+  in.get("keepalive", management.keepalive);
+  in.get("address", management.address);
+  in.get("link_local", management.link_local);
+  in.each("peers", [&](const Json& item) {
+    ManagementPeer peer;
+    JsonReader from(item, "management: peers: ");
+    from.get("node", peer.node);
+    from.get("name", peer.name);
+    from.get("address", peer.address);
+    from.get("link_local", peer.link_local);
+    from.get("endpoint_host", peer.endpoint_host);
+    from.get("endpoint_port", peer.endpoint_port);
+    in.adopt(from);
+    management.peers.push_back(std::move(peer));
+  });
+  config.adopt(in);
+  return management;
+}
+
 }  // namespace
 
 Result<NodeConfig> parse_config_text(std::string_view text) {
@@ -58,6 +107,19 @@ Result<NodeConfig> parse_config_text(std::string_view text) {
     // Another word does not survive the comparison below.
     if (policy == drift_policy_name(DriftPolicy::heal)) config.drift = DriftPolicy::heal;
   }
+  if (in.optional("routing") != nullptr) {
+    std::string style;
+    in.get("routing", style);
+    if (style == "loopback") config.routing = RoutingStyle::loopback;
+  }
+  const auto each = [&](const char* name, auto read) {
+    if (in.optional(name) != nullptr) in.each(name, read);
+  };
+  each("sources", [&](const Json& item) { config.sources.push_back(read_file(in, item)); });
+  each("files", [&](const Json& item) { config.files.push_back(read_file(in, item)); });
+  each("services", [&](const Json& item) { config.services.push_back(read_service(in, item)); });
+  if (in.optional("ssh_keys") != nullptr) in.get("ssh_keys", config.ssh_keys);
+  if (const Json* management = in.optional("management")) config.management = read_management(in, *management);
   MESH_TRY(in.status());
   if (config_text(config) != text)
     return fail(Errc::corrupt, "the configuration is not in its canonical form");

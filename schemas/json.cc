@@ -27,7 +27,9 @@ Json value_json(const Scalar& scalar) {
 Json value_json(const AttributeValue& value) {
   return std::visit(
       []<class T>(const T& data) {
-        if constexpr (!std::is_same_v<T, std::vector<Scalar>>) {
+        if constexpr (std::is_same_v<T, FileRef>) {
+          return Json{{"sha256", hex(data.digest)}, {"bytes", data.size}};
+        } else if constexpr (!std::is_same_v<T, std::vector<Scalar>>) {
           return Json(data);
         } else {
           Json list = Json::array();
@@ -116,7 +118,11 @@ Json fields(const CreateLog& c) {
 Json fields(const AddSite& c) { return {{"name", c.name}}; }
 Json fields(const RemoveSite& c) { return {{"name", c.name}, {"force", c.force}}; }
 Json fields(const RenameSite& c) { return {{"from", c.from}, {"to", c.to}}; }
-Json fields(const AddNode& c) { return {{"fullname", c.fullname}}; }
+Json fields(const AddNode& c) {
+  Json out{{"fullname", c.fullname}};
+  if (c.number != NodeId()) out["number"] = c.number.value();
+  return out;
+}
 Json fields(const RemoveNode& c) { return {{"node", c.node}, {"force", c.force}}; }
 Json fields(const RenameNode& c) { return {{"from", c.from}, {"to", c.to}}; }
 Json fields(const SetAttribute& c) {
@@ -212,6 +218,10 @@ Json fields(const SetEndpoints& c) {
   return {{"endpoints", c.endpoints}, {"enrol_endpoints", c.enrol_endpoints}};
 }
 
+Json fields(const SetRecovery& c) {
+  return {{"node", c.node}, {"sign_key", hex(c.sign_key)}, {"box_key", hex(c.box_key)}};
+}
+
 // --- events, in the order of Event ---
 
 Json fields(const LogCreated& e) {
@@ -273,6 +283,9 @@ Json fields(const ActivationExtended& e) {
 }
 Json fields(const EndpointsSet& e) {
   return {{"endpoints", e.endpoints}, {"enrol_endpoints", e.enrol_endpoints}};
+}
+Json fields(const RecoverySet& e) {
+  return {{"node", e.node.value()}, {"sign_key", hex(e.sign_key)}, {"box_key", hex(e.box_key)}};
 }
 Json fields(const TokenCreated& e) {
   return {{"token", e.token.value()}, {"key", hex(e.key)},           {"scope", place(e.scope)},

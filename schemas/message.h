@@ -20,7 +20,11 @@ namespace mesh {
 inline constexpr uint32_t kProtocol = 1;
 
 // --- from meshcli ---
-struct Submit { SignedRequest request; bool dry_run = false; bool operator==(const Submit&) const = default; };
+/// attachments: blobs that the request's files name and the controller may not have (FileRef), each with its salt.
+struct Submit {
+  SignedRequest request; bool dry_run = false; std::vector<Bytes> attachments = {};
+  bool operator==(const Submit&) const = default;
+};
 /// sequence 0 = nothing changed (already true), or a dry run.
 struct Reply {
   Sequence sequence; Timestamp time; std::vector<Event> events; std::vector<std::string> warnings;

@@ -32,6 +32,10 @@ constexpr std::array kTable = {
                   "Lost BFD packets until a link counts as down; both ends use the larger value"},
     AttributeSpec{"bgp_as_base", integer, 64'501, 4'294'967'283, "", kAtGlobal, session_reset,
                   "AS number of a node = this + its number; private ranges only"},
+    AttributeSpec{"controller_hostname", host, 0, 0, "", kAtGlobal, hot,
+                  "Where nodes dial the management hub; the hub's endpoint when there is none", 4},
+    AttributeSpec{"controller_wg_listenport", integer, 1, 65'535, "51820", kAtGlobal, hot,
+                  "UDP port of the management hub", 4},
     AttributeSpec{"drift", choice, 0, 0, "report", kAnywhere, hot,
                   "What a node does about hand edits: report names them, heal sets them back too",
                   3, "report|heal"},
@@ -51,8 +55,28 @@ constexpr std::array kTable = {
                   "IPv4 loopback of a node = this network + its number"},
     AttributeSpec{"loopbacknet_ipv6", prefix, 16, 120, "", kAtGlobal, hot,
                   "IPv6 loopback of a node = this network + its number"},
+    AttributeSpec{"management_hub", text, 0, 0, "", kAtGlobal, hot,
+                  "The node on whose machine the management network ends, by number or name; without one there is none",
+                  4},
+    AttributeSpec{"management_mtu", integer, 1'280, 9'000, "1392", kAnywhere, hot, "MTU of the management network", 4},
+    AttributeSpec{"management_net_ipv6", prefix, 64, 64, "", kAtGlobal, hot,
+                  "Network of the management addresses; address = network + number; by default made from the log's id",
+                  4},
     AttributeSpec{"node_hostname", host, 0, 0, "", kSiteOrNode, hot,
                   "Where peers dial when there is no endpoint; localhost counts as none"},
+    AttributeSpec{"node_sshauthkeys", ssh_keys, 0, 0, "", kAnywhere, hot,
+                  "Public keys that may log in as root, where the machine permits it", 4},
+    AttributeSpec{"routing_style", choice, 0, 0, "link", kAnywhere, session_reset,
+                  "link: a session for each link; loopback: Towalink's sessions between loopbacks, by its templates", 4,
+                  "link|loopback"},
+    AttributeSpec{"service.<name>.check", text, 0, 0, "", kAnywhere, none,
+                  "Command that checks staged files before they are used; {} stands for their directory", 4},
+    AttributeSpec{"service.<name>.destination", text, 0, 0, "", kAnywhere, hot,
+                  "Directory on the router where the service's files belong", 4},
+    AttributeSpec{"service.<name>.files", text, 0, 0, "", kAnywhere, hot,
+                  "Which files are the service's, as a pattern: dnsmasq*.conf", 4},
+    AttributeSpec{"service.<name>.reload", text, 0, 0, "", kAnywhere, hot,
+                  "Command that makes the service use its files after they changed", 4},
     AttributeSpec{"topology_seed", integer, 0, INT64_MAX, "0", kAtGlobal, hot,
                   "Another seed spreads nodes behind NAT over other uplinks"},
     AttributeSpec{"uplinks", integer, 0, 1'000, "2", kAnywhere, hot,
@@ -68,16 +92,19 @@ constexpr std::array kTable = {
 };
 static_assert(std::ranges::is_sorted(kTable, {}, &AttributeSpec::name));
 
-constexpr std::string_view kPeerLabel = "<peer>";
+constexpr std::string_view kPeerLabel = "<peer>", kNameLabel = "<name>", kServicePrefix = "service.";
 
 bool is_number(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
 }
 
-/// `name` with its numeric labels replaced, as the table writes it; `number` is the last one
+/// `name` with its numeric labels replaced, and that of a service, as the table writes it; `number` is the last one
 /// replaced.
 std::string generic_name(std::string_view name, std::string* number) {
   std::string out;
+  if (const size_t end = name.find('.', kServicePrefix.size());
+      name.starts_with(kServicePrefix) && end != std::string_view::npos)
+    return std::string(kServicePrefix) + std::string(kNameLabel) + std::string(name.substr(end));
   for (size_t begin = 0; begin <= name.size();) {
     size_t end = std::min(name.find('.', begin), name.size());
     std::string_view label = name.substr(begin, end - begin);
@@ -124,7 +151,7 @@ std::unexpected<Error> wrong(std::string_view name, std::string what, std::strin
   return fail(Errc::invalid, std::string(name) + ": " + std::move(what), std::move(fix));
 }
 
-Status check_size(std::string_view name, const AttributeValue& value) {
+Status check_size(std::string_view name, const AttributeValue& value, size_t most) {
   auto strings = value.strings();
   if (strings.size() > kAttributeListMax)
     return wrong(name, "a list of " + std::to_string(strings.size()) + " items is too long",
@@ -134,9 +161,9 @@ Status check_size(std::string_view name, const AttributeValue& value) {
     bytes += text.size();
     if (!is_utf8(text)) return wrong(name, "the value is not UTF-8", "");
   }
-  if (bytes > kAttributeValueBytesMax)
+  if (bytes > most)
     return wrong(name, "a value of " + std::to_string(bytes) + " bytes is too long",
-                 "at most " + std::to_string(kAttributeValueBytesMax) + " bytes");
+                 "at most " + std::to_string(most) + " bytes; put more into a file");
   return {};
 }
 
@@ -232,6 +259,29 @@ Status check_choice(const AttributeSpec& spec, std::string_view name, const Attr
   return wrong(name, to_text(value) + " is none of its values", words);
 }
 
+bool is_one_line(std::string_view text) {
+  return std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+Status check_text(std::string_view name, const AttributeValue& value) {
+  if (value.text() == nullptr || value.text()->empty() || !is_one_line(*value.text()))
+    return wrong(name, to_text(value) + " is not a line of text", "one line, not empty");
+  return {};
+}
+
+/// TYPE KEY [COMMENT], options before it are not taken: they could hold anything.
+Status check_ssh_keys(std::string_view name, const AttributeValue& value) {
+  for (const auto& line : value.strings()) {
+    const auto blank = line.find(' ');
+    const auto type = std::string_view(line).substr(0, blank);
+    const bool known = type.starts_with("ssh-") || type.starts_with("ecdsa-sha2-") || type.starts_with("sk-");
+    if (known && blank != std::string::npos && blank + 1 < line.size() && is_one_line(line)) continue;
+    return wrong(name, "an item is no public key",
+                 "lines of a .pub file: [\"ssh-ed25519 AAAA... name\"], without options");
+  }
+  return {};
+}
+
 std::string level_names(uint8_t scopes) {
   std::string out;
   for (auto [bit, word] : {std::pair(kAtGlobal, "global"), {kAtSite, "site"}, {kAtNode, "node"}})
@@ -252,7 +302,31 @@ const AttributeSpec* find_attribute(std::string_view name) {
   return name.contains('<') ? nullptr : find(generic_name(name, nullptr));
 }
 
+std::optional<std::string_view> file_of(std::string_view attribute) {
+  if (!attribute.starts_with(kFilePrefix)) return std::nullopt;
+  return attribute.substr(kFilePrefix.size());
+}
+
+Status check_file_name(std::string_view name) {
+  auto allowed = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           c == '.';
+  };
+  if (!name.empty() && name.size() <= kFileNameBytesMax && std::ranges::all_of(name, allowed) &&
+      name.front() != '.' && name.front() != '-')
+    return {};
+  return fail(Errc::invalid, is_utf8(name) ? "file name \"" + std::string(name) + "\" is not valid" : "file name is not UTF-8",
+              "letters, digits, _, - and ., beginning with none of - and ., at most " +
+                  std::to_string(kFileNameBytesMax) + " characters");
+}
+
+size_t attribute_bytes_max(std::string_view name, uint32_t rules) {
+  const AttributeSpec* spec = find_attribute(name);
+  return spec != nullptr && spec->type == ssh_keys && spec->rules <= rules ? kSshKeysBytesMax : kAttributeValueBytesMax;
+}
+
 Status check_attribute_name(std::string_view name) {
+  if (auto file = file_of(name)) return check_file_name(*file);
   static constexpr std::string_view kForm = "letters, digits, _ and - in labels joined by dots";
   if (name.empty() || name.size() > kAttributeNameBytesMax)
     return fail(Errc::invalid, "attribute name has " + std::to_string(name.size()) + " bytes",
@@ -282,7 +356,14 @@ Status check_attribute_name(std::string_view name) {
 }
 
 Status check_attribute(std::string_view name, const AttributeValue& value, ScopeMask level, uint32_t rules) {
-  MESH_TRY(check_size(name, value));
+  MESH_TRY(check_size(name, value, attribute_bytes_max(name, rules)));
+  if (file_of(name).has_value() != (value.file() != nullptr))
+    return wrong(name, value.file() ? "is no name of a file" : "holds a file and no value", "meshcli put file");
+  if (value.file() != nullptr && rules < 4)
+    return fail(Errc::unsupported, std::string(name) + ": files need rules 4", "meshcli controller rules 4");
+  if (value.file() != nullptr && value.file()->size > kFileBytesMax)
+    return wrong(name, "a file of " + std::to_string(value.file()->size) + " bytes is too long",
+                 "at most " + std::to_string(kFileBytesMax) + " bytes");
   const AttributeSpec* spec = find_attribute(name);
   if (spec == nullptr || spec->rules > rules) return {};
   if ((spec->scopes & level) == 0)
@@ -304,6 +385,10 @@ Status check_attribute(std::string_view name, const AttributeValue& value, Scope
       return check_host(*spec, name, value);
     case choice:
       return check_choice(*spec, name, value);
+    case text:
+      return check_text(name, value);
+    case ssh_keys:
+      return check_ssh_keys(name, value);
   }
   return {};
 }
@@ -315,7 +400,9 @@ std::optional<std::string> suggest_attribute(std::string_view name) {
   size_t best_distance = std::max<size_t>(1, wanted.size() / 3) + 1;
   for (const auto& spec : kTable) {
     bool has_peer = spec.name.contains(kPeerLabel);
-    size_t distance = has_peer == number.empty() ? best_distance : edit_distance(wanted, spec.name);
+    size_t distance = has_peer == number.empty() || spec.name.contains(kNameLabel)
+                          ? best_distance
+                          : edit_distance(wanted, spec.name);
     if (distance < best_distance) best = &spec, best_distance = distance;
   }
   if (best == nullptr || best_distance == 0) return std::nullopt;

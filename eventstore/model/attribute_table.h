@@ -12,8 +12,10 @@
 namespace mesh {
 
 /// text_list: names of groups; gates: of Activate::health; host: a DNS name or address; endpoint: HostPort or "none";
-/// choice: one of its words.
-enum class AttributeType : uint8_t { integer, text_list, gates, prefix, prefix_list, host, endpoint, choice };
+/// choice: one of its words; text: one line; ssh_keys: lines of an authorized_keys file.
+enum class AttributeType : uint8_t {
+  integer, text_list, gates, prefix, prefix_list, host, endpoint, choice, text, ssh_keys
+};
 
 /// How disruptive it is for a router when the value changes.
 enum class Effect : uint8_t { none, hot, session_reset, restart };
@@ -36,10 +38,20 @@ struct AttributeSpec {
 
 /// Ascending by name. Defaults that a log sets for itself (loopback networks, ...) are in its genesis.
 std::span<const AttributeSpec> attribute_table();
-/// Also finds names with a number inside ("wg_links.<peer>.wg_peer_keepalive").
+/// Also finds names with a number or a name inside ("wg_links.<peer>.wg_peer_keepalive", "service.<name>.files").
 const AttributeSpec* find_attribute(std::string_view name);
 
-/// A name that may be set at all: [A-Za-z0-9_-] labels joined by dots, bounded; secret-like names
+/// Since rules 4 "file:NAME" holds a file: the nearer level wins by name, as with every attribute.
+inline constexpr std::string_view kFilePrefix = "file:";
+/// NAME, or nothing when the attribute is none of a file.
+std::optional<std::string_view> file_of(std::string_view attribute);
+/// [A-Za-z0-9._-], not beginning with a dot or dash, at most kFileNameBytesMax. Errors: invalid.
+Status check_file_name(std::string_view name);
+
+/// Bytes of the text of a value.
+size_t attribute_bytes_max(std::string_view name, uint32_t rules);
+
+/// A name that may be set at all: [A-Za-z0-9_-] labels joined by dots, bounded, or that of a file; secret-like names
 /// (password, private_key, psk, ...) are refused. Errors: invalid.
 Status check_attribute_name(std::string_view name);
 /// Size and UTF-8 of any value; type, range and level for an attribute known under `rules`; other names pass.

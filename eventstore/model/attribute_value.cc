@@ -191,9 +191,9 @@ std::vector<std::string> AttributeValue::strings() const {
     for (const auto& item : *items) out.push_back(scalar_text(item));
   } else {
     std::visit(
-        [&](const auto& value) {
-          if constexpr (!std::is_same_v<std::decay_t<decltype(value)>, std::vector<Scalar>>)
-            out.push_back(scalar_text(Scalar(value)));
+        [&]<class T>(const T& value) {
+          if constexpr (std::is_constructible_v<Scalar, const T&>) out.push_back(scalar_text(Scalar(value)));
+          if constexpr (std::is_same_v<T, FileRef>) out.push_back(to_text(AttributeValue(value)));
         },
         data);
   }
@@ -249,6 +249,7 @@ std::string to_text(const AttributeValue& value) {
     return out;
   }
   if (auto number = value.number()) return std::to_string(*number);
+  if (auto file = value.file()) return "sha256:" + to_hex(file->digest.view()) + ", " + std::to_string(file->size) + " bytes";
   return std::get<bool>(value.data) ? "true" : "false";
 }
 

@@ -16,9 +16,18 @@ namespace mesh {
 
 using Scalar = std::variant<bool, int64_t, std::string>;
 
-/// A scalar or a list of scalars. Objects do not exist: dotted names nest.
+/// The content of a file, which is a blob beside the log: kFileSaltBytes random bytes, so that nobody guesses what a
+/// digest stands for, then the content.
+struct FileRef {
+  Digest digest;      // SHA-256 of the blob
+  uint64_t size = 0;  // of the content, without the salt
+  bool operator==(const FileRef&) const = default;
+};
+
+/// A scalar, a list of scalars, or what a file holds (attributes named "file:...", since rules 4). Objects do not exist:
+/// dotted names nest.
 struct AttributeValue {
-  std::variant<bool, int64_t, std::string, std::vector<Scalar>> data;
+  std::variant<bool, int64_t, std::string, std::vector<Scalar>, FileRef> data;
 
   AttributeValue() : data(std::string()) {}
   AttributeValue(bool value) : data(value) {}
@@ -26,11 +35,13 @@ struct AttributeValue {
   AttributeValue(std::string value) : data(std::move(value)) {}
   AttributeValue(const char* value) : data(std::string(value)) {}
   AttributeValue(std::vector<Scalar> value) : data(std::move(value)) {}
+  AttributeValue(FileRef value) : data(value) {}
 
   bool operator==(const AttributeValue&) const = default;
   const std::string* text() const { return std::get_if<std::string>(&data); }
   const int64_t* number() const { return std::get_if<int64_t>(&data); }
   const std::vector<Scalar>* list() const { return std::get_if<std::vector<Scalar>>(&data); }
+  const FileRef* file() const { return std::get_if<FileRef>(&data); }
   /// A list's strings, or one string as a list of one; other members as text.
   std::vector<std::string> strings() const;
 };
@@ -40,7 +51,7 @@ struct AttributeValue {
 /// Errors: invalid (an unclosed list, a nested list, an object).
 Result<AttributeValue> parse_attribute_value(std::string_view text);
 
-/// The inverse, as `show` prints it: lists as ["a", 1].
+/// The inverse, as `show` prints it: lists as ["a", 1]. A file is shown as "sha256:HEX, N bytes", which reads back as text.
 std::string to_text(const AttributeValue& value);
 
 /// Ordered by name; names are dotted ("wg_links.13.wg_peer_keepalive").

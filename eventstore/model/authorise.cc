@@ -77,6 +77,7 @@ struct SiteOf {
   std::optional<std::string> operator()(const CreateToken& c) const { return of(c.target); }
   std::optional<std::string> operator()(const ApproveNode& c) const { return of_node(c.node); }
   std::optional<std::string> operator()(const RevokeNode& c) const { return of_node(c.node); }
+  std::optional<std::string> operator()(const SetRecovery& c) const { return of_node(c.node); }
   std::optional<std::string> operator()(const RestoreNode& c) const {
     auto it = state.removed_nodes.find(c.node);
     if (it == state.removed_nodes.end()) return std::nullopt;

@@ -126,6 +126,8 @@ void describe(Ar& ar, AttributeValue& value);
 template <class Ar>
 void describe(Ar& ar, Scalar& value);
 template <class Ar>
+void describe(Ar& ar, FileRef& v);
+template <class Ar>
 void describe(Ar& ar, Attribute& v);
 template <class Ar>
 void describe(Ar& ar, Scope& v);
@@ -264,7 +266,12 @@ void describe(Ar& ar, Scalar& value) {
 }
 template <class Ar>
 void describe(Ar& ar, AttributeValue& value) {
-  describe_variant(ar, value.data, std::make_index_sequence<4>());
+  describe_variant(ar, value.data, std::make_index_sequence<std::variant_size_v<decltype(value.data)>>());
+}
+
+template <class Ar>
+void describe(Ar& ar, FileRef& v) {
+  all(ar, v.digest, v.size);
 }
 
 template <class Ar>
@@ -348,6 +355,38 @@ void describe(Ar& ar, RecentRequests& v) {
   }
 }
 
+/// Of nodes that have one, ascending; apart from the nodes, whose form older rules pin.
+template <class Ar>
+void describe_recovery(Ar& ar, MeshState& s) {
+  std::map<NodeId, std::pair<SignKey, BoxKey>> keys;
+  if constexpr (!Ar::kReads) {
+    for (const auto* nodes : {&s.nodes, &s.removed_nodes})
+      for (const auto& [id, node] : *nodes)
+        if (!node->recovery_sign.is_zero()) keys[id] = {node->recovery_sign, node->recovery_box};
+  }
+  size_t size = ar.count(keys.size());
+  auto at = keys.begin();
+  NodeId last;
+  for (size_t i = 0; i < size && ar.ok(); ++i) {
+    NodeId id;
+    SignKey sign;
+    BoxKey box;
+    if constexpr (!Ar::kReads) {
+      id = at->first;
+      std::tie(sign, box) = (at++)->second;
+    }
+    all(ar, id, sign, box);
+    if constexpr (Ar::kReads) {
+      Cow<Node>* node = s.nodes.edit(id);
+      if (!node) node = s.removed_nodes.edit(id);
+      if (!node || !(last < id) || sign.is_zero()) return ar.fail();
+      node->edit().recovery_sign = sign;
+      node->edit().recovery_box = box;
+      last = id;
+    }
+  }
+}
+
 template <class Ar>
 void describe_intent(Ar& ar, MeshState& s) {
   all(ar, s.log, s.epoch, s.rules, s.genesis, s.sequence, s.intent_sequence,
@@ -356,6 +395,7 @@ void describe_intent(Ar& ar, MeshState& s) {
       s.changes, s.anchor, s.window);
   if (s.rules >= 2) all(ar, s.genesis.rules, s.version_floor, s.tags);
   if (s.rules >= 3) all(ar, s.pending, s.closed, s.endpoints, s.enrol_endpoints);
+  if (s.rules >= 4) describe_recovery(ar, s);
 }
 
 /// Enumerations come as numbers: a value without a name would be a state that evolve cannot make.

@@ -47,10 +47,12 @@ struct RenameSite {
   std::string from, to;
   bool operator==(const RenameSite&) const = default;
 };
+/// number: since rules 4; not below the next one, so that none is ever used again. 0 = the next one.
 struct AddNode {
-  std::string fullname;
+  std::string fullname;  // "node.site"
+  NodeId number{};
   bool operator==(const AddNode&) const = default;
-};  // "node.site"
+};
 struct RemoveNode {
   std::string node;
   bool force = false;
@@ -305,13 +307,24 @@ struct SetEndpoints {
   bool operator==(const SetEndpoints&) const = default;
 };
 
+// Since rules 4.
+
+/// Who holds the secret halves may adopt the node into another log when this one's controller is lost. At once. Zero keys
+/// = nobody. Both are derived from one secret (nodes/README.md, "Recovery").
+struct SetRecovery {
+  std::string node;
+  SignKey sign_key;
+  BoxKey box_key;
+  bool operator==(const SetRecovery&) const = default;
+};
+
 using Command =
     std::variant<CreateLog, AddSite, RemoveSite, RenameSite, AddNode, RemoveNode, RenameNode,
                  SetAttribute, UnsetAttribute, Commit, Discard, Activate, CreateToken, RevokeToken,
                  ExpireToken, AdmitNode, ApproveNode, RejectNode, RevokeNode, AddOperator, SetRole,
                  BanOperator, RaiseRules, SignAnchor, ReportOutcomes, AddTag, RemoveTag, RestoreSite,
                  RestoreNode, RollBack, Undo, StartEpoch, ConfirmActivation, CancelActivation,
-                 ExtendActivation, ExpireActivation, SetEndpoints>;
+                 ExtendActivation, ExpireActivation, SetEndpoints, SetRecovery>;
 
 /// "SetAttribute", ...: the same word in code, log, CLI and metrics.
 std::string_view command_name(const Command& command);

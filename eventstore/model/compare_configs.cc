@@ -72,6 +72,28 @@ class Comparison {
         line(Effect::none, fmt::format("- sysctl {} is no longer set", name));
   }
 
+  template <class T>
+  void named(std::string_view what, const std::vector<T>& before, const std::vector<T>& after, Effect effect) {
+    auto find = [](const std::vector<T>& list, const std::string& name) { return std::ranges::find(list, name, &T::name); };
+    for (const T& each : after) {
+      auto old = find(before, each.name);
+      if (old == before.end() || *old != each)
+        line(effect, fmt::format("{} {} {}", old == before.end() ? "+" : "~", what, each.name));
+    }
+    for (const T& each : before)
+      if (find(after, each.name) == after.end()) line(effect, fmt::format("- {} {}", what, each.name));
+  }
+
+  void management(const std::optional<ManagementConfig>& before, const std::optional<ManagementConfig>& after) {
+    if (before == after) return;
+    if (!before || !after) return line(Effect::hot, after ? "+ management network" : "- management network");
+    ManagementConfig own = *before, now = *after;
+    own.peers.clear();
+    now.peers.clear();
+    if (own != now) line(Effect::hot, "~ management network");
+    named("management of", before->peers, after->peers, Effect::hot);
+  }
+
   ConfigChange take() { return std::move(out_); }
 
  private:
@@ -142,6 +164,14 @@ ConfigChange compare_configs(const NodeConfig* before, const NodeConfig& after) 
   out.sysctls(old.sysctls, after.sysctls);
   out.value(Effect::hot, "drift", std::string(drift_policy_name(old.drift)),
             std::string(drift_policy_name(after.drift)));
+  auto style = [](RoutingStyle routing) { return std::string(routing == RoutingStyle::link ? "link" : "loopback"); };
+  out.value(Effect::session_reset, "routing style", style(old.routing), style(after.routing));
+  out.named("file", old.files, after.files, Effect::hot);
+  if (old.files == after.files) out.named("source", old.sources, after.sources, Effect::none);
+  out.named("service", old.services, after.services, Effect::hot);
+  if (old.ssh_keys != after.ssh_keys)
+    out.line(Effect::hot, fmt::format("~ keys that may log in: {} -> {}", old.ssh_keys.size(), after.ssh_keys.size()));
+  out.management(old.management, after.management);
   return out.take();
 }
 

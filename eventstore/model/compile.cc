@@ -4,6 +4,7 @@
 #include <set>
 
 #include "eventstore/model/committed.h"
+#include "eventstore/model/crypto.h"
 #include "eventstore/model/intent.h"
 #include "eventstore/model/topology.h"
 
@@ -42,8 +43,18 @@ class Compiler {
     if (!intent_.errors().empty()) return std::unexpected(intent_.errors().front());
     if (!self.errors.empty()) return std::unexpected(self.errors.front());
     NodeConfig out;
-    out.rules = self.drift == DriftPolicy::report ? kCompileRules : kDriftRules;
     out.drift = self.drift;
+    out.routing = self.routing;
+    out.sources = self.sources;
+    out.services = self.services;
+    out.ssh_keys = self.ssh_keys;
+    if (intent_.management()) {
+      auto management = compile_management(self, *intent_.management());
+      if (!management) return std::unexpected(management.error());
+      out.management = std::move(*management);
+    }
+    const bool files = has_rendered_files(out) || !out.services.empty() || !out.ssh_keys.empty() || out.management;
+    out.rules = files ? kFileRules : self.drift == DriftPolicy::report ? kCompileRules : kDriftRules;
     out.node = self.node->id;
     out.name = self.node->name;
     out.site = self.node->site;
@@ -64,6 +75,39 @@ class Compiler {
   }
 
  private:
+  /// As Towalink: fe80:: and a unique local network, each + number.
+  static ManagementPeer management_peer(const NodeIntent& node, const ManagementIntent& network) {
+    IpAddress link_local{.v6 = true, .bytes = {0xfe, 0x80}};
+    return {node.node->id, node.node->fullname(), network.network.address.plus(node.node->id.value()),
+            link_local.plus(node.node->id.value()), {}, 0};
+  }
+
+  Result<ManagementConfig> compile_management(const NodeIntent& self, const ManagementIntent& network) const {
+    const auto hub_index = intent_.find(network.hub);
+    const NodeIntent& hub = intent_.nodes()[*hub_index];
+    const ManagementPeer own = management_peer(self, network);
+    ManagementConfig out;
+    out.hub = &self == &hub;
+    out.listen_port = out.hub ? network.port : static_cast<uint16_t>(self.port_base);
+    out.mtu = self.management_mtu;
+    out.keepalive = self.keepalive;
+    out.address = own.address;
+    out.link_local = own.link_local;
+    if (out.hub) {
+      for (const NodeIntent& node : intent_.nodes())
+        if (&node != &self) out.peers.push_back(management_peer(node, network));
+      return out;
+    }
+    out.peers.push_back(management_peer(hub, network));
+    ManagementPeer& peer = out.peers.front();
+    peer.endpoint_port = network.port;
+    peer.endpoint_host = !network.host.empty() ? network.host : hub.outside ? hub.outside->host : std::string();
+    if (peer.endpoint_host.empty())
+      return fail(Errc::invalid, "nobody can dial the management hub " + hub.node->fullname() + ": it has no address",
+                  "set global controller_hostname HOST");
+    return out;
+  }
+
   Result<LinkConfig> compile_link(const NodeIntent& self, const NodeIntent& peer) const {
     if (!peer.errors.empty()) return std::unexpected(peer.errors.front());
     LinkConfig out;
@@ -124,11 +168,26 @@ std::set<NodeId> neighbours(const Compiler& compiler, const Scope& scope) {
   return out;
 }
 
+Status add_files(const Node& node, NodeConfig& config, const FileRenderer& render, Candidates& out) {
+  if (!has_rendered_files(config)) return {};
+  if (!render) return fail(Errc::unsupported, "its files are rendered by the controller");
+  auto files = render(node, config);
+  if (!files) return std::unexpected(files.error());
+  for (RenderedFile& file : *files) {
+    const Digest digest = sha256(file.content);
+    config.files.push_back({file.name, digest, file.content.size()});
+    out.contents.emplace(digest, std::move(file.content));
+  }
+  return {};
+}
+
 /// Adds the node's row when its configuration differs from its latest version.
-Status add_candidate(const Compiler& compiler, size_t index, Candidates& out) {
+Status add_candidate(const Compiler& compiler, size_t index, const FileRenderer& render, Candidates& out) {
   const Node& node = *compiler.intent().nodes()[index].node;
   auto config = compiler.compile(index);
   if (!config) return fail_in("node " + node.fullname(), config.error());
+  if (auto rendered = add_files(node, *config, render, out); !rendered)
+    return fail_in("node " + node.fullname(), rendered.error());
   Digest digest = config_digest(*config);
   if (!node.versions.empty() && node.versions.back().digest == digest) return {};
   out.rows.push_back({node.id, next_version(compiler.intent().state(), node), digest});
@@ -158,27 +217,34 @@ Result<NodeConfig> compile(const MeshState& state, NodeId node) {
 }
 
 Result<Candidates> compile_candidates(const MeshState& state, const Scope& scope,
-                                      bool with_neighbours) {
+                                      bool with_neighbours, const FileRenderer& render) {
   Compiler compiler(state);
   std::set<NodeId> extra = with_neighbours ? neighbours(compiler, scope) : std::set<NodeId>{};
   Candidates out;
   auto nodes = compiler.intent().nodes();
   for (size_t i = 0; i < nodes.size(); ++i)
     if (covers(scope, *nodes[i].node) || extra.contains(nodes[i].node->id))
-      MESH_TRY(add_candidate(compiler, i, out));
+      MESH_TRY(add_candidate(compiler, i, render, out));
   return out;
 }
 
 std::vector<NodeId> affected_neighbours(const MeshState& state, const Scope& scope) {
   Compiler compiler(state);
   std::vector<NodeId> out;
+  std::optional<MeshState> committed;
   for (NodeId node : neighbours(compiler, scope)) {
     auto index = compiler.intent().find(node);
     if (!index) continue;
-    // One that cannot be compiled is affected too: its commit will say why.
+    auto config = compiler.compile(*index);
     Candidates candidates;
-    if (!add_candidate(compiler, *index, candidates) || !candidates.rows.empty())
+    if (config && has_rendered_files(*config)) {
+      // What is rendered for a node follows from what is compiled for it.
+      if (!committed) committed = committed_state(state);
+      if (compile(*committed, node) != config) out.push_back(node);
+    } else if (!add_candidate(compiler, *index, {}, candidates) || !candidates.rows.empty()) {
+      // One that cannot be compiled is affected too: its commit will say why.
       out.push_back(node);
+    }
   }
   return out;
 }

@@ -10,6 +10,7 @@
 // With `rules` unchanged the result for a state never changes: digests in logs depend on it.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -20,9 +21,11 @@
 namespace mesh {
 
 /// The newest rules that changed what compile gives: what NodeConfig::rules says. Rules that leave
-/// configurations alone (2: history) make no new versions; one that holds something newer says its rules (3: drift).
+/// configurations alone (2: history) make no new versions; one that holds something newer says its rules (3: drift,
+/// 4: files, services, management).
 inline constexpr uint32_t kCompileRules = 1;
 inline constexpr uint32_t kDriftRules = 3;
+inline constexpr uint32_t kFileRules = 4;
 
 /// The configuration that `node` has by the working state. Reads only the state; canonical order everywhere.
 /// Errors: not_found, invalid (an attribute that makes no configuration possible, with the fix).
@@ -45,8 +48,17 @@ class Compilation {
 struct Candidates {
   std::vector<VersionRow> rows;
   std::map<NodeId, NodeConfig> configs;
+  std::map<Digest, Bytes> contents;  // of the rendered files of them all
 };
-Result<Candidates> compile_candidates(const MeshState& state, const Scope& scope, bool with_neighbours);
+/// The files that follow from NodeConfig::sources and the routing style, ascending by name. Not pure: the shell has it.
+struct RenderedFile {
+  std::string name;
+  Bytes content;
+};
+using FileRenderer = std::function<Result<std::vector<RenderedFile>>(const Node& node, const NodeConfig& config)>;
+/// Errors: those of compile() and of `render`; unsupported when a node has rendered files and `render` is empty.
+Result<Candidates> compile_candidates(const MeshState& state, const Scope& scope, bool with_neighbours,
+                                      const FileRenderer& render = {});
 /// Nodes outside `scope` whose configuration would change too: the ends of links into it, both of links that are
 /// and of links that were before what is uncommitted.
 std::vector<NodeId> affected_neighbours(const MeshState& state, const Scope& scope);

@@ -57,6 +57,7 @@ Events decide(const Case&, const SetRole&);
 Events decide(const Case&, const BanOperator&);
 Events decide(const Case&, const RaiseRules&);
 Events decide(const Case&, const SetEndpoints&);
+Events decide(const Case&, const SetRecovery&);
 Events decide(const Case&, const SignAnchor&);
 
 // decide_history.cc: tags, what comes back, epochs.

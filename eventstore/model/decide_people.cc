@@ -327,6 +327,15 @@ Events decide(const Case& on, const SetEndpoints& c) {
   return std::vector<Event>{std::move(set)};
 }
 
+Events decide(const Case& on, const SetRecovery& c) {
+  auto node = resolve_node(on.state, c.node);
+  if (!node) return std::unexpected(node.error());
+  if (c.sign_key.is_zero() != c.box_key.is_zero())
+    return fail(Errc::invalid, "a recovery secret has two public keys, one is missing (all zero)");
+  if ((*node)->recovery_sign == c.sign_key && (*node)->recovery_box == c.box_key) return std::vector<Event>{};
+  return std::vector<Event>{RecoverySet{(*node)->id, c.sign_key, c.box_key}};
+}
+
 Events decide(const Case& on, const SignAnchor& c) {
   if (c.sequence == Sequence() || c.sequence > on.state.sequence)
     return fail(Errc::invalid, fmt::format("an anchor is at an entry of the log, #1 to #{}",

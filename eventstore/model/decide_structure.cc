@@ -107,7 +107,13 @@ Events decide(const Case& on, const AddNode& c) {
     return fail(Errc::conflict, fmt::format("node {} exists already", c.fullname));
   if (on.state.nodes.size() >= kNodesMax)
     return fail(Errc::exhausted, fmt::format("a network has at most {} nodes", kNodesMax));
-  return std::vector<Event>{NodeAdded{on.state.next_node, name, site}};
+  if (c.number == NodeId()) return std::vector<Event>{NodeAdded{on.state.next_node, name, site}};
+  if (c.number < on.state.next_node || c.number.value() > kNodeNumberMax)
+    return fail(Errc::invalid,
+                fmt::format("node number {} is not one of {} to {}: numbers are never used again", c.number.value(),
+                            on.state.next_node.value(), kNodeNumberMax),
+                "leave the number out, or choose a higher one");
+  return std::vector<Event>{NodeAdded{c.number, name, site}};
 }
 
 Events decide(const Case& on, const RemoveNode& c) {
@@ -181,9 +187,9 @@ Events decide(const Case& on, const SetAttribute& c) {
   if (!scope) return std::unexpected(scope.error());
   MESH_TRY(check_attribute_name(c.name));
   MESH_TRY(check_attribute(c.name, c.value, mask_of(scope->level), on.state.rules));
-  if (to_text(c.value).size() > kAttributeValueBytesMax)
-    return fail(Errc::exhausted, fmt::format("the value of {} has more than {} bytes", c.name,
-                                             kAttributeValueBytesMax));
+  const size_t most = attribute_bytes_max(c.name, on.state.rules);
+  if (to_text(c.value).size() > most)
+    return fail(Errc::exhausted, fmt::format("the value of {} has more than {} bytes", c.name, most));
   const Attributes& attributes = attributes_at(on.state, *scope);
   auto it = attributes.find(c.name);
   if (it == attributes.end()) {

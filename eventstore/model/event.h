@@ -250,6 +250,12 @@ struct EndpointsSet {
   std::vector<std::string> endpoints, enrol_endpoints;
   bool operator==(const EndpointsSet&) const = default;
 };
+struct RecoverySet {
+  NodeId node;
+  SignKey sign_key;
+  BoxKey box_key;
+  bool operator==(const RecoverySet&) const = default;
+};
 
 using Event = std::variant<LogCreated, SiteAdded, SiteRemoved, SiteRestored, SiteRenamed, NodeAdded,
                            NodeRemoved, NodeRestored, NodeRenamed, AttributeSet, AttributeUnset,
@@ -258,7 +264,7 @@ using Event = std::variant<LogCreated, SiteAdded, SiteRemoved, SiteRestored, Sit
                            KeyDropped, NodeRejected, NodeRevoked, OperatorAdded, RoleSet,
                            OperatorBanned, RulesRaised, AnchorSigned, OutcomeReported, TagAdded,
                            TagRemoved, RolledBack, EntryUndone, EpochStarted, ActivationConfirmed,
-                           ActivationEnded, ActivationExtended, EndpointsSet>;
+                           ActivationEnded, ActivationExtended, EndpointsSet, RecoverySet>;
 
 std::string_view event_name(const Event& event);
 /// "confirmed", "cancelled", "expired", "failed".

@@ -326,6 +326,12 @@ struct Evolver {
       return;  // a node waits for one at most
     }
   }
+  void operator()(const RecoverySet& e) {
+    Node* node = edit_node(state, e.node);
+    if (!node) return;
+    node->recovery_sign = e.sign_key;
+    node->recovery_box = e.box_key;
+  }
   void operator()(const EndpointsSet& e) {
     state.endpoints = e.endpoints;
     state.enrol_endpoints = e.enrol_endpoints;

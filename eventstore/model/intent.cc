@@ -1,10 +1,15 @@
 #include "eventstore/model/intent.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 #include "eventstore/model/attribute_table.h"
 #include "eventstore/model/compile.h"
+#include "eventstore/model/crypto.h"
+#include "eventstore/model/limits.h"
 
 namespace mesh {
 
@@ -98,6 +103,29 @@ DriftPolicy read_drift(const MeshState& state, const AttributeValue* value, std:
   return value->text() != nullptr && *value->text() == "heal" ? DriftPolicy::heal : DriftPolicy::report;
 }
 
+/// What service.NAME.* say of each service, the nearer level first.
+std::map<std::string, ServiceConfig> read_services(std::span<const Attributes* const> layers) {
+  constexpr std::string_view kPrefix = "service.";
+  std::map<std::string, ServiceConfig> out;
+  for (const Attributes* layer : layers) {
+    for (auto at = layer->lower_bound(kPrefix); at != layer->end() && at->first.starts_with(kPrefix); ++at) {
+      const std::string_view rest = std::string_view(at->first).substr(kPrefix.size());
+      const size_t dot = rest.find('.');
+      const std::string* text = at->second.value.text();
+      if (dot == std::string_view::npos || text == nullptr) continue;
+      ServiceConfig& service = out[std::string(rest.substr(0, dot))];
+      const std::string_view field = rest.substr(dot + 1);
+      std::string* known = field == "files"         ? &service.files
+                           : field == "destination" ? &service.destination
+                           : field == "check"       ? &service.check
+                           : field == "reload"      ? &service.reload
+                                                    : nullptr;
+      if (known != nullptr && known->empty()) *known = *text;
+    }
+  }
+  return out;
+}
+
 /// net + id, inside the network and, for IPv4, below its broadcast address.
 std::optional<IpAddress> numbered(const IpPrefix& network, NodeId node) {
   IpAddress address = network.address.plus(node.value());
@@ -116,6 +144,7 @@ std::string roomier(IpPrefix network, NodeId node) {
 
 Intent::Intent(const MeshState& state) : state_(state) {
   read_networks();
+  read_management();
   nodes_.reserve(state.nodes.size());
   for (const auto& [id, node] : state.nodes) read_node(*node);
   find_shared_endpoints();
@@ -180,11 +209,76 @@ void Intent::read_node(const Node& node) {
   out.lans = read_prefixes(value("lans"), out.errors);
   out.outside = read_outside(state_, site, out);
   out.drift = read_drift(state_, value("drift"), out.errors);
+  if (state_.rules >= kFileRules) {
+    const AttributeValue* style = value("routing_style");
+    if (style->text() != nullptr && *style->text() == "loopback") out.routing = RoutingStyle::loopback;
+    if (const AttributeValue* keys = value("node_sshauthkeys")) out.ssh_keys = keys->strings();
+    if (management_) out.management_mtu = static_cast<uint16_t>(number("management_mtu"));
+    read_files(site, out);
+  }
   read_peer_keepalives(state_.global, out);
   if (site != nullptr) read_peer_keepalives(site->attributes, out);
   read_peer_keepalives(node.attributes, out);
   read_addresses(out);
   nodes_.push_back(std::move(out));
+}
+
+void Intent::read_files(const Site* site, NodeIntent& out) const {
+  std::vector<const Attributes*> layers{&out.node->attributes};
+  if (site != nullptr) layers.push_back(&site->attributes);
+  layers.push_back(&state_.global);
+  std::map<std::string, FileRef> files;
+  for (const Attributes* layer : layers)
+    for (auto at = layer->lower_bound(kFilePrefix); at != layer->end() && at->first.starts_with(kFilePrefix); ++at)
+      if (const FileRef* file = at->second.value.file()) files.emplace(*file_of(at->first), *file);
+  for (const auto& [name, file] : files) out.sources.push_back({name, file.digest, file.size});
+  for (auto& [name, service] : read_services(layers)) {
+    service.name = name;
+    const bool whole = !service.files.empty() && !service.destination.empty();
+    if (!whole)
+      out.errors.push_back(invalid(fmt::format("service {} of {} has no {}", name, who(*out.node),
+                                               service.files.empty() ? "files" : "destination"),
+                                   fmt::format("set global service.{}.{} ...", name,
+                                               service.files.empty() ? "files" : "destination")));
+    out.services.push_back(std::move(service));
+  }
+  if (out.services.size() > kServicesMax)
+    out.errors.push_back(invalid(fmt::format("{} has {} services", who(*out.node), out.services.size()),
+                                 fmt::format("at most {}", kServicesMax)));
+}
+
+void Intent::read_management() {
+  if (state_.rules < kFileRules) return;
+  auto value = [&](std::string_view name) { return find_effective(state_, nullptr, nullptr, name); };
+  const AttributeValue* named = value("management_hub");
+  if (named == nullptr) return;
+  const std::string reference = to_text(*named);
+  const Node* hub = state_.find_node(std::string_view(reference));
+  if (hub == nullptr) {
+    errors_.push_back(invalid(fmt::format("management_hub {} is no node", reference),
+                              "set global management_hub to a node's number or name, or to empty"));
+    return;
+  }
+  ManagementIntent out{.hub = hub->id, .network = {}, .host = {}, .port = 0};
+  if (const AttributeValue* set = value("management_net_ipv6")) {
+    auto network = set->text() == nullptr ? fail(Errc::invalid, "") : parse_prefix(*set->text());
+    if (network) out.network = *network;
+    if (!network) errors_.push_back(invalid("management_net_ipv6 is no network", "as in fd00:1:2:3::/64"));
+  } else {
+    // A unique local network (RFC 4193) whose global id is this log's.
+    Sha256 hash;
+    hash.add(as_bytes("meshlog/management/1"));
+    hash.add(state_.log.view());
+    const Digest digest = hash.finish();
+    out.network.address.v6 = true;
+    out.network.address.bytes[0] = 0xfd;
+    std::copy_n(digest.bytes.begin(), 5, out.network.address.bytes.begin() + 1);
+    out.network.length = 64;
+  }
+  if (const AttributeValue* host = value("controller_hostname"); host != nullptr && host->text() != nullptr)
+    out.host = *host->text();
+  out.port = static_cast<uint16_t>(read_number(value("controller_wg_listenport"), "controller_wg_listenport", errors_));
+  management_ = std::move(out);
 }
 
 void Intent::read_addresses(NodeIntent& out) const {

@@ -38,7 +38,20 @@ struct NodeIntent {
   std::vector<IpPrefix> lans;  // ascending
   std::map<NodeId, uint16_t> peer_keepalive;
   DriftPolicy drift = DriftPolicy::report;
+  RoutingStyle routing = RoutingStyle::link;
+  std::vector<ConfigFile> sources;      // ascending by name
+  std::vector<ServiceConfig> services;  // ascending by name
+  std::vector<std::string> ssh_keys;
+  uint16_t management_mtu = 0;
   std::vector<Error> errors;  // why it cannot be compiled, each with its fix; codes: invalid
+};
+
+/// The management network; its hub is one of the nodes.
+struct ManagementIntent {
+  NodeId hub;
+  IpPrefix network;
+  std::string host;  // where nodes dial the hub; empty = at its endpoint
+  uint16_t port = 0;
 };
 
 struct Networks {
@@ -54,6 +67,7 @@ class Intent {
   const MeshState& state() const { return state_; }
   const Networks& networks() const { return networks_; }
   uint64_t topology_seed() const { return topology_seed_; }
+  const std::optional<ManagementIntent>& management() const { return management_; }
   /// Ascending by node; an index into it names a node below.
   std::span<const NodeIntent> nodes() const { return nodes_; }
   std::optional<size_t> find(NodeId node) const;
@@ -65,12 +79,15 @@ class Intent {
  private:
   void read_networks();
   void read_node(const Node& node);
+  void read_files(const Site* site, NodeIntent& out) const;
+  void read_management();
   void read_addresses(NodeIntent& out) const;
   void find_shared_endpoints();
 
   const MeshState& state_;
   Networks networks_;
   uint64_t topology_seed_ = 0;
+  std::optional<ManagementIntent> management_;
   std::map<std::string, uint32_t, std::less<>> group_numbers_;
   std::vector<NodeIntent> nodes_;
   std::vector<IpPrefix> accepted_;

@@ -17,7 +17,7 @@ constexpr std::string_view kCommandNames[] = {
     "SetRole",    "BanOperator", "RaiseRules",   "SignAnchor",     "ReportOutcomes",
     "AddTag",     "RemoveTag",   "RestoreSite",  "RestoreNode",    "RollBack",
     "Undo",       "StartEpoch",  "ConfirmActivation", "CancelActivation", "ExtendActivation",
-    "ExpireActivation", "SetEndpoints"};
+    "ExpireActivation", "SetEndpoints", "SetRecovery"};
 static_assert(std::size(kCommandNames) == std::variant_size_v<Command>);
 
 constexpr std::string_view kEventNames[] = {
@@ -28,7 +28,8 @@ constexpr std::string_view kEventNames[] = {
     "KeyDropped",     "NodeRejected",      "NodeRevoked",      "OperatorAdded",     "RoleSet",
     "OperatorBanned", "RulesRaised",       "AnchorSigned",     "OutcomeReported",
     "TagAdded",       "TagRemoved",        "RolledBack",       "EntryUndone",       "EpochStarted",
-    "ActivationConfirmed", "ActivationEnded", "ActivationExtended", "EndpointsSet"};
+    "ActivationConfirmed", "ActivationEnded", "ActivationExtended", "EndpointsSet",
+    "RecoverySet"};
 static_assert(std::size(kEventNames) == std::variant_size_v<Event>);
 
 }  // namespace
@@ -41,6 +42,9 @@ uint32_t rules_of(const Command& command) {
       c && (c->confirm_s || c->unconfirmed || !c->health.empty() || c->for_s))
     return 3;
   if (const auto* c = std::get_if<Commit>(&command); c && c->allow_loss) return 3;
+  if (const auto* c = std::get_if<SetAttribute>(&command); c && c->value.file()) return 4;
+  if (const auto* c = std::get_if<AddNode>(&command); c && c->number != NodeId()) return 4;
+  if (std::holds_alternative<SetRecovery>(command)) return 4;
   return command.index() >= first_of_3 ? 3 : command.index() >= first_of_2 ? 2 : 1;
 }
 

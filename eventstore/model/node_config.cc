@@ -62,6 +62,45 @@ class Writer {
     field("bfd_multiplier", link.bfd_multiplier);
     raw("}");
   }
+  void text(std::string_view value) { append_json_string(out_, value); }
+  /// A field with one item on each line.
+  template <class T>
+  void list(std::string_view name, const std::vector<T>& values, auto write, std::string_view margin = "\n  ") {
+    raw(","), raw(margin), key(name), raw("[");
+    for (size_t i = 0; i < values.size(); ++i) raw(i > 0 ? "," : ""), raw(margin), raw("  "), write(values[i]);
+    if (!values.empty()) raw(margin);
+    raw("]");
+  }
+  void file(const ConfigFile& file) {
+    raw("{"), field("name", file.name), raw(", ");
+    field("sha256", to_hex(file.digest.view())), raw(", ");
+    field("size", file.size), raw("}");
+  }
+  void service(const ServiceConfig& service) {
+    raw("{"), field("name", service.name), raw(", ");
+    field("files", service.files), raw(", ");
+    field("destination", service.destination), raw(", ");
+    field("check", service.check), raw(", ");
+    field("reload", service.reload), raw("}");
+  }
+  void management(const ManagementConfig& management) {
+    raw(",\n  "), key("management"), raw("{\n    ");
+    field("hub", uint64_t{management.hub}), raw(", ");
+    field("listen_port", management.listen_port), raw(", ");
+    field("mtu", management.mtu), raw(", ");
+    field("keepalive", management.keepalive), raw(", ");
+    field("address", management.address), raw(", ");
+    field("link_local", management.link_local);
+    list("peers", management.peers, [this](const ManagementPeer& peer) {
+      raw("{"), field("node", peer.node.value()), raw(", ");
+      field("name", peer.name), raw(", ");
+      field("address", peer.address), raw(", ");
+      field("link_local", peer.link_local), raw(", ");
+      field("endpoint_host", peer.endpoint_host), raw(", ");
+      field("endpoint_port", peer.endpoint_port), raw("}");
+    }, "\n    ");
+    raw("\n  }");
+  }
   std::string take() { return std::move(out_); }
   void reserve(size_t bytes) { out_.reserve(bytes); }
 
@@ -99,11 +138,20 @@ std::string config_text(const NodeConfig& config) {
     first = false;
   }
   out.raw(config.sysctls.empty() ? "}" : "\n  }");
-  // Left out when it is the default, so that configurations of older rules keep their digests.
   if (config.drift != DriftPolicy::report)
     out.raw(",\n  "), out.field("drift", drift_policy_name(config.drift));
+  if (config.routing == RoutingStyle::loopback) out.raw(",\n  "), out.field("routing", "loopback");
+  if (!config.sources.empty()) out.list("sources", config.sources, [&](const auto& file) { out.file(file); });
+  if (!config.files.empty()) out.list("files", config.files, [&](const auto& file) { out.file(file); });
+  if (!config.services.empty()) out.list("services", config.services, [&](const auto& each) { out.service(each); });
+  if (!config.ssh_keys.empty()) out.list("ssh_keys", config.ssh_keys, [&](const auto& key) { out.text(key); });
+  if (config.management) out.management(*config.management);
   out.raw("\n}\n");
   return out.take();
+}
+
+bool has_rendered_files(const NodeConfig& config) {
+  return config.routing == RoutingStyle::loopback || !config.sources.empty();
 }
 
 std::string_view drift_policy_name(DriftPolicy policy) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,6 +34,42 @@ struct LinkConfig {
 enum class DriftPolicy : uint8_t { report, heal };
 std::string_view drift_policy_name(DriftPolicy policy);
 
+/// link: one eBGP session over each link. loopback: Towalink's multihop sessions between loopbacks, from templates.
+enum class RoutingStyle : uint8_t { link, loopback };
+
+/// A file whose content is a blob.
+struct ConfigFile {
+  std::string name;
+  Digest digest;      // of the blob
+  uint64_t size = 0;  // of the content
+  bool operator==(const ConfigFile&) const = default;
+};
+
+/// A daemon of the router whose files are managed (attributes service.<name>.*).
+struct ServiceConfig {
+  std::string name, files, destination, check, reload;
+  bool operator==(const ServiceConfig&) const = default;
+};
+
+/// The other end of the management network: at the hub every node, elsewhere the hub alone.
+struct ManagementPeer {
+  NodeId node;
+  std::string name;  // full name
+  IpAddress address, link_local;
+  std::string endpoint_host;   // of the hub; empty at the hub, which waits
+  uint16_t endpoint_port = 0;
+  bool operator==(const ManagementPeer&) const = default;
+};
+/// The interface tlwg_mgmt: one WireGuard interface with all peers, apart from the mesh and never announced by it.
+struct ManagementConfig {
+  bool hub = false;
+  uint16_t listen_port = 0, mtu = 0, keepalive = 0;
+  IpAddress address;     // management_net_ipv6 + number, /128 on the interface but at the hub, which has the network
+  IpAddress link_local;  // fe80:: + number
+  std::vector<ManagementPeer> peers;  // ascending by node
+  bool operator==(const ManagementConfig&) const = default;
+};
+
 struct NodeConfig {
   uint32_t rules = 0;
   NodeId node;
@@ -43,11 +80,22 @@ struct NodeConfig {
   std::vector<IpPrefix> accepted;  // what the mesh may announce: all LANs and loopback networks, ascending
   std::vector<LinkConfig> links;   // ascending by peer
   std::map<std::string, std::string> sysctls;
-  DriftPolicy drift = DriftPolicy::report;  // only from rules 3 on; in the text only when it is not `report`
+  // What follows is in the text only when it is not its default, so that configurations of older rules keep their digests.
+  DriftPolicy drift = DriftPolicy::report;  // since rules 3
+  // Since rules 4.
+  RoutingStyle routing = RoutingStyle::link;
+  std::vector<ConfigFile> sources;      // ascending by name: files of its scopes, the nearer level wins; blobs with salt
+  std::vector<ConfigFile> files;        // ascending by name: what was rendered from them; compile() leaves it empty
+  std::vector<ServiceConfig> services;  // ascending by name
+  std::vector<std::string> ssh_keys;    // in the order of the attribute
+  std::optional<ManagementConfig> management;
   bool operator==(const NodeConfig&) const = default;
 
   std::string fullname() const { return name + "." + site; }
 };
+
+/// Whether `files` follow from templates or other sources, which only the controller can read and render.
+bool has_rendered_files(const NodeConfig& config);
 
 /// Canonical JSON: the same configuration gives the same bytes. This text is the blob, and config.json on disk.
 std::string config_text(const NodeConfig& config);

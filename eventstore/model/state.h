@@ -27,7 +27,7 @@ namespace mesh {
 
 /// The behaviour of decide, evolve and compile that this program has. Raised only by an entry
 /// (RaiseRules).
-inline constexpr uint32_t kRulesNewest = 3;
+inline constexpr uint32_t kRulesNewest = 4;
 
 struct Site {
   std::string name;
@@ -66,6 +66,8 @@ struct Node {
   std::vector<VersionRecord> versions;  // ascending, all of them
   Version active;                       // what the log wants the node to run; 0 = nothing yet
   ActivationId activation;              // that made it so
+  SignKey recovery_sign;                // who may adopt it elsewhere; zero = nobody (SetRecovery)
+  BoxKey recovery_box;
   bool operator==(const Node&) const = default;
 
   std::string fullname() const { return name + "." + site; }

@@ -84,8 +84,9 @@ void check_isolation(const Intent& intent, const Scope& scope, std::vector<Error
       if (topology.linked(node, other)) return true;
     return false;
   };
+  auto is_hub = [&](NodeId node) { return intent.management() && intent.management()->hub == node; };
   for (const Node* node : intent.state().nodes_in(scope))
-    if (!linked(*intent.find(node->id)))
+    if (!is_hub(node->id) && !linked(*intent.find(node->id)))
       out.push_back(
           {Errc::invalid, fmt::format("node {} has no link to any other node", node->fullname()),
            fmt::format(

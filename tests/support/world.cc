@@ -142,11 +142,17 @@ std::vector<Event> World::must(std::vector<Command> commands) {
   return *events;
 }
 
+Result<std::vector<RenderedFile>> names_as_content(const Node&, const NodeConfig& config) {
+  std::vector<RenderedFile> out;
+  for (const ConfigFile& source : config.sources) out.push_back({source.name, Bytes(source.name.begin(), source.name.end())});
+  return out;
+}
+
 Result<std::vector<Event>> World::commit(const Principal& who, const Target& target,
                                          bool include_others, bool allow_loss) {
   auto scope = resolve(state(), target);
   if (!scope) return std::unexpected(scope.error());
-  auto candidates = compile_candidates(state(), *scope, false);
+  auto candidates = compile_candidates(state(), *scope, false, names_as_content);
   if (!candidates) return std::unexpected(candidates.error());
   Commit command{target, state().sequence, version_rows_root(candidates->rows), include_others,
                  false, allow_loss};

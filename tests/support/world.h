@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "broker/bus/keys.h"
+#include "eventstore/model/compile.h"
 #include "eventstore/model/decide.h"
 #include "eventstore/model/encoded_entry.h"
 #include "eventstore/model/entry.h"
@@ -21,6 +22,9 @@ RequestId request_id(uint64_t number);
 
 /// A genesis with fixed keys and networks; administrator "alice".
 CreateLog genesis(std::string_view name = "test", uint32_t rules = kRulesNewest);
+
+/// A FileRenderer: every source gives a file that holds its name.
+Result<std::vector<RenderedFile>> names_as_content(const Node& node, const NodeConfig& config);
 
 class World {
  public:

@@ -50,7 +50,7 @@ void expect_same_versions(const MeshState& before, const Entry& entry) {
     if (!commit) continue;
     const auto scope = resolve(before, commit->target);
     ASSERT_TRUE(scope);
-    const auto candidates = compile_candidates(before, *scope, commit->with_neighbours);
+    const auto candidates = compile_candidates(before, *scope, commit->with_neighbours, test::names_as_content);
     ASSERT_TRUE(candidates) << candidates.error().message;
     EXPECT_EQ(candidates->rows, entry.body->context.candidates) << "entry " << entry.header.sequence.value();
   }
@@ -131,6 +131,10 @@ std::set<std::string_view> commands_of(const test::World& world) {
 TEST(GoldenLog, Rules1) { EXPECT_EQ(check_golden("rules_1", test::history_of_rules_1()).state.rules, 1u); }
 TEST(GoldenLog, Rules2) { EXPECT_EQ(check_golden("rules_2", test::history_of_rules_2()).state.rules, 2u); }
 TEST(GoldenLog, Rules3) { EXPECT_EQ(check_golden("rules_3", test::history_of_rules_3()).state.rules, 3u); }
+TEST(GoldenLog, Rules4) { EXPECT_EQ(check_golden("rules_4", test::history_of_rules_4()).state.rules, 4u); }
+TEST(GoldenLog, RulesRaisedThrice) {
+  EXPECT_EQ(check_golden("rules_raised_thrice", test::history_of_three_raises()).state.rules, 4u);
+}
 TEST(GoldenLog, RulesRaisedTwice) {
   EXPECT_EQ(check_golden("rules_raised_twice", test::history_of_two_raises()).state.rules, 3u);
 }
@@ -141,8 +145,8 @@ TEST(GoldenLog, RulesRaisedInTheMiddle) {
 // So that nobody raises kRulesNewest without a golden log: two kinds of log for each rules, and all commands but those
 // that need a second machine's keys are in them.
 TEST(GoldenLog, CoversTheNewestRules) {
-  EXPECT_EQ(kRulesNewest, 3u) << "keep these logs, add one that begins with the new rules and one that raises to them";
-  const auto commands = commands_of(test::history_of_two_raises());
+  EXPECT_EQ(kRulesNewest, 4u) << "keep these logs, add one that begins with the new rules and one that raises to them";
+  const auto commands = commands_of(test::history_of_three_raises());
   EXPECT_EQ(commands.size(), std::variant_size_v<Command> - 1) << "all but ApproveNode";
 }
 

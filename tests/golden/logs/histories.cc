@@ -170,6 +170,31 @@ void use_rules_3(World& world) {
   world.must(RemoveNode{"r1.lab", true});
 }
 
+/// Continues use_rules_3: only the nodes of site ams are left.
+void use_rules_4(World& world) {
+  const FileRef common{sha256(as_bytes("common")), 10}, own{sha256(as_bytes("own")), 20};
+  world.must(CancelActivation{world.state().pending.begin()->first});
+  world.must(SetAttribute{{}, "activation_confirm", int64_t{0}});
+  world.must(AddNode{"hub.ams", NodeId(1'500)});
+  world.must({SetAttribute{node("hub.ams"), "endpoint", {"192.0.2.99"}}, SetAttribute{{}, "management_hub", {"hub.ams"}},
+              SetAttribute{{}, "controller_hostname", {"control.example.net"}},
+              SetAttribute{{}, "node_sshauthkeys", std::vector<Scalar>{"ssh-ed25519 AAAAC3Nza example"}}});
+  world.must({SetAttribute{{}, "file:motd.conf", common}, SetAttribute{site("ams"), "file:dnsmasq.conf.jinja", common},
+              SetAttribute{node("r1.ams"), "file:motd.conf", own}, SetAttribute{site("ams"), "service.dnsmasq.files", {"dnsmasq*.conf"}},
+              SetAttribute{{}, "service.dnsmasq.destination", {"/etc/dnsmasq.d"}},
+              SetAttribute{{}, "service.dnsmasq.check", {"dnsmasq --test -C {}/dnsmasq.conf"}},
+              SetAttribute{{}, "service.dnsmasq.reload", {"systemctl reload dnsmasq"}}});
+  commit(world, {});
+  world.must(Activate{{}, {}});
+  world.must(UnsetAttribute{node("r1.ams"), "file:motd.conf"});
+  world.must(SetAttribute{site("ams"), "routing_style", {"loopback"}});
+  world.must(SetRecovery{"r1.ams", sign_secret("recovery r1.ams").public_key(), box_secret("recovery r1.ams").public_key()});
+  commit(world, {});
+  world.must(Discard{{}});
+  world.must(SetRecovery{"hub.ams", sign_secret("recovery hub").public_key(), box_secret("recovery hub").public_key()});
+  world.must(SetRecovery{"hub.ams", {}, {}});
+}
+
 }  // namespace
 
 World history_of_rules_1() {
@@ -200,6 +225,22 @@ World history_of_two_raises() {
   use_rules_2(world);
   world.must(RaiseRules{3});
   use_rules_3(world);
+  return world;
+}
+
+World history_of_rules_4() {
+  World world("golden 4", 4);
+  live(world);
+  use_rules_2(world);
+  use_rules_3(world);
+  use_rules_4(world);
+  return world;
+}
+
+World history_of_three_raises() {
+  World world = history_of_two_raises();
+  world.must(RaiseRules{4});
+  use_rules_4(world);
   return world;
 }
 

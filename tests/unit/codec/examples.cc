@@ -102,7 +102,8 @@ std::vector<Command> example_commands() {
           CancelActivation{ActivationId(2), {{encode_outcome(outcome()), counted<Signature>(26), outcome()}}},
           ExtendActivation{ActivationId(2), 600},
           ExpireActivation{ActivationId(2)},
-          SetEndpoints{{"tcp://control.example.net:7400"}, {"tcp://control.example.net:7401"}}};
+          SetEndpoints{{"tcp://control.example.net:7400"}, {"tcp://control.example.net:7401"}},
+          SetRecovery{"r1.ams", counted<SignKey>(32), counted<BoxKey>(33)}};
 }
 
 std::vector<Event> example_events() {
@@ -149,14 +150,17 @@ std::vector<Event> example_events() {
           ActivationConfirmed{ActivationId(2), {NodeId(11), NodeId(12)}},
           ActivationEnded{ActivationId(2), ActivationEnd::expired},
           ActivationExtended{ActivationId(2), Timestamp(1'767'323'645'000'006), 600},
-          EndpointsSet{{"tcp://control.example.net:7400"}, {"tcp://control.example.net:7401"}}};
+          EndpointsSet{{"tcp://control.example.net:7400"}, {"tcp://control.example.net:7401"}},
+          RecoverySet{NodeId(11), counted<SignKey>(32), counted<BoxKey>(33)}};
 }
 
 std::vector<std::pair<std::string, Command>> example_later_commands() {
   const Target r1{Level::node, "r1.ams"};
   return {{"Activate_again", Activate{{Level::site, "ams"}, Version(0), true}},
           {"Activate_confirmed", Activate{r1, Version(3), false, 600, false, {"controller", "reach:ams"}, 30}},
-          {"Commit_with_loss", Commit{{}, Sequence(41), counted<Digest>(20), false, false, true}}};
+          {"Commit_with_loss", Commit{{}, Sequence(41), counted<Digest>(20), false, false, true}},
+          {"AddNode_number", AddNode{"r1.ams", NodeId(40)}},
+          {"SetAttribute_file", SetAttribute{r1, "file:bird.conf.jinja", FileRef{counted<Digest>(34), 1234}}}};
 }
 
 std::vector<std::pair<std::string, Event>> example_later_events() {

@@ -56,10 +56,11 @@ AttributeValue Generator::value() {
       default: return prose(kAttributeValueBytesMax);
     }
   };
-  switch (below(4)) {
+  switch (below(5)) {
     case 0: return flag();
     case 1: return wide_signed();
     case 2: return prose(kAttributeValueBytesMax);
+    case 3: return FileRef{array<Digest>(), wide() >> 1};
     default: return list(5, scalar);
   }
 }
@@ -134,7 +135,7 @@ Command Generator::command(size_t kind) {
     case 1: return AddSite{name()};
     case 2: return RemoveSite{name(), flag()};
     case 3: return RenameSite{name(), name()};
-    case 4: return AddNode{node()};
+    case 4: return AddNode{node(), NodeId(narrow())};
     case 5: return RemoveNode{node(), flag()};
     case 6: return RenameNode{node(), node()};
     case 7: return SetAttribute{target(), attribute(), value()};
@@ -176,8 +177,9 @@ Command Generator::command(size_t kind) {
     case 34: return ExtendActivation{ActivationId(wide()), narrow()};
     case 35: return ExpireActivation{ActivationId(wide())};
     case 36: return SetEndpoints{endpoints(), endpoints()};
+    case 37: return SetRecovery{node(), array<SignKey>(), array<BoxKey>()};
   }
-  static_assert(std::variant_size_v<Command> == 37, "a new command needs a random value");
+  static_assert(std::variant_size_v<Command> == 38, "a new command needs a random value");
   std::unreachable();
 }
 
@@ -240,8 +242,9 @@ Event Generator::event(size_t kind) {
     case 35: return ActivationEnded{ActivationId(wide()), static_cast<ActivationEnd>(1 + below(4))};
     case 36: return ActivationExtended{ActivationId(wide()), Timestamp(wide_signed()), narrow()};
     case 37: return EndpointsSet{endpoints(), endpoints()};
+    case 38: return RecoverySet{node(), array<SignKey>(), array<BoxKey>()};
   }
-  static_assert(std::variant_size_v<Event> == 38, "a new event needs a random value");
+  static_assert(std::variant_size_v<Event> == 39, "a new event needs a random value");
   std::unreachable();
 }
 
@@ -268,7 +271,7 @@ Body Generator::body(size_t kind) {
                      flag() ? -1 : wide_signed(), name()};
   };
   switch (kind) {
-    case 0: return Submit{{bytes(600), array<Signature>()}, flag()};
+    case 0: return Submit{{bytes(600), array<Signature>()}, flag(), list(3, [this] { return bytes(400); })};
     case 1:
       return Reply{Sequence(wide()), Timestamp(wide_signed()), list(5, [this] { return event(); }),
                    list(3, [this] { return line(500); })};
