@@ -78,7 +78,8 @@ Offset<wire::Value> pack(Builder& b, const AttributeValue& value) {
     return wire::CreateValue(b, wire::ValueKind::list, 0, 0, items);
   }
   if (const auto* file = value.file())
-    return wire::CreateValue(b, wire::ValueKind::file, static_cast<int64_t>(file->size), 0, 0, pack_fixed(file->digest));
+    return wire::CreateValue(b, wire::ValueKind::file, static_cast<int64_t>(file->size), 0, 0,
+                             pack_fixed(file->digest));
   return std::visit(
       [&b]<class T>(const T& data) -> Offset<wire::Value> {
         if constexpr (std::is_constructible_v<Scalar, const T&>) return pack_scalar(b, Scalar(data));

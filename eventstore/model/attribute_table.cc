@@ -56,8 +56,7 @@ constexpr std::array kTable = {
     AttributeSpec{"loopbacknet_ipv6", prefix, 16, 120, "", kAtGlobal, hot,
                   "IPv6 loopback of a node = this network + its number"},
     AttributeSpec{"management_hub", text, 0, 0, "", kAtGlobal, hot,
-                  "The node on whose machine the management network ends, by number or name; without one there is none",
-                  4},
+                  "The node on whose machine the management network ends, by number or name; none without one", 4},
     AttributeSpec{"management_mtu", integer, 1'280, 9'000, "1392", kAnywhere, hot, "MTU of the management network", 4},
     AttributeSpec{"management_net_ipv6", prefix, 64, 64, "", kAtGlobal, hot,
                   "Network of the management addresses; address = network + number; by default made from the log's id",
@@ -315,7 +314,8 @@ Status check_file_name(std::string_view name) {
   if (!name.empty() && name.size() <= kFileNameBytesMax && std::ranges::all_of(name, allowed) &&
       name.front() != '.' && name.front() != '-')
     return {};
-  return fail(Errc::invalid, is_utf8(name) ? "file name \"" + std::string(name) + "\" is not valid" : "file name is not UTF-8",
+  return fail(Errc::invalid,
+              is_utf8(name) ? "file name \"" + std::string(name) + "\" is not valid" : "file name is not UTF-8",
               "letters, digits, _, - and ., beginning with none of - and ., at most " +
                   std::to_string(kFileNameBytesMax) + " characters");
 }

@@ -249,7 +249,8 @@ std::string to_text(const AttributeValue& value) {
     return out;
   }
   if (auto number = value.number()) return std::to_string(*number);
-  if (auto file = value.file()) return "sha256:" + to_hex(file->digest.view()) + ", " + std::to_string(file->size) + " bytes";
+  if (auto file = value.file())
+    return "sha256:" + to_hex(file->digest.view()) + ", " + std::to_string(file->size) + " bytes";
   return std::get<bool>(value.data) ? "true" : "false";
 }
 

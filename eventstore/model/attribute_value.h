@@ -24,7 +24,7 @@ struct FileRef {
   bool operator==(const FileRef&) const = default;
 };
 
-/// A scalar, a list of scalars, or what a file holds (attributes named "file:...", since rules 4). Objects do not exist:
+/// A scalar, a list of scalars, or what a file holds (attributes "file:...", since rules 4). Objects do not exist:
 /// dotted names nest.
 struct AttributeValue {
   std::variant<bool, int64_t, std::string, std::vector<Scalar>, FileRef> data;
@@ -51,7 +51,7 @@ struct AttributeValue {
 /// Errors: invalid (an unclosed list, a nested list, an object).
 Result<AttributeValue> parse_attribute_value(std::string_view text);
 
-/// The inverse, as `show` prints it: lists as ["a", 1]. A file is shown as "sha256:HEX, N bytes", which reads back as text.
+/// The inverse, as `show` prints it: lists as ["a", 1]. A file as "sha256:HEX, N bytes" reads back as text.
 std::string to_text(const AttributeValue& value);
 
 /// Ordered by name; names are dotted ("wg_links.13.wg_peer_keepalive").

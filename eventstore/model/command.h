@@ -309,7 +309,7 @@ struct SetEndpoints {
 
 // Since rules 4.
 
-/// Who holds the secret halves may adopt the node into another log when this one's controller is lost. At once. Zero keys
+/// Who holds the secret halves may adopt the node into another log when this controller is lost. At once. Zero keys
 /// = nobody. Both are derived from one secret (nodes/README.md, "Recovery").
 struct SetRecovery {
   std::string node;

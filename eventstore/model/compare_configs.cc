@@ -74,7 +74,9 @@ class Comparison {
 
   template <class T>
   void named(std::string_view what, const std::vector<T>& before, const std::vector<T>& after, Effect effect) {
-    auto find = [](const std::vector<T>& list, const std::string& name) { return std::ranges::find(list, name, &T::name); };
+    auto find = [](const std::vector<T>& list, const std::string& name) {
+      return std::ranges::find(list, name, &T::name);
+    };
     for (const T& each : after) {
       auto old = find(before, each.name);
       if (old == before.end() || *old != each)

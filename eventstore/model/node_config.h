@@ -80,11 +80,11 @@ struct NodeConfig {
   std::vector<IpPrefix> accepted;  // what the mesh may announce: all LANs and loopback networks, ascending
   std::vector<LinkConfig> links;   // ascending by peer
   std::map<std::string, std::string> sysctls;
-  // What follows is in the text only when it is not its default, so that configurations of older rules keep their digests.
+  // What follows is in the text only when it is not its default: configurations of older rules keep their digests.
   DriftPolicy drift = DriftPolicy::report;  // since rules 3
   // Since rules 4.
   RoutingStyle routing = RoutingStyle::link;
-  std::vector<ConfigFile> sources;      // ascending by name: files of its scopes, the nearer level wins; blobs with salt
+  std::vector<ConfigFile> sources;      // ascending by name: of its scopes, the nearer level wins; blobs with salt
   std::vector<ConfigFile> files;        // ascending by name: what was rendered from them; compile() leaves it empty
   std::vector<ServiceConfig> services;  // ascending by name
   std::vector<std::string> ssh_keys;    // in the order of the attribute

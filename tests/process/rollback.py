@@ -111,7 +111,7 @@ class Rollback(unittest.TestCase):
             self.roll_back_in_part(mesh)
             self.undo(mesh)
             self.apply(mesh)
-            self.assertIn("rules 3", mesh.cli("controller", "rules").stdout.decode())
+            self.assertIn("rules 4", mesh.cli("controller", "rules").stdout.decode())
             mesh.wait_synced("s1")
             self.assertTrue(mesh.json("verify")["ok"])
 

@@ -144,7 +144,7 @@ std::vector<Event> World::must(std::vector<Command> commands) {
 
 Result<std::vector<RenderedFile>> names_as_content(const Node&, const NodeConfig& config) {
   std::vector<RenderedFile> out;
-  for (const ConfigFile& source : config.sources) out.push_back({source.name, Bytes(source.name.begin(), source.name.end())});
+  for (const auto& [name, digest, size] : config.sources) out.push_back({name, Bytes(name.begin(), name.end())});
   return out;
 }
 

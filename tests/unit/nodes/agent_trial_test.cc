@@ -429,8 +429,7 @@ TEST_F(TrialTest, WhatWaitsBehindAFetchHasTheTimeFromWhenItWasHeardOf) {
   EXPECT_EQ(status().pending, Version(0));
   node.pass(5'000);
   const auto text = config_text(active);
-  const Bytes bytes(text.begin(), text.end());
-  node.give(BlobChunk{config_digest(active), 0, bytes.size(), bytes});
+  node.give(BlobChunk{config_digest(active), 0, text.size(), Bytes(text.begin(), text.end())});
   EXPECT_EQ(status().active, Version(2));
   EXPECT_EQ(status().pending, Version(3));
   EXPECT_EQ(status().pending_left_s, 15);
