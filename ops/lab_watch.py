@@ -83,6 +83,7 @@ class Watch:
         self.world = world
         self.mesh = world.mesh
         self.limit_s = 60 + 3 * len(self.mesh.sites)
+        self.reach_s = 10  # the sessions are up: a pair that is silent for so long does not reach
         self.pairs_asked = 0
         self.head = 0  # the controller's newest entry when last seen
 
@@ -185,7 +186,7 @@ class Watch:
     def check_reach(self):
         for part in self.world.components():
             self.pairs_asked += 2 * len(part) * (len(part) - 1)
-            failed = unreachable(part, 10)
+            failed = unreachable(part, self.reach_s)
             if failed:
                 shown = ", ".join(f"{a} -> {b} (IPv{family})" for a, b, family in failed[:8])
                 raise LabError(f"{len(failed)} pairs do not reach each other: {shown}")

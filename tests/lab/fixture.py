@@ -115,8 +115,8 @@ class LabTest(unittest.TestCase):
 
     @classmethod
     def up(cls, *shape):
-        up = subprocess.run([LAB, "up", *shape, "--dir", cls.directory()], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            text=True, timeout=400)
+        up = subprocess.run([LAB, "up", *shape, "--dir", cls.directory()], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, text=True, timeout=400)
         if up.returncode != 0 or up.stdout:
             raise AssertionError(f"ops/lab up {' '.join(shape)}: exit {up.returncode}, on stdout: {up.stdout!r}")
         cls.mesh = Mesh(read_state())

@@ -2,8 +2,8 @@
 """Claim: the lab is a routed internet with sites behind it; a cut drops one pair and nothing else; a killed router
 comes back as rebooted; and `ops/lab down` leaves nothing behind, whatever was killed before.
 Method: `ops/lab up --bare` (no meshd or meshnode), static routes in place of the mesh, and a look at the host before
-and after: the one test of the lab without a sandbox (fixture.py). Exit code 77 = skipped: this machine can hold no lab,
-or a lab is in use."""
+and after. The host is a sandbox (fixture.py); with --on-the-host it is the real one, for one of the tests. Exit code
+77 = skipped: this machine can hold no lab, or (on the host) a lab is in use."""
 
 import json
 import os
@@ -13,8 +13,9 @@ import sys
 import tempfile
 import unittest
 
-from fixture import LAB, lab, why_not
+from fixture import LAB, lab, main, why_not
 
+ON_THE_HOST = "--on-the-host"
 SYSCTLS = ["fs.inotify.max_user_instances", "net.ipv4.neigh.default.gc_thresh3", "net.ipv6.neigh.default.gc_thresh3"]
 
 
@@ -40,12 +41,16 @@ class LabTest(unittest.TestCase):
     maxDiff = None
 
     def setUp(self):
-        lab("down")
-        self.before = host()
         self.dir = os.path.join(tempfile.mkdtemp(prefix="mesh-lab-test-"), "lab")
         self.addCleanup(os.rmdir, os.path.dirname(self.dir))
+        self.down()
+        self.before = host()
         self.addCleanup(lab, "down", "--dir", self.dir)
         self.assertEqual(lab("up", "--bare", "--sites", "3", "--dir", self.dir), "")
+
+    def down(self):
+        """In a sandbox the usual directory is that of a user's lab outside."""
+        lab("down", *([] if ON_THE_HOST in sys.argv else ["--dir", self.dir]))
 
     def connect_lans(self):
         """What the mesh would do, by hand: routes between the LANs over the internet."""
@@ -141,7 +146,7 @@ class LabTest(unittest.TestCase):
         self.assertTrue(self.reaches("site1", "198.18.2.2"))
 
     def test_down_leaves_the_host_as_it_was(self):
-        lab("down")
+        self.down()
         self.assertEqual(host(), self.before)
         self.assertFalse(os.path.exists(self.dir))
         lab("info", code=1)
@@ -154,7 +159,7 @@ class LabTest(unittest.TestCase):
             pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout
             for pid in pids.split():
                 os.kill(int(pid), signal.SIGKILL)
-        lab("down")
+        self.down()
         sleeper.wait()
         sleeper.stdout.close()
         self.assertEqual(host(), self.before)
@@ -170,11 +175,11 @@ class LabTest(unittest.TestCase):
         lab("down", "--dir", self.dir)
         self.assertEqual([name for name in netns() if name.startswith("mesh-")], [])
         os.rename(record + ".away", record)
-        lab("down")  # with the record also what was changed on the host
+        self.down()  # with the record also what was changed on the host
         self.assertEqual(host(), self.before)
 
     def test_a_directory_of_somebody_else_is_not_touched(self):
-        lab("down")
+        self.down()
         os.mkdir(self.dir)
         with open(os.path.join(self.dir, "mine"), "w", encoding="utf-8"):
             pass
@@ -204,7 +209,9 @@ class LabTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
+    if ON_THE_HOST not in sys.argv:
+        main()
     if why := why_not() or (lab_in_use() and "a lab is in use: ops/lab down"):
         print(why)
         sys.exit(77)
-    unittest.main()
+    unittest.main(argv=[sys.argv[0], "LabTest.test_down_leaves_the_host_as_it_was"])

@@ -85,8 +85,10 @@ class MeshTest(LabTest):
         self.mesh.cli("node", "revoke", self.mesh.node_name(doomed), "--yes")
         self.wait("no router has a tunnel to the revoked one",
                   lambda: all(len(self.tunnels(site)) == self.SITES - 2 for site in others), 30)
+        silent = set(unreachable(self.mesh.sites, 0.3))
         for other in others:
-            self.assertEqual(len(unreachable([doomed, other], 0.3)), 4)
+            for a, b in ((doomed, other), (other, doomed)):
+                self.assertLessEqual({(a.name, b.name, 4), (a.name, b.name, 6)}, silent)
         self.all_reach(10, others)
 
     def tunnels(self, site):

@@ -18,7 +18,7 @@ class SoakTest(LabTest):
     def watch(self):
         watch = Watch(World(self.mesh))
         watch.settle()
-        watch.limit_s = 2  # from here on nothing gets quiet again
+        watch.limit_s = watch.reach_s = 2  # from here on nothing gets quiet again
         return watch
 
     def test_1_a_short_one_is_clean(self):
