@@ -252,12 +252,12 @@ SignedJoin unpack_join(Reader& r, const wire::SignedJoin* w);
 Offset<wire::Outcome> pack(Builder& b, const Outcome& outcome);
 Outcome unpack_outcome(Reader& r, const wire::Outcome* w);
 Offset<wire::SignedOutcome> pack(Builder& b, const SignedOutcome& outcome);
-/// With the outcome that its bytes hold.
 /// Numbers of nodes, strictly ascending.
 Offset<WireVector<uint32_t>> pack_nodes(Builder& b, const std::vector<NodeId>& nodes);
 std::vector<NodeId> unpack_nodes(Reader& r, const WireVector<uint32_t>* w);
 /// Names of gates (Activate::health).
 std::vector<std::string> unpack_gates(Reader& r, const WireVector<Offset<WireString>>* w);
+/// With the outcome that its bytes hold.
 SignedOutcome unpack_signed_outcome(Reader& r, const wire::SignedOutcome* w);
 Offset<wire::CreateLog> pack(Builder& b, const CreateLog& command);
 CreateLog unpack(Reader& r, const wire::CreateLog& w);

@@ -174,6 +174,10 @@ Status check_integer(const AttributeSpec& spec, std::string_view name,
     return wrong(name, to_text(value) + " is not a number", "a number from " + range);
   if (*number < spec.min || *number > spec.max)
     return wrong(name, std::to_string(*number) + " is out of range", "a number from " + range);
+  if (spec.name == "activation_confirm" && *number > 0 && *number < kConfirmSecondsMin)
+    return wrong(name, std::to_string(*number) + " s are too short for a confirmation",
+                 "0 for none, or a number from " + std::to_string(kConfirmSecondsMin) + " to " +
+                     std::to_string(spec.max));
   return {};
 }
 

@@ -96,6 +96,15 @@ struct SiteOf {
   std::optional<std::string> operator()(const auto&) const { return std::nullopt; }
 };
 
+/// About an activation that does not wait, or no more: decide says what became of it, and changes nothing.
+struct AboutNoneThatWaits {
+  const MeshState& state;
+  bool operator()(const ConfirmActivation& c) const { return !state.pending.contains(c.activation); }
+  bool operator()(const CancelActivation& c) const { return !state.pending.contains(c.activation); }
+  bool operator()(const ExtendActivation& c) const { return !state.pending.contains(c.activation); }
+  bool operator()(const auto&) const { return false; }
+};
+
 Status check_human(const MeshState& state, const Operator& person, const Command& command) {
   Need need = std::visit(Needs{}, command);
   auto refuse = [&](std::string why) {
@@ -107,7 +116,7 @@ Status check_human(const MeshState& state, const Operator& person, const Command
   if (need == Need::administer && person.role != Role::admin)
     return refuse("it needs the role admin");
   if (person.role == Role::viewer) return refuse("the role viewer only reads");
-  if (person.sites.empty()) return {};
+  if (person.sites.empty() || std::visit(AboutNoneThatWaits{state}, command)) return {};
   auto site = std::visit(SiteOf{state}, command);
   if (site && std::find(person.sites.begin(), person.sites.end(), *site) != person.sites.end())
     return {};

@@ -449,9 +449,16 @@ class Undoer {
     if (e.confirm_s == 0) return undo_activation(e);
     if (now_.pending.contains(e.activation)) later_.push_back(CancelActivation{e.activation});
     const auto closed = std::ranges::find(now_.closed, e.activation, &ClosedActivation::id);
-    if (closed == now_.closed.end() || closed->how != ActivationEnd::confirmed) return {};
+    const bool remembered = closed != now_.closed.end();
+    if (remembered && closed->how != ActivationEnd::confirmed) return {};
+    const bool runs = std::ranges::any_of(e.rows, [&](const ActivationRow& row) {
+      const Node* node = now_.find_node(row.node);
+      return node && node->activation == e.activation;
+    });
+    if (!remembered && !runs) return {};
     return rests_on(fmt::format("activation {}", e.activation.value()),
-                    fmt::format("it was confirmed by #{}", closed->sequence.value()));
+                    remembered ? fmt::format("it was confirmed by #{}", closed->sequence.value())
+                               : std::string("it was confirmed since"));
   }
 
   Status undo_confirmation(const ActivationConfirmed& e) {

@@ -22,9 +22,16 @@ struct Waiting {
   uint32_t for_s = 0;
 };
 
+/// Under older rules the names were anybody's: what is no time is none.
 uint32_t seconds_of(const AttributeValue* value) {
   const auto* seconds = value ? std::get_if<int64_t>(&value->data) : nullptr;
-  return seconds ? static_cast<uint32_t>(*seconds) : 0;
+  return seconds ? static_cast<uint32_t>(std::clamp<int64_t>(*seconds, 0, UINT32_MAX)) : 0;
+}
+
+/// The time of a log is what its controller said: where it ends, so does every deadline.
+Timestamp later(Timestamp time, uint32_t seconds) {
+  const int64_t span = int64_t{seconds} * kMicros;
+  return Timestamp(time.value() > INT64_MAX - span ? INT64_MAX : time.value() + span);
 }
 
 /// What the attributes want: the shortest time, every gate, the longest hold among the targets.
@@ -51,8 +58,13 @@ Status check_gate(const MeshState& state, const std::string& gate) {
     return fail(Errc::invalid, fmt::format("\"{}\" is no gate of health", gate),
                 "gates are controller, bgp, bfd and reach:SITE");
   const std::string site = gate.substr(kReach.size());
-  if (state.find_site(site)) return {};
-  return fail(Errc::not_found, fmt::format("gate {}: site \"{}\" does not exist", gate, site), "meshcli list sites");
+  if (!state.find_site(site))
+    return fail(Errc::not_found, fmt::format("gate {}: site \"{}\" does not exist", gate, site), "meshcli list sites");
+  const auto nodes = state.nodes_of(site);
+  if (std::ranges::any_of(nodes, [](const Node* node) { return node->enrolment == Enrolment::enrolled; })) return {};
+  return fail(Errc::invalid,
+              fmt::format("gate {}: no node of site {} is enrolled, so nobody there can answer", gate, site),
+              "enrol one first, or leave the gate out");
 }
 
 Result<Waiting> waiting(const Case& on, const Activate& c, const std::vector<ActivationRow>& rows) {
@@ -70,12 +82,16 @@ Result<Waiting> waiting(const Case& on, const Activate& c, const std::vector<Act
   if (out.health.empty() && c.for_s != 0)
     return fail(Errc::usage, "a time to hold needs gates", "for example --health bgp,bfd --for 30s");
   if (out.seconds < kConfirmSecondsMin || out.seconds > kConfirmSecondsMax)
-    return fail(Errc::invalid, fmt::format("a confirmation is waited for {} to {} seconds, not {}", kConfirmSecondsMin,
-                                           kConfirmSecondsMax, out.seconds));
+    return fail(Errc::invalid,
+                fmt::format("a confirmation is waited for {} to {} seconds, not {}", kConfirmSecondsMin,
+                            kConfirmSecondsMax, out.seconds),
+                c.confirm_s != 0 ? "for example --confirmed=10m" : "set the attribute activation_confirm anew");
   if (out.health.empty()) return Waiting{out.seconds, {}, 0};
   if (out.health.size() > kHealthGatesMax)
     return fail(Errc::exhausted, fmt::format("an activation has at most {} gates", kHealthGatesMax));
-  for (const std::string& gate : out.health) MESH_TRY(check_gate(on.state, gate));
+  for (const std::string& gate : out.health)
+    if (auto known = check_gate(on.state, gate); !known)
+      return c.health.empty() ? fail_in("attribute activation_health", known.error()) : std::unexpected(known.error());
   if (out.for_s == 0) out.for_s = std::min(kHealthSecondsDefault, out.seconds / 3);
   if (out.for_s > kHealthSecondsMax || out.for_s * 2 > out.seconds)
     return fail(Errc::invalid,
@@ -184,6 +200,11 @@ Events confirm_by_evidence(const Case& on, const ConfirmActivation& c, const Pen
     MESH_TRY(check_evidence(on.state, pending, evidence));
     if (evidence.outcome.kind != OutcomeKind::healthy)
       return fail(Errc::invalid, fmt::format("node {} does not say that it is healthy", evidence.outcome.node.value()));
+    // Numbers of activations come again after a restore, those of versions do not.
+    const Version to = pending.find(evidence.outcome.node)->to;
+    if (evidence.outcome.version != to)
+      return fail(Errc::invalid, fmt::format("node {} is healthy with v{}, not with v{}", evidence.outcome.node.value(),
+                                             evidence.outcome.version.value(), to.value()));
     healthy.insert(evidence.outcome.node);
   }
   ActivationConfirmed confirmed{c.activation, {}};
@@ -222,7 +243,7 @@ Events decide(const Case& on, const Activate& c) {
   MESH_TRY(check_apart(on.state, started.rows));
   if (waits->seconds > 0) {
     started.confirm_s = waits->seconds;
-    started.deadline = Timestamp(on.context.time.value() + int64_t{waits->seconds} * kMicros);
+    started.deadline = later(on.context.time, waits->seconds);
     started.health = std::move(waits->health);
     started.for_s = waits->for_s;
   }
@@ -284,7 +305,7 @@ Events decide(const Case& on, const ExtendActivation& c) {
   if (c.seconds < kConfirmSecondsMin || c.seconds > kConfirmSecondsMax)
     return fail(Errc::invalid, fmt::format("an activation is extended by {} to {} seconds, not {}", kConfirmSecondsMin,
                                            kConfirmSecondsMax, c.seconds));
-  const Timestamp deadline(on.context.time.value() + int64_t{c.seconds} * kMicros);
+  const Timestamp deadline = later(on.context.time, c.seconds);
   if (deadline <= (*found)->deadline)
     return fail(Errc::invalid, fmt::format("activation {} has more time than that already", c.activation.value()),
                 "an extension counts from now; to end it at once: meshcli cancel");

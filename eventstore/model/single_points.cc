@@ -1,5 +1,7 @@
 #include <algorithm>
-
+#include <set>
+#include <tuple>
+#include <utility>
 
 #include "eventstore/model/failure_effect.h"
 

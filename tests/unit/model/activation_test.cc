@@ -52,8 +52,9 @@ class ActivationTest : public ::testing::Test {
     return result ? Errc{} : result.error().code;
   }
   Version active(uint32_t id) const { return world_.state().find_node(NodeId(id))->active; }
-  SignedOutcome said(uint32_t id, OutcomeKind kind, ActivationId activation, const std::string& by) {
-    const Outcome outcome{NodeId(id), 1, kind, activation, Version(2), ""};
+  SignedOutcome said(uint32_t id, OutcomeKind kind, ActivationId activation, const std::string& by,
+                     Version version = Version(2)) {
+    const Outcome outcome{NodeId(id), 1, kind, activation, version, ""};
     SignedOutcome out{encode_outcome(outcome), {}, outcome};
     out.signature = test::sign_secret(by).sign(kOutcomeDomain, out.bytes);
     return out;
@@ -209,6 +210,78 @@ TEST_F(ActivationTest, TheControllerConfirmsOnlyByEvidence) {
   EXPECT_EQ(active(12), Version(2));
 }
 
+// After a restore an activation may have the number of one that was given up: the word is about the version too.
+TEST_F(ActivationTest, AHealthyWordIsAboutTheVersion) {
+  const ActivationId id = start(node("r1.ams"), 60, {"bgp"});
+  EXPECT_EQ(refusal(by_controller(
+                ConfirmActivation{id, false, {said(11, OutcomeKind::healthy, id, "r1.ams", Version(1))}})),
+            Errc::invalid);
+  EXPECT_EQ(active(11), Version(1));
+  ASSERT_TRUE(by_controller(ConfirmActivation{id, false, {said(11, OutcomeKind::healthy, id, "r1.ams")}}));
+}
+
+// A gate that nobody can answer is refused at once, and one that stands follows the site's name.
+TEST_F(ActivationTest, AGateReachesASiteThatHasANode) {
+  world_.must({AddSite{"new"}, AddNode{"r1.new"}});
+  const auto nobody = world_.submit(kAlice, {Activate{node("r1.ams"), {}, false, 60, false, {"reach:new"}}});
+  EXPECT_EQ(refusal(nobody), Errc::invalid);
+  EXPECT_NE(nobody.error().message.find("no node of site new is enrolled"), std::string::npos);
+  world_.must({SetAttribute{{}, "activation_confirm", int64_t{60}},
+               SetAttribute{{}, "activation_health", {"reach:new"}}});
+  const auto by_policy = world_.submit(kAlice, {Activate{node("r1.ams"), {}}});
+  EXPECT_EQ(refusal(by_policy), Errc::invalid);
+  EXPECT_TRUE(by_policy.error().message.starts_with("attribute activation_health: ")) << by_policy.error().message;
+
+  const ActivationId id = start(node("r1.ams"), 60, {"bgp", "reach:lab"});
+  world_.must(RenameSite{"lab", "berlin"});
+  EXPECT_EQ(world_.state().pending.at(id).health, (std::vector<std::string>{"bgp", "reach:berlin"}));
+}
+
+// Who may act in one site only: there, and nowhere beside; what is over everybody hears.
+TEST_F(ActivationTest, AScopedOperatorActsInHisSiteOnly) {
+  world_.must(AddOperator{"sam", Role::operator_, {"ams"}, test::sign_secret("sam").public_key(),
+                          test::box_secret("sam").public_key()});
+  const auto by_sam = [&](Command command) {
+    Context context;
+    context.applied = {NodeId(11), NodeId(12), NodeId(13)};
+    return world_.submit(Principal::human("sam"), {std::move(command)}, std::move(context));
+  };
+  EXPECT_EQ(refusal(by_sam(Activate{{}, {}, false, 60})), Errc::not_permitted);
+  const ActivationId all = start();
+  for (const Command& command :
+       std::vector<Command>{ConfirmActivation{all}, CancelActivation{all}, ExtendActivation{all, 600}})
+    EXPECT_EQ(refusal(by_sam(command)), Errc::not_permitted) << command_name(command);
+  world_.must(CancelActivation{all});
+  const auto late = by_sam(ConfirmActivation{all});
+  EXPECT_EQ(refusal(late), Errc::conflict);
+  EXPECT_NE(late.error().message.find("cancelled by #"), std::string::npos) << late.error().message;
+  EXPECT_EQ(refusal(by_sam(ExtendActivation{ActivationId(77), 60})), Errc::not_found);
+
+  ASSERT_TRUE(by_sam(Activate{{Level::site, "ams"}, {}, false, 60}));
+  const ActivationId own = world_.state().pending.rbegin()->first;
+  ASSERT_TRUE(by_sam(ConfirmActivation{own}));
+  EXPECT_EQ(active(11), Version(2));
+  const auto again = by_sam(ConfirmActivation{own});
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_TRUE(again->empty()) << "a repeat changes nothing";
+}
+
+// A policy that no activation could meet is not taken.
+TEST_F(ActivationTest, APolicyLeavesTimeToConfirm) {
+  EXPECT_EQ(refusal(world_.submit(kAlice, {SetAttribute{{}, "activation_confirm", int64_t{4}}})), Errc::invalid);
+  world_.must(SetAttribute{{}, "activation_confirm", int64_t{5}});
+  world_.must(SetAttribute{{}, "activation_confirm", int64_t{0}});
+}
+
+// The time of a log is its controller's word: near its end a deadline stands there.
+TEST_F(ActivationTest, ADeadlineDoesNotOverflow) {
+  world_.now = Timestamp(INT64_MAX - kSecond);
+  const ActivationId id = start();
+  EXPECT_EQ(world_.state().pending.at(id).deadline, Timestamp(INT64_MAX));
+  EXPECT_EQ(refusal(world_.submit(kAlice, {ExtendActivation{id, 600}})), Errc::conflict) << "its end is near";
+  world_.must(CancelActivation{id});
+}
+
 TEST_F(ActivationTest, TheControllerCancelsOnlyByEvidence) {
   const ActivationId id = start({}, 60, {"bgp"});
   EXPECT_EQ(refusal(by_controller(CancelActivation{id})), Errc::invalid);
@@ -261,8 +334,13 @@ TEST(ActivationRules, OlderRulesKnowNoWaiting) {
     ASSERT_FALSE(refused) << command_name(command);
     EXPECT_EQ(refused.error().code, Errc::unsupported) << command_name(command);
   }
-  world.must(SetAttribute{{}, "activation_confirm", {"anything"}});
+  world.must({SetAttribute{{}, "activation_confirm", {"anything"}},
+              SetAttribute{node("r1.ams"), "activation_confirm", int64_t{-7}},
+              SetAttribute{node("r1.ams"), "endpoint", {"192.0.2.1"}}});
   world.must(RaiseRules{3});
+  ASSERT_TRUE(world.commit(kAlice, {}));
+  world.must(Activate{{}, {}});
+  EXPECT_TRUE(world.state().pending.empty()) << "what is no time is none";
   EXPECT_FALSE(world.submit(kAlice, {SetAttribute{{}, "activation_confirm", {"something"}}}));
 }
 

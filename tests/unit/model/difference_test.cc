@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "eventstore/model/intent_digest.h"
+#include "eventstore/model/limits.h"
 #include "schemas/codec.h"
 #include "tests/support/world.h"
 
@@ -257,6 +258,24 @@ TEST_F(Undos, RefuseWhatIsForEverAndSayWhatToDoInstead) {
   before = world.state();
   world.must(RevokeNode{"r1.ams"});
   EXPECT_NE(refused(before).find("meshcli token create --node 11"), std::string::npos);
+}
+
+// What was confirmed stays so, also when the state has forgotten how it ended.
+TEST_F(Undos, RefuseAStartThatWasConfirmedLongAgo) {
+  const Principal alice = Principal::human("alice");
+  world.must(SetAttribute{{Level::node, "r1.ams"}, "endpoint", "192.0.2.1:51820"});
+  ASSERT_TRUE(world.commit(alice, {}));
+  const MeshState before = world.state();
+  world.must(Activate{{Level::node, "r1.ams"}, {}, false, 60});
+  const Entry start = last();
+  world.must(ConfirmActivation{world.state().pending.begin()->first});
+  for (size_t i = 0; i <= kClosedActivationsMax; ++i) {
+    world.must(Activate{{Level::node, "r1.fra"}, {}, false, 60});
+    world.must(CancelActivation{world.state().pending.begin()->first});
+    auto back = undo(world.state(), before, start);
+    ASSERT_FALSE(back) << i;
+    ASSERT_EQ(back.error().code, Errc::conflict) << i;
+  }
 }
 
 TEST_F(Undos, CloseATokenThatNobodyUsed) {
