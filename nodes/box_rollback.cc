@@ -39,9 +39,22 @@ Result<NodeConfig> Deployment::version_to_go_back_to(Version& version) {
   return config;
 }
 
+/// What waits is ended by a rollback that can be done only.
+Status Deployment::check_beside_trial(Version version) {
+  const auto& waiting = store_.waiting();
+  if (!waiting || given_up(waiting->activation)) return {};
+  if (version == Version() || version == store_.pointers().active) return {};
+  if (version == waiting->version) {
+    return fail(Errc::conflict, fmt::format("{} runs already, and waits for its confirmation", name_of(version)),
+                fmt::format("meshcli confirm {}, or meshnode rollback to end it", waiting->activation.value()));
+  }
+  auto config = version_to_go_back_to(version);
+  return config ? Status() : std::unexpected(config.error());
+}
+
 /// What waits for its confirmation is what is gone back from. True when that was all.
 bool Deployment::roll_back_trial(Version version, WentBack& went) {
-  if (!store_.waiting()) return false;
+  if (!store_.waiting() || given_up(store_.waiting()->activation)) return false;
   if (!trial_) trial_.emplace(*store_.waiting(), active_, false);  // of a program that does not run
   const auto active = store_.pointers().active;
   const bool all = version == Version() || version == active;
@@ -52,6 +65,7 @@ bool Deployment::roll_back_trial(Version version, WentBack& went) {
 }
 
 Result<WentBack> Deployment::roll_back(Version version, const Node* node) {
+  MESH_TRY(check_beside_trial(version));
   if (WentBack went; roll_back_trial(version, went)) return went;
   auto config = version_to_go_back_to(version);
   if (!config) return std::unexpected(config.error());

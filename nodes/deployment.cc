@@ -154,6 +154,11 @@ std::string Deployment::held_text() const {
              : fmt::format("v{} stays, {}: activate another version", pointers.active.value(), pointers.held_why);
 }
 
+/// Something newer was followed. What cannot be removed now goes with the next one.
+void Deployment::forget_hold() {
+  if (store_.pointers().held) (void)store_.hold(std::nullopt);
+}
+
 void Deployment::follow(const MeshState& state, const Node& node, int64_t now) {
   wanted_.reset();
   const auto* pending = pending_of(state, node.id);
@@ -264,6 +269,7 @@ void Deployment::activate(const Node& node) {
     return;
   }
   record(OutcomeKind::applied, node.activation, {});
+  forget_hold();
   (void)store_.prune_versions(version);  // tried again at the next activation
 }
 

@@ -70,10 +70,10 @@ class Deployment {
   bool reconcile_again(int64_t now);
 
   /// Makes a version that is on this disk the active one; 0 = the previous one, or the active one when another waits
-  /// for its confirmation. The log's activation is not followed
-  /// from then on, until it names a newer one, and an outcome tells the log. `node`: this node at a settled head;
-  /// nullptr when there is none. Errors: not_found (no such version here), conflict (it runs already), invalid
-  /// (refused for good), not_permitted (revoked), exhausted, io, and what the router said: then it is as before.
+  /// for its confirmation, which ends then. The log's activation is not followed from then on, until it names a newer
+  /// one, and an outcome tells the log. `node`: this node at a settled head; nullptr when there is none. Errors:
+  /// not_found (no such version here), conflict (it runs already), invalid (refused for good), not_permitted (revoked):
+  /// then all is as before; exhausted, io, and what the router said: then the active version runs as before.
   Result<WentBack> roll_back(Version version, const Node* node);
 
   /// Looks up peers' names again where a tunnel is silent. Every half minute or so.
@@ -127,7 +127,9 @@ class Deployment {
   void bind_overlay(const MeshState& state);
   bool held(const Node& node) const;
   std::string held_text() const;
+  void forget_hold();
   Result<NodeConfig> version_to_go_back_to(Version& version);
+  Status check_beside_trial(Version version);
   bool roll_back_trial(Version version, WentBack& went);
   void follow(const MeshState& state, const Node& node, int64_t now);
   void follow_active(const Node& node);

@@ -31,7 +31,7 @@ void Deployment::look_for_drift(int64_t now) {
   if (look) steps_.insert(steps_.end(), look->steps.begin(), look->steps.end());
   if (heal_disk)
     if (auto healed = heal_files(version); !healed && problem) problem = healed;
-  router_problem_ = problem ? std::string() : problem.error().message;
+  router_problem_ = problem ? std::string() : text_of(problem.error());
 }
 
 /// Of the stored version that runs, which is told too; of none when what runs is not stored.

@@ -12,9 +12,12 @@ namespace {
 
 std::string out_of_time(const PendingVersion& kept) { return fmt::format("not confirmed within {} s", kept.seconds); }
 
-/// Why the log has no confirmation for this node.
-std::string why_closed(const MeshState& state, ActivationId activation) {
+/// Why the log has no confirmation for this node, or none that still counts.
+std::string why_closed(const MeshState& state, const Node& node, ActivationId activation) {
   const auto id = activation.value();
+  if (node.activation > activation) {
+    return fmt::format("activation {} is over, and {} came after it", id, node.activation.value());
+  }
   const auto closed = std::ranges::find(state.closed, activation, &ClosedActivation::id);
   if (closed == state.closed.end()) return fmt::format("activation {} waits no more", id);
   switch (closed->how) {
@@ -142,7 +145,7 @@ bool Deployment::follow_trial(const MeshState& state, const Node& node, const Pe
   }
   const bool ours = node.activation == kept.activation && node.active == kept.version;
   if (!ours && !trial_->confirmed()) {
-    go_back(OutcomeKind::reverted, why_closed(state, kept.activation));
+    go_back(OutcomeKind::reverted, why_closed(state, node, kept.activation));
     // In a new epoch numbers are given anew: this one will mean, or means, another activation.
     if (kept.activation >= state.next_activation || (pending && pending->id == kept.activation)) {
       (void)store_.forget_trial();
@@ -250,6 +253,7 @@ void Deployment::settle_disk() {
   if (!trial_->confirmed()) return;
   const auto version = trial_->kept().version;
   trial_.reset();
+  forget_hold();
   steps_.push_back(fmt::format("v{} is confirmed", version.value()));
   (void)store_.prune_versions(version);  // tried again at the next activation
 }

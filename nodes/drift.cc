@@ -118,6 +118,13 @@ std::string line_of(const Drift& drift) {
   return fmt::format("{} of {} is {}, not {}", drift.aspect, drift.name, flat(drift.found), flat(drift.expected));
 }
 
+/// The log of the program is for people: of many lines it shows the first.
+void add_lines(std::vector<std::string>& steps, std::vector<std::string> lines) {
+  const size_t shown = std::min(lines.size(), kLinesMax);
+  steps.insert(steps.end(), lines.begin(), lines.begin() + static_cast<ptrdiff_t>(shown));
+  if (shown < lines.size()) steps.push_back(fmt::format("drift: and {} more", lines.size() - shown));
+}
+
 /// Executes what can be done; the first failure is the value.
 Status execute_all(Dataplane& dataplane, const std::vector<Action>& actions,
                    std::vector<std::string>& steps) {
@@ -256,12 +263,7 @@ Result<DriftWatch::Look> DriftWatch::look(Dataplane& dataplane, const Desired& w
   }
   if (routes.known || !died.empty()) observed_ = sha256(as_bytes(text));
   note(found, routes.known, heals, now, out.steps);
-  for (const auto& difference : routes.differences)
-    if (const auto drift = route_drift(difference); difference.passed) {
-      const auto since = open_.at(drift).since;
-      open_.erase(drift);
-      close(drift, since, "bird", now, out.steps);
-    }
+  close_passed(routes.differences, now, out.steps);
   if (!todo.empty()) out.problem = heals ? heal_all(dataplane, wanted, own_keys, out.steps)
                                          : execute_all(dataplane, todo, out.steps);
   for (const Action& action : todo)  // a tunnel that comes back comes back whole
@@ -279,27 +281,40 @@ Result<DriftWatch::Look> DriftWatch::look(Dataplane& dataplane, const Desired& w
 void DriftWatch::note(const std::vector<Drift>& found, bool routes_known, bool healing, int64_t now,
                       std::vector<std::string>& steps) {
   const std::set<Drift> now_there(found.begin(), found.end());
-  size_t fresh = 0;
+  std::vector<std::string> fresh, over;
   for (const Drift& drift : now_there) {
     auto [open, added] = open_.try_emplace(drift, Open{now, false});
     open->second.healing = healing;
-    if (!added) continue;
-    if (++fresh <= kLinesMax) steps.push_back("drift: " + line_of(drift));
+    if (added) fresh.push_back("drift: " + line_of(drift));
   }
-  if (fresh > kLinesMax) steps.push_back(fmt::format("drift: and {} more", fresh - kLinesMax));
+  add_lines(steps, std::move(fresh));
   std::erase_if(open_, [&](const auto& item) {
     const auto& [drift, open] = item;
     const bool of_routes = drift.aspect == kOfRoutes || drift.aspect == kSwitchedOff;
     if (now_there.contains(drift) || (of_routes && !routes_known)) return false;
-    close(drift, open.since, open.healing ? "meshnode" : drift.aspect == kOfRoutes ? "bird" : "", now, steps);
+    close(drift, open.since, open.healing ? "meshnode" : drift.aspect == kOfRoutes ? "bird" : "", now, over);
     return true;
   });
-  std::erase_if(over_, [&](const Over& over) { return now - over.over > kRememberMs; });
+  add_lines(steps, std::move(over));
+  std::erase_if(over_, [&](const Over& each) { return now - each.over > kRememberMs; });
+}
+
+/// What BIRD was faster with is over already.
+void DriftWatch::close_passed(const std::vector<RouteDifference>& differences, int64_t now,
+                              std::vector<std::string>& steps) {
+  std::vector<std::string> lines;
+  for (const auto& difference : differences) {
+    const auto open = difference.passed ? open_.find(route_drift(difference)) : open_.end();
+    if (open == open_.end()) continue;
+    close(open->first, open->second.since, "bird", now, lines);
+    open_.erase(open);
+  }
+  add_lines(steps, std::move(lines));
 }
 
 void DriftWatch::close(const Drift& drift, int64_t since, std::string healed, int64_t now,
-                       std::vector<std::string>& steps) {
-  steps.push_back(fmt::format("drift over: {} of {}{}", drift.aspect, drift.name,
+                       std::vector<std::string>& lines) {
+  lines.push_back(fmt::format("drift over: {} of {}{}", drift.aspect, drift.name,
                               healed.empty() ? "" : ", healed by " + healed));
   if (over_.size() == kOverMax) over_.erase(over_.begin());
   over_.push_back({drift, since, now, std::move(healed)});

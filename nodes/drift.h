@@ -75,8 +75,9 @@ class DriftWatch {
   };
   void note(const std::vector<Drift>& found, bool routes_known, bool healing, int64_t now,
             std::vector<std::string>& steps);
+  void close_passed(const std::vector<RouteDifference>& differences, int64_t now, std::vector<std::string>& steps);
   void close(const Drift& drift, int64_t since, std::string healed, int64_t now,
-             std::vector<std::string>& steps);
+             std::vector<std::string>& lines);
 
   std::map<Drift, Open> open_;
   std::vector<Over> over_;  // oldest first

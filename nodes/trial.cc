@@ -22,12 +22,16 @@ Gates make_gates(const MeshState& state, NodeId self, const PendingActivation& p
     if (gate.starts_with(kReach)) sites.insert(gate.substr(kReach.size()));
   }
   if (sites.empty()) return gates;
+  std::set<std::string> empty = sites;
   const Intent intent(state);
   for (const auto& each : intent.nodes()) {
     const auto& node = *each.node;
-    if (node.id == self || node.enrolment != Enrolment::enrolled || !sites.contains(node.site)) continue;
-    gates.reach.push_back({"node " + node.fullname(), {each.loopback4, each.loopback6}});
+    if (node.enrolment != Enrolment::enrolled || !sites.contains(node.site)) continue;
+    empty.erase(node.site);
+    if (node.id != self) gates.reach.push_back({"node " + node.fullname(), {each.loopback4, each.loopback6}});
   }
+  // Nobody is left to answer there: a gate that was asked for does not open by itself.
+  for (const auto& site : empty) gates.reach.push_back({fmt::format("site {} (no node is enrolled)", site), {}});
   return gates;
 }
 

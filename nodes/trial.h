@@ -28,7 +28,8 @@ struct Gates {
     bool operator==(const Place&) const = default;
   };
   bool controller = false, bgp = false, bfd = false;
-  std::vector<Place> reach;  // every enrolled node of the sites that have to be reached, but for this one
+  // Every enrolled node of the sites that have to be reached, but for this one; and the sites without any.
+  std::vector<Place> reach;
   int64_t for_ms = 0;
   bool empty() const { return !controller && !bgp && !bfd && reach.empty(); }
 };

@@ -71,10 +71,8 @@ TEST_F(TrialTest, GoesBackByItselfWithoutAController) {
 TEST_F(TrialTest, AFailedApplyDisarmsTheTimer) {
   node.router().set_fault([](const Action& action) -> Status {
     const auto* update = std::get_if<UpdateTunnel>(&action);
-    if (update && update->tunnel.name == "tlwg_13" && update->tunnel.keepalive == 33) {
-      return fail(Errc::io, "the kernel said no");
-    }
-    return {};
+    if (!update || update->tunnel.name != "tlwg_13" || update->tunnel.keepalive != 33) return {};
+    return fail(Errc::io, "the kernel said no");
   });
   begin(20);
   EXPECT_TRUE(back()) << "at once, and as a whole";

@@ -54,6 +54,56 @@ TEST_F(BoxTest, GoesBackWithoutAControllerAndTellsItLater) {
   node.follow();
   EXPECT_EQ(status().active, Version(3));
   EXPECT_EQ(status().problem, "");
+  EXPECT_EQ(node.store().pointers().held, std::nullopt) << "and nothing is held any more";
+  node.restart();
+  EXPECT_EQ(node.store().pointers().held, std::nullopt);
+}
+
+// Claim: a confirmation ends a hold too; one that does not come leaves it.
+TEST_F(BoxTest, AConfirmedActivationEndsTheHold) {
+  ASSERT_TRUE(node.agent().roll_back(Version(1), 0));
+  log.set("wg_keepalive", int64_t{44});
+  log.commit();
+  log.activate_confirmed(20);
+  node.follow();
+  ASSERT_EQ(status().pending, Version(3));
+  log.cancel();
+  node.follow();
+  EXPECT_EQ(status().active, Version(1));
+  EXPECT_NE(node.store().pointers().held, std::nullopt);
+  log.activate_confirmed(20);
+  log.confirm();
+  node.follow();
+  EXPECT_EQ(status().active, Version(3));
+  EXPECT_EQ(node.store().pointers().held, std::nullopt);
+}
+
+// Claim: a rollback that cannot be done does not end what waits for its confirmation.
+TEST_F(BoxTest, ARollbackThatCannotBeDoneLeavesWhatWaits) {
+  log.set("wg_keepalive", int64_t{44});
+  log.commit();
+  log.activate_confirmed(600);
+  node.follow();
+  ASSERT_EQ(status().pending, Version(3));
+  const auto router = node.router().state();
+  const auto told = node.store().serial();
+  EXPECT_EQ(node.agent().roll_back(Version(9), 0).error().code, Errc::not_found);
+  auto same = node.agent().roll_back(Version(3), 0);
+  ASSERT_FALSE(same);
+  EXPECT_EQ(same.error().code, Errc::conflict);
+  EXPECT_EQ(same.error().message, "v3 runs already, and waits for its confirmation");
+  EXPECT_EQ(node.router().state(), router);
+  EXPECT_EQ(status().pending, Version(3));
+  EXPECT_EQ(node.store().serial(), told);
+
+  auto went = node.agent().roll_back(Version(1), 0);
+  ASSERT_TRUE(went) << went.error().message;
+  EXPECT_EQ(went->to, Version(1));
+  EXPECT_EQ(status().active, Version(1));
+  EXPECT_EQ(status().pending, Version(0));
+  log.confirm();
+  node.follow();
+  EXPECT_EQ(status().active, Version(1)) << "it was ended here";
 }
 
 TEST_F(BoxTest, ForwardToWhatTheLogWantsEndsTheHold) {

@@ -231,6 +231,40 @@ TEST_F(DriftTest, ManyEditsAreCountedAndTheStatusStaysSmall) {
   EXPECT_EQ(node.sent_of<NodeStatus>().back().drift_count, 2 * kDriftItemsMax);
 }
 
+// Claim: however much is edited and undone, also by BIRD and also twice the same, one look says few lines.
+TEST(DriftWatch, OneLookSaysFewLines) {
+  TunnelKeys keys;
+  DryRunDataplane router(keys);
+  const auto plant = [&](bool passed) {
+    router.edit([&](DryRunState& state) {
+      state.bird_running = true;
+      state.route_edits.clear();
+      for (uint32_t i = 0; i < 1'000; ++i) {
+        const IpPrefix to{parse_address("10.100.0.0")->plus(i), 32};
+        const auto wanted = route(to_text(to).c_str(), "fe80::9");
+        state.route_edits.insert(state.route_edits.end(), 2, {to, wanted, {}, passed});
+      }
+    });
+  };
+  DriftWatch watch;
+  const auto look = [&](int64_t now) {
+    auto seen = watch.look(router, {}, {}, DriftPolicy::report, {}, now);
+    EXPECT_TRUE(seen) << seen.error().message;
+    EXPECT_LE(seen->steps.size(), 2 * 33u) << "what is new and what is over";
+    EXPECT_FALSE(seen->steps.empty());
+  };
+  plant(false);
+  look(1'000);
+  EXPECT_EQ(watch.count(), 1'000u);
+  router.edit([](DryRunState& state) { state.route_edits.clear(); });
+  look(2'000);
+  EXPECT_EQ(watch.count(), 0u);
+  plant(true);
+  look(3'000);
+  EXPECT_EQ(watch.count(), 0u);
+  EXPECT_EQ(watch.items(3'000).size(), DriftWatch::kOverMax);
+}
+
 TEST(FindDrift, SaysNothingOfWhatDied) {
   Desired wanted;
   Tunnel tunnel;

@@ -144,11 +144,50 @@ TEST_F(GatesTest, ASiteIsReachedWhenEachOfItsNodesAnswers) {
 }
 
 TEST_F(GatesTest, OnlyEnrolledNodesHaveToAnswer) {
-  log.revoke(NodeId(12));
-  const auto gates = make_gates(log.state(), NodeId(11), with_gates({"reach:s1", "reach:s2", "reach:s3"}, 7));
-  ASSERT_EQ(gates.reach.size(), 1u) << "neither itself nor one that was revoked";
+  log.append({AddNode{"r9.s3"}});
+  const auto gates = make_gates(log.state(), NodeId(11), with_gates({"reach:s1", "reach:s3"}, 7));
+  ASSERT_EQ(gates.reach.size(), 1u) << "neither itself nor one that has no keys";
   EXPECT_EQ(gates.reach[0].name, "node r3.s3");
   EXPECT_EQ(gates.for_ms, 7'000);
+}
+
+// Claim: a gate never opens because there is nobody left to ask.
+TEST_F(GatesTest, ASiteWithoutNodesIsNotReached) {
+  begin(60, {"bgp", "reach:s2"}, 5);
+  log.revoke(NodeId(12));
+  node.follow();
+  node.pass(6'500);
+  EXPECT_EQ(last().kind, OutcomeKind::reverted);
+  EXPECT_EQ(last().message, "health: site s2 (no node is enrolled) does not answer");
+}
+
+// Claim: a site that is renamed meanwhile still has to be reached.
+TEST_F(GatesTest, ARenamedSiteStillHasToAnswer) {
+  const auto gates = make_gates(log.state(), NodeId(11), with_gates({"reach:s2"}));
+  for (const auto& address : gates.reach.at(0).addresses) silent.insert(to_text(address));
+  begin(60, {"bgp", "reach:s2"}, 5);
+  log.append({RenameSite{"s2", "berlin"}});
+  node.follow();
+  node.pass(6'500);
+  EXPECT_EQ(last().kind, OutcomeKind::reverted);
+  EXPECT_EQ(last().message, "health: node r2.berlin does not answer");
+}
+
+// Claim: what was confirmed and superseded before this node heard of either is not said to be confirmed without it.
+TEST_F(TrialTest, WhatCameAfterItIsNamed) {
+  begin(600);
+  const auto first = log.newest();
+  log.confirm();
+  log.activate(Version(1));
+  node.give(log.range(node.agent().history().head().value() + 1, log.size(), true));
+  ASSERT_EQ(status().sequence, Sequence(log.size()));
+  EXPECT_TRUE(back());
+  std::string why;
+  for (const auto& each : node.store().outcomes())
+    if (each.outcome.kind == OutcomeKind::reverted) why = each.outcome.message;
+  EXPECT_EQ(why, "activation " + std::to_string(first.value()) + " is over, and " +
+                     std::to_string(log.newest().value()) + " came after it");
+  EXPECT_EQ(status().state, "ok");
 }
 
 TEST_F(GatesTest, TheDeadlineComesFirst) {
