@@ -14,7 +14,7 @@
 //   versions/refused     { "N reason\n" }: versions whose digest does not follow from the log
 //   active, previous     symbolic links to versions/vN
 //   pending              "vN": what is being applied; or a version that waits for its confirmation (pending_file.h)
-//   held                 the activation that the log names since a new epoch began, while something newer runs
+//   held                 an activation of the log that is not followed, and why: a new epoch, root, a late confirmation
 //   overlay.json         the overlay that was bound last
 //   outcomes.json        newest handled activation, the newest one that waited and how far it came, serial, outcomes
 //                          that the log has not acknowledged
