@@ -25,6 +25,7 @@ void Agent::boot(int64_t now) {
   booted_ = true;
   deployment_.boot(now);
   tell_steps();
+  if (!deployment_.stands()) return;  // told above
   const auto active = store_.pointers().active;
   if (const auto* kept = waiting()) {
     note(Note::Level::info, fmt::format("v{} applied from disk, which waits for its confirmation for another {} s",

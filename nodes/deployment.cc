@@ -48,7 +48,8 @@ std::string Deployment::text_of(const Error& error) {
 std::vector<std::string> Deployment::take_steps() { return std::exchange(steps_, {}); }
 
 const std::string& Deployment::problem() const {
-  if (!trial_problem_.empty()) return trial_problem_;
+  // A router that is not what it says that it runs matters more than how it came to that.
+  if (!trial_problem_.empty() && router_problem_.empty()) return trial_problem_;
   return activation_problem_.empty() ? router_problem_ : activation_problem_;
 }
 

@@ -102,6 +102,8 @@ class Deployment {
   bool diverged() const { return diverged_; }
   /// What keeps the router from being as it shall be; empty when nothing does.
   const std::string& problem() const;
+  /// As far as is known, the router is what the version that runs and the overlay say.
+  bool stands() const { return router_problem_.empty(); }
   /// What was done since the last call, for people.
   std::vector<std::string> take_steps();
 

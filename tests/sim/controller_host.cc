@@ -165,6 +165,7 @@ void ControllerHost::emit() {
   if (die_before_publishing_ && !output.frames.empty())
     return kill("after appending, before publishing");
   for (const BoxKey& key : output.muted) network_.mute(key);
+  if (controller_->state().sequence == book_.head()) checks_.listens_to(network_.heard_keys());
   for (const Outgoing& outgoing : output.frames) {
     if (fragile_ && random_.one_in(2'000)) return kill("while publishing");
     if (!network_.send_to(outgoing.to, outgoing.frame)) {

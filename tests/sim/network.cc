@@ -144,6 +144,13 @@ void Network::send(LineId id, Bytes frame) {
   put(connection, true, std::make_shared<const Bytes>(std::move(frame)));
 }
 
+std::set<BoxKey> Network::heard_keys() const {
+  std::set<BoxKey> out;
+  for (const auto& [session, connection] : sessions_)
+    if (connection->server_open && !session.enrolment && !muted_.contains(session.user)) out.insert(session.user);
+  return out;
+}
+
 bool Network::send_to(const SessionId& session, const Frame& frame) {
   if (!session.enrolment && muted_.contains(session.user)) return false;
   auto found = sessions_.find(session);

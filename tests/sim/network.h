@@ -61,6 +61,8 @@ class Network {
   /// False when the peer is known to be gone or muted: forget the session.
   bool send_to(const SessionId& session, const Frame& frame);
   void mute(const BoxKey& key) { muted_.insert(key); }
+  /// Whose frames would reach the server. Not those of the enrolment socket.
+  std::set<BoxKey> heard_keys() const;
 
   // Faults.
   void break_connection(LineId line);

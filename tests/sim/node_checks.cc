@@ -68,6 +68,10 @@ void NodeHost::check_replica() {
              fmt::format("another digest at #{}", head.value()));
   }
   if (history.settled() && history.disk_problem().empty()) acted_ = std::max(acted_, head);
+  const Sequence overlay = agent_->status().overlay;
+  if (overlay > history.verified() && !damaged_)
+    broken("a router acts only on what is proved",
+           fmt::format("it has bound the overlay of #{}, verified is #{}", overlay.value(), history.verified().value()));
 }
 
 /// One key, one history: what a node believes is a checkpoint of the log, and never an older one.
@@ -122,15 +126,28 @@ void NodeHost::check_unmixed() {
 
 /// What it says of activations, as soon as it is on its disk.
 void NodeHost::look_at_outcomes() {
-  for (const SignedOutcome& each : store_->outcomes()) {
-    const Outcome& outcome = each.outcome;
+  const auto same = [](const SignedOutcome& now, const Outcome& before) {
+    Outcome is = now.outcome;
+    is.serial = before.serial;
+    return is == before && now.outcome.serial > before.serial;
+  };
+  const auto& kept = store_->outcomes();
+  // The log has more of them than a damaged disk knew: what waits was numbered anew behind those.
+  if (!kept.empty() && std::ranges::equal(kept, kept_, same)) looked_at_ = kept.back().outcome.serial;
+  kept_.clear();
+  for (const SignedOutcome& each : kept) {
+    const Outcome& outcome = kept_.emplace_back(each.outcome);
     if (outcome.serial <= looked_at_) continue;
     looked_at_ = outcome.serial;
     const bool runs = outcome.kind == OutcomeKind::applied || outcome.kind == OutcomeKind::healthy;
-    if (runs && gone_back_.contains(outcome.activation))
+    const auto back = gone_back_.find(outcome.activation);
+    // What it went back to may be the same version: then it runs what the log wants.
+    if (runs && back != gone_back_.end() && back->second != outcome.version)
       broken("what went back is not followed later", fmt::format("activation {}", outcome.activation.value()));
     if (runs) book_.applied(id_, outcome.activation);
-    if (outcome.kind == OutcomeKind::reverted) gone_back_[outcome.activation] = outcome.version;
+    if (outcome.kind != OutcomeKind::reverted) continue;
+    gone_back_[outcome.activation] = outcome.version;
+    once_back_.insert(outcome.activation);
   }
 }
 
@@ -264,7 +281,9 @@ std::string NodeHost::unfinished() {
   const bool failed = report != reports.end() && report->second.kind != OutcomeKind::applied &&
                       report->second.kind != OutcomeKind::healthy &&
                       report->second.activation == node->activation;
-  const bool left = failed || gone_back_.contains(node->activation);
+  // What bits flipped in it may have forgotten that; one that still knows stays where it is.
+  const bool knows = once_back_.contains(node->activation) && status.state.starts_with("diverged: ");
+  const bool left = failed || knows || gone_back_.contains(node->activation);
   if (status.active != node->active && !left)
     return say(fmt::format("runs v{} instead of v{}: {}", status.active.value(),
                            node->active.value(), status.problem));

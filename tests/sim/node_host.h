@@ -190,7 +190,9 @@ class NodeHost {
   std::optional<Watch> watch_;
   ActivationId rebooted_;                       // waited when the machine went down
   std::map<ActivationId, Version> gone_back_;  // and what came instead
+  std::set<ActivationId> once_back_;             // also what flipped bits may have made it forget
   uint64_t looked_at_ = 0;                      // outcomes
+  std::vector<Outcome> kept_;                   // at the last look
   int64_t excused_until_ = 0;                   // it did not run, or could not do what it wanted
   uint64_t boots_ = 1;
   std::string noted_;                   // the newest checkpoint that it believes

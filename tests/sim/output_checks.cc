@@ -54,20 +54,24 @@ const Message& OutputChecks::decoded(const Frame& frame) {
 }
 
 void OutputChecks::said(const SessionId& session, const Frame& frame) {
-  check_right(session);
+  if (!session.enrolment && !has_right(session.user))
+    throw ClaimBroken("nobody without a right gets anything", "key " + to_base64(session.user.view()));
   const Message& message = decoded(frame);
   std::visit([&](const auto& body) { on(session, message.correlation, body); }, message.body);
 }
 
-void OutputChecks::check_right(const SessionId& session) const {
-  if (session.enrolment) return;
+bool OutputChecks::has_right(const BoxKey& key) const {
   const MeshState& state = book_.state();
-  for (const auto& [name, person] : state.operators)
-    if (!person.banned && person.box_key == session.user) return;
-  for (const auto& [id, node] : state.nodes)
-    if (node->enrolment == Enrolment::enrolled && node->box_key == session.user) return;
-  throw ClaimBroken("nobody without a right gets anything",
-                    "key " + to_base64(session.user.view()));
+  return std::ranges::any_of(state.operators,
+                             [&](const auto& each) { return !each.second.banned && each.second.box_key == key; }) ||
+         std::ranges::any_of(state.nodes, [&](const auto& each) {
+           return each.second->enrolment == Enrolment::enrolled && each.second->box_key == key;
+         });
+}
+
+void OutputChecks::listens_to(const std::set<BoxKey>& keys) const {
+  for (const BoxKey& key : keys)
+    if (!has_right(key)) throw ClaimBroken("a key that lost its right is not heard", "key " + to_base64(key.view()));
 }
 
 void OutputChecks::check_note(const std::string& note) const {

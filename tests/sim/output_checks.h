@@ -22,6 +22,8 @@ class OutputChecks {
   void heard(const SessionId& session, ByteView frame);
   /// A frame that is about to leave. The book has observed the log. Throws ClaimBroken.
   void said(const SessionId& session, const Frame& frame);
+  /// Whom the transport still listens to, after what the controller said. The book has observed the log.
+  void listens_to(const std::set<BoxKey>& keys) const;
   /// What the process knew is gone with it.
   void restarted();
 
@@ -38,7 +40,7 @@ class OutputChecks {
   };
 
   const Message& decoded(const Frame& frame);
-  void check_right(const SessionId& session) const;
+  bool has_right(const BoxKey& key) const;
   void check_note(const std::string& note) const;
   void check_unchanged(const Asked& asked) const;
   const Asked* asked(const SessionId& session, uint64_t correlation) const;

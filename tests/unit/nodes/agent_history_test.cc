@@ -158,6 +158,27 @@ TEST_F(AgentTest, TwoRootsForOneSizeAreAnEquivocation) {
   EXPECT_EQ(status().state, "ok");
 }
 
+// Claim: two signed roots for one size are an equivocation also before this node has the entries: ahead of its head,
+// and where it had verified before it lost its end.
+TEST_F(AgentTest, TwoRootsAheadOfTheHeadAreAnEquivocation) {
+  node.follow();
+  const auto good = log.size();
+  log.append({AddSite{"a"}});
+  node.give(Head{Sequence(good + 1), log.note(good + 1)});
+  EXPECT_EQ(status().state.find("equivocation"), std::string::npos) << status().state;
+  node.give(Head{Sequence(good + 1), log.note(good + 1, Digest{})});
+  EXPECT_NE(status().state.find("equivocation"), std::string::npos) << status().state;
+  node.follow();
+  EXPECT_EQ(status().state, "ok");
+  auto* tail = node.disk().raw("replica/tail");
+  tail->resize(tail->size() / 2);
+  node.start();
+  node.connect();
+  node.give(Head{Sequence(good + 1), log.note(good + 1, Digest{})});
+  EXPECT_NE(status().state.find("equivocation"), std::string::npos) << status().state;
+  EXPECT_EQ(tunnels(), 2u);
+}
+
 TEST_F(AgentTest, AHistoryWithoutTheVerifiedOneIsRefused) {
   node.follow();
   const auto good = log.size();

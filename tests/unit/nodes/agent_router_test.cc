@@ -169,6 +169,36 @@ TEST_F(AgentTest, AVersionThatIsMissingIsFetchedByItsDigest) {
   EXPECT_EQ(status().active, Version(2));
 }
 
+// Claim: a router that does not run what it names says so first, also when something went back before. Method: v2 was
+// not confirmed; v1 is damaged on disk and the machine boots without a controller, which has the file.
+TEST_F(AgentTest, ADamagedVersionIsToldAlsoAfterSomethingWentBack) {
+  node.follow();
+  const auto before = node.router().state();
+  log.set("wg_keepalive", int64_t{33});
+  log.commit();
+  log.activate_confirmed(20);
+  node.follow();
+  node.disconnect();
+  node.pass(21'000);
+  ASSERT_EQ(node.router().state(), before);
+  ASSERT_NE(status().problem.find("is over here"), std::string::npos) << status().problem;
+  const auto text = *node.disk().raw("versions/v1/config.json");
+  (*node.disk().raw("versions/v1/config.json"))[10] ^= 1;
+  (void)node.agent().take_notes();
+  node.reboot();
+  EXPECT_EQ(tunnels(), 0u);
+  EXPECT_EQ(status().problem.find("is over here"), std::string::npos) << status().problem;
+  EXPECT_NE(status().problem.find("v1"), std::string::npos) << status().problem;
+  for (const auto& note : node.agent().take_notes()) EXPECT_NE(note.text, "v1 applied from disk");
+  node.connect();
+  node.give(Head{Sequence(log.size()), log.note(log.size())});
+  const auto fetches = node.sent_of<Fetch>();
+  ASSERT_FALSE(fetches.empty());
+  node.give(BlobChunk{fetches.back().digest, 0, text.size(), text});
+  EXPECT_EQ(node.router().state(), before);
+  EXPECT_NE(status().problem.find("is over here"), std::string::npos) << status().problem;
+}
+
 TEST_F(AgentTest, OutcomesAreRepeatedUntilTheyAreAcknowledged) {
   node.follow();
   EXPECT_FALSE(node.sent_of<OutcomeMessage>().empty());
