@@ -71,7 +71,7 @@ void NodeHost::check_replica() {
   const Sequence overlay = agent_->status().overlay;
   if (overlay > history.verified() && !damaged_)
     broken("a router acts only on what is proved",
-           fmt::format("it has bound the overlay of #{}, verified is #{}", overlay.value(), history.verified().value()));
+           fmt::format("it has bound the overlay of #{}, proved is #{}", overlay.value(), history.verified().value()));
 }
 
 /// One key, one history: what a node believes is a checkpoint of the log, and never an older one.
