@@ -336,10 +336,11 @@ Result<Controller::Staged*> Controller::stage(const SignedRequest& request, cons
   EntryHeader header = make_header(state_, decoded, *entry_class, *context);
   EntryBody body{request, decoded, std::move(*context), std::move(*events)};
   EncodedEntry encoded = encode_entry(header, body);
-  if (encoded.size() > kEntryBytesMax)
+  // The controller's own requests came through no codec: what no reader can decode must not be in the log.
+  if (encoded.size() > kEntryBytesMax || request.bytes.size() > kRequestBytesMax)
     return fail(Errc::exhausted,
-                fmt::format("the entry has {} bytes, at most {} are allowed", encoded.size(),
-                            kEntryBytesMax),
+                fmt::format("the entry has {} bytes and its request {}, at most {} and {} are allowed",
+                            encoded.size(), request.bytes.size(), kEntryBytesMax, kRequestBytesMax),
                 "split the request");
   evolve(state_, header, body);
   staged_bytes_ += encoded.size();

@@ -15,6 +15,12 @@ constexpr int64_t kRefusedMs =
 constexpr size_t kReadBytes = 1 << 20;
 constexpr size_t kReadEntries = 1'000;
 
+struct Verdict {
+  ActivationId id;
+  Timestamp deadline;
+  Command command;
+};
+
 bool went_back(OutcomeKind kind) {
   return kind == OutcomeKind::failed || kind == OutcomeKind::reverted ||
          kind == OutcomeKind::refused;
@@ -89,20 +95,21 @@ std::optional<Command> Controller::verdict(const PendingActivation& pending,
     return ExpireActivation{pending.id};
   auto said = evidence_.find(pending.id);
   if (said == evidence_.end()) return std::nullopt;
-  ConfirmActivation confirm{pending.id};
+  bool waits = false;
+  std::vector<const SignedOutcome*> healthy;
   for (const ActivationRow& row : pending.rows) {
     auto report = said->second.find(row.node);
     if (report != said->second.end() && went_back(report->second.outcome.kind))
       return CancelActivation{pending.id, {report->second}};
     if (report != said->second.end() && report->second.outcome.kind == OutcomeKind::healthy)
-      confirm.evidence.push_back(report->second);
+      healthy.push_back(&report->second);
     else if (const Node* node = state_.find_node(row.node);
              node && node->enrolment == Enrolment::enrolled)
-      confirm.activation = {};  // still waited for; one that went back may follow
+      waits = true;  // one that went back may follow
   }
-  if (confirm.activation == ActivationId() || confirm.evidence.empty() ||
-      time >= confirm_cutoff(pending))
-    return std::nullopt;
+  if (waits || healthy.empty() || time >= confirm_cutoff(pending)) return std::nullopt;
+  ConfirmActivation confirm{pending.id};
+  for (const SignedOutcome* report : healthy) confirm.evidence.push_back(*report);
   return confirm;
 }
 
@@ -110,21 +117,24 @@ void Controller::settle_activations(Now now) {
   std::erase_if(evidence_, [&](const auto& item) { return !state_.pending.contains(item.first); });
   std::erase_if(countdowns_,
                 [&](const auto& item) { return !state_.pending.contains(item.first); });
-  for (const auto& [id, pending] : std::map(state_.pending)) {
+  std::vector<Verdict> due;
+  for (const auto& [id, pending] : state_.pending) {
     Countdown& countdown = countdowns_[id];
     if (countdown.ends_ms == 0 || countdown.extensions != pending.extensions) {
       const int64_t left_us = pending.deadline.value() - std::max(now.wall, state_.time).value();
       countdown = {pending.extensions, now.mono_ms + std::max<int64_t>(left_us, 0) / 1'000 + 1, 0};
     }
     if (now.mono_ms < countdown.next_try_ms) continue;
-    auto command = verdict(pending, countdown, now);
-    if (!command) continue;
-    const bool expires = std::holds_alternative<ExpireActivation>(*command);
-    Request request = own_request({std::move(*command)});
+    if (auto command = verdict(pending, countdown, now))
+      due.push_back({id, pending.deadline, std::move(*command)});
+  }
+  for (Verdict& one : due) {
+    const bool expires = std::holds_alternative<ExpireActivation>(one.command);
+    Request request = own_request({std::move(one.command)});
     SignedRequest signed_request = sign_own(request);
-    const Now then{expires ? std::max(now.wall, pending.deadline) : now.wall, now.mono_ms};
+    const Now then{expires ? std::max(now.wall, one.deadline) : now.wall, now.mono_ms};
     if (auto staged = stage(signed_request, request, then); !staged)
-      countdown.next_try_ms = now.mono_ms + kRefusedMs;
+      countdowns_[one.id].next_try_ms = now.mono_ms + kRefusedMs;
     if (!broken_.empty()) return;  // staging flushes when much waits
   }
 }

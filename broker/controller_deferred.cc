@@ -158,8 +158,11 @@ void Controller::on_orphans(const ReplyTo& to, const Orphans& message) {
   if (message.entries.empty() || message.epoch >= state_.epoch) return;
   auto last = decode_header(message.entries.back().header);
   if (!last) return fail_to(to, last.error());
-  if (orphans_.take(state_, *log_, message) && options_.save_orphans)
+  orphans_.take(state_, *log_, message);
+  if (orphans_.unsaved() && options_.save_orphans) {
     if (auto saved = options_.save_orphans(orphans_.encode()); !saved) return fail_to(to, saved.error());
+    orphans_.saved();
+  }
   send(to, OrphansKept{message.epoch, last->sequence});
 }
 

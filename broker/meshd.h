@@ -12,7 +12,7 @@
 
 namespace mesh::meshd {
 
-inline constexpr std::string_view kProgramVersion = "0.2.0";
+inline constexpr std::string_view kProgramVersion = MESH_VERSION;
 
 /// DATA/meshd.toml: where the controller listens.
 struct Settings {

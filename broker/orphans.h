@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "eventstore/log/event_log.h"
@@ -25,17 +26,24 @@ class OrphanShelf {
   /// What encode() gave. What is damaged is left out.
   void load(const MeshState& state, ByteView bytes);
   /// Takes what a node hands over: whole entries of an earlier epoch of this log, which the log does not have, with a
-  /// signature that is right as far as the log can tell. True when something new is kept.
-  bool take(const MeshState& state, const EventLog& log, const Orphans& message);
+  /// signature that is right as far as the log can tell. What is known already is passed over cheaply.
+  void take(const MeshState& state, const EventLog& log, const Orphans& message);
   Bytes encode() const;
+  /// Whether there is something that saved() was not told of.
+  bool unsaved() const { return unsaved_; }
+  void saved() { unsaved_ = false; }
   /// Never changed in place: a worker may hold it.
   const std::shared_ptr<const OrphanList>& list() const { return list_; }
 
  private:
-  bool add(const MeshState& state, const EventLog* log, const EncodedEntry& encoded, OrphanList& to);
+  /// What belongs on the shelf beside `known`. `log` is nullptr for what was on it before.
+  std::optional<Orphan> read(const MeshState& state, const EventLog* log, const EncodedEntry& encoded,
+                             const OrphanList& known) const;
+  void put(Orphan orphan, OrphanList& to);
 
   std::shared_ptr<const OrphanList> list_ = std::make_shared<OrphanList>();
   size_t bytes_ = 0;
+  bool unsaved_ = false;
 };
 
 }  // namespace mesh

@@ -90,6 +90,11 @@ json to_json(const AttributeValue& value) {
       value.data);
 }
 
+const PendingActivation* pending_of(const QueryFacts& facts, NodeId node) {
+  auto it = std::ranges::lower_bound(facts.pending, node, {}, [](const auto& each) { return each.first; });
+  return it != facts.pending.end() && it->first == node ? it->second : nullptr;
+}
+
 namespace {
 
 enum Cost : bool { kLight, kHeavy };
@@ -122,7 +127,7 @@ constexpr Kind kKinds[] = {{"sites", sites},
                            {"status", status},
                            {"activation", activation, kHeavy},
                            {"activations", activations, kHeavy},
-                           {"drift", drift, kLight, kNowOnly},
+                           {"drift", drift, kHeavy, kNowOnly},
                            {"controller", controller, kLight, kNowOnly},
                            {"checkpoint", checkpoint, kLight, kNowOnly},
                            {"prove", prove, kLight, kNowOnly},
@@ -181,6 +186,9 @@ Result<QueryResult> answer_query(QueryFacts facts) {
     if (!past) return std::unexpected(past.error());
     facts.state = std::move(*past);
   }
+  for (const auto& [id, pending] : facts.state.pending)
+    for (const ActivationRow& row : pending.rows) facts.pending.emplace_back(row.node, &pending);
+  std::ranges::sort(facts.pending);
   if (paged) return paged->answer(facts);
   auto answer = kind->answer(facts);
   if (!answer) return std::unexpected(answer.error());

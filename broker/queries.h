@@ -31,6 +31,8 @@ struct QueryFacts {
   Query query;
   LogIndex* index = nullptr;  // borrowed; may be nullptr
   std::shared_ptr<const OrphanList> orphans;
+  /// Filled by answer_query: who waits for a confirmation, ascending. Borrows `state`.
+  std::vector<std::pair<NodeId, const PendingActivation*>> pending;
 };
 
 /// Whether an answer reads much of the log or compiles configurations and so belongs on a worker.

@@ -215,6 +215,9 @@ Answer activation(const QueryFacts& facts) {
   auto number = number_argument(facts, "id", facts.state.next_activation.value() - 1);
   if (!number) return std::unexpected(number.error());
   const ActivationId id(*number);
+  if (id >= facts.state.next_activation)
+    return fail(Errc::not_found, fmt::format("activation {} does not exist", id.value()),
+                "meshcli list activations");
   auto pending = facts.state.pending.find(id);
   auto closed = std::ranges::find(facts.state.closed, id, &ClosedActivation::id);
   json out = document(facts, "Activation");

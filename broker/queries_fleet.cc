@@ -33,7 +33,7 @@ Version active_version(const QueryFacts& facts, const Node& node) {
     return seen->second.status.active;
   const NodeReport* report = report_of(facts.state, node.id);
   if (!report) return {};
-  const PendingActivation* pending = pending_of(facts.state, node.id);
+  const PendingActivation* pending = pending_of(facts, node.id);
   return pending && pending->id == report->activation ? node.active : report->version;
 }
 
@@ -62,7 +62,7 @@ json node_state(const QueryFacts& facts, const Node& node) {
     return report && report->activation == activation && report->kind != OutcomeKind::applied &&
            report->kind != OutcomeKind::healthy;
   };
-  const PendingActivation* pending = pending_of(facts.state, node.id);
+  const PendingActivation* pending = pending_of(facts, node.id);
   // Before its own words: they tell the same as a problem.
   if (pending && went_back(pending->id)) return "went back";
   if (stays_back(facts, node, said)) return "diverged";
@@ -159,7 +159,7 @@ json node_status_json(const QueryFacts& facts, const Node& node) {
                             {"message", report->message},
                             {"time", time_text(report->time)},
                             {"sequence", report->sequence.value()}};
-  if (const PendingActivation* pending = pending_of(facts.state, node.id)) {
+  if (const PendingActivation* pending = pending_of(facts, node.id)) {
     item["pending"] = pending->find(node.id)->to.value();
     item["pending_activation"] = pending->id.value();
   }

@@ -75,7 +75,7 @@ Answer nodes(const QueryFacts& facts) {
   });
   json items = json::array();
   for (const Node* node : chosen) {
-    const PendingActivation* pending = pending_of(facts.state, node->id);
+    const PendingActivation* pending = pending_of(facts, node->id);
     items.push_back({{"id", node->id.value()},
                      {"name", node->name},
                      {"site", node->site},

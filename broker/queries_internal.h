@@ -13,6 +13,8 @@ using Answer = Result<json>;
 /// Whether the head is asked about; if not, `state` is a past one and nothing is known of sessions
 /// and of what nodes said.
 inline bool is_now(const QueryFacts& facts) { return facts.query.at == Sequence(); }
+/// The activation whose confirmation the node waits for; nullptr when there is none.
+const PendingActivation* pending_of(const QueryFacts& facts, NodeId node);
 /// A document of `kind` at the facts' sequence, which a query of an instant finds as `at` too.
 json document(const QueryFacts& facts, std::string_view kind);
 /// With these items.

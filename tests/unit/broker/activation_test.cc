@@ -294,6 +294,13 @@ TEST_F(Activations, ANodeThatWentBackFromWhatWasConfirmedHasDiverged) {
   EXPECT_EQ(state_of("r1.lab"), "diverged");
 }
 
+TEST_F(Activations, OneThatNeverWasIsNotFound) {
+  const ActivationId id = start(60);
+  EXPECT_EQ(ask("activation", {{"id", std::to_string(id.value())}})["total"], 2);
+  EXPECT_EQ(ask("activation", {{"id", std::to_string(id.value() + 1)}})["error"],
+            "activation " + std::to_string(id.value() + 1) + " does not exist");
+}
+
 TEST_F(Activations, AnEntryNamesWhatItEnds) {
   const ActivationId id = start(60);
   const auto began = desk.controller->state().pending.at(id).started;

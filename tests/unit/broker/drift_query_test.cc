@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "broker/queries.h"
+#include "eventstore/model/limits.h"
 #include "tests/support/world.h"
 
 namespace mesh::test {
@@ -62,6 +63,34 @@ TEST_F(DriftQuery, TellsWhatWasSaidAndHowOldItIs) {
   EXPECT_EQ(older["age_s"], 90);
   EXPECT_TRUE(older["policy"].is_null() && older["count"].is_null()) << "its program does not look";
   EXPECT_TRUE(all["items"][2]["age_s"].is_null());
+}
+
+TEST_F(DriftQuery, WhatAWholeFleetSaysFitsAnAnswer) {
+  NodeStatus status;
+  status.drift_policy = "report";
+  status.drift_count = kDriftItemsMax;
+  const std::string longest(kDriftTextMax, 'a');
+  status.drift.assign(kDriftItemsMax, {"route", "10.2.0.0/24", longest, longest, 7, -1, ""});
+  for (int i = 5; i < 40; ++i) {
+    world.must(AddNode{"r" + std::to_string(i) + ".ams"});
+    world.enrol("r" + std::to_string(i) + ".ams");
+  }
+  for (const auto& [id, node] : world.state().nodes) board[id] = {status, 97'000};
+  auto answer = ask("drift", {});
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_LT(answer->json.size(), kFrameBytesMax / 2);
+  const json all = json::parse(answer->json);
+  EXPECT_EQ(all["items"][0]["drift"].size(), kDriftItemsMax);
+  size_t cut = 0;
+  for (const json& item : all["items"]) {
+    EXPECT_EQ(item["count"], kDriftItemsMax);
+    cut += item["drift"].empty();
+  }
+  EXPECT_GT(cut, 0u);
+  EXPECT_EQ(all["shortened"], cut);
+  const json last = json::parse(ask("drift", {{"node", "r39.ams"}})->json);
+  EXPECT_EQ(last["items"][0]["drift"].size(), kDriftItemsMax);
+  EXPECT_EQ(last["shortened"], 0);
 }
 
 TEST_F(DriftQuery, OfOneNodeAndOnlyNow) {

@@ -131,11 +131,10 @@ TEST_F(Explanation, BlameNamesTheEntryOfEveryLineOfAFile) {
   EXPECT_EQ(ask("blame", {{"node", "r1.lab"}, {"file", "tlwg_99.conf"}})["error"],
             "node r1.lab has no file tlwg_99.conf");
   const json then = ask("blame", {{"node", "r1.lab"}, {"file", "tlwg_11.conf"}}, 6);
-  for (const json& item : then["items"]) {
-    if (item["text"] == "PersistentKeepalive = 25") {
-      EXPECT_EQ(item["sequence"], 6);
-    }
-  }
+  std::vector<int> then_by;
+  for (const json& item : then["items"])
+    if (item["text"] == "PersistentKeepalive = 25") then_by.push_back(item["sequence"]);
+  EXPECT_EQ(then_by, std::vector<int>{6}) << then.dump(1);
 }
 
 TEST_F(Explanation, BisectChecksItsEndsAndItsTest) {

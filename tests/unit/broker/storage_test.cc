@@ -2,6 +2,8 @@
 // reader can check that; a backup becomes the same log again or none; only administrators fetch any
 // blob. Method: a Controller over a log in memory, driven with encoded frames; backups made of its
 // log, also forged ones.
+#include <nlohmann/json.hpp>
+
 #include "broker/controller.h"
 #include "broker/restore.h"
 #include "eventstore/model/canonical.h"
@@ -148,6 +150,49 @@ TEST(Blobs, AdministratorsFetchAnyInPieces) {
   const SessionId otto{test::box_secret("otto").public_key(), 2, false};
   EXPECT_EQ(desk.error_of(desk.ask(otto, Fetch{blobs[0].digest, 0, 100})).code,
             Errc::not_permitted);
+}
+
+// A disk that refuses once must not make a node forget what nobody has.
+TEST(Orphans, AreKeptForANodeOnlyWhenTheyAreDurable) {
+  Desk old, desk;
+  old.submit({AddSite{"lost"}});
+  const EncodedEntry lost = old.disk->read(Sequence(2), 1, 1)->front();
+
+  desk.submit({AddSite{"ams"}, AddNode{"r1.ams"}});
+  const SignSecret token = test::sign_secret("token");
+  desk.submit({CreateToken{token.public_key(), {Level::node, "r1.ams"}, 1, {}, false}});
+  const BoxKey key = test::box_secret("r1.ams").public_key();
+  const JoinStatement statement{desk.controller->state().log, "r1.ams", TokenId(1),
+                                test::sign_secret("r1.ams").public_key(), key,
+                                WireGuardKey{test::box_secret("wg").public_key().bytes}, "host", "machine", {}};
+  SignedJoin join{encode_join(statement), {}, {}};
+  join.node_signature = test::sign_secret("r1.ams").sign(kJoinDomain, join.statement);
+  join.token_signature = token.sign(kJoinDomain, join.statement);
+  ASSERT_TRUE(std::holds_alternative<Admitted>(desk.ask(SessionId{key, 77, true}, Join{join})));
+
+  bool full = true;
+  int saves = 0;
+  desk.options.save_orphans = [&](ByteView) -> Status {
+    ++saves;
+    return full ? fail(Errc::io, "the disk is full") : Status();
+  };
+  desk.options.restored = Restored{1, desk.disk->head()};
+  desk.restart();
+  ASSERT_TRUE(std::holds_alternative<Reply>(desk.submit({next_epoch(desk)})));
+  const SessionId node{key, 78, false};
+  const Orphans message{1, {lost}};
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(desk.error_of(desk.ask(node, message)).code, Errc::io) << i;
+  full = false;
+  for (int i = 0; i < 2; ++i) {
+    const Body kept = desk.ask(node, message);
+    ASSERT_TRUE(std::holds_alternative<OrphansKept>(kept)) << i;
+    EXPECT_EQ(std::get<OrphansKept>(kept), (OrphansKept{1, Sequence(2)}));
+  }
+  EXPECT_EQ(saves, 3) << "what is on the disk is not written again";
+  const Body told = desk.ask(desk.alice, Query{"orphans", {}, {}});
+  const auto items = nlohmann::json::parse(std::get<QueryResult>(told).json)["items"];
+  ASSERT_EQ(items.size(), 1u) << items.dump();
+  EXPECT_EQ(items[0]["signature"], "good");
 }
 
 TEST(Optimise, RunsPartByPartAndSaysHowItWent) {
