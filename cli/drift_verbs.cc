@@ -86,8 +86,13 @@ Result<int> show_drift(Session& session) {
     session.print(text);
   else if (session.format() == Format::name)
     session.print(names);
+  else if (session.format() == Format::jsonl)
+    session.print(list_text(*document, ListView{{}, "fullname", ""}, Format::jsonl, false));
   else
     session.print_document(*document);
+  if (const int64_t cut = number_at(*document, "shortened"); cut > 0)
+    session.warn(fmt::format("the edits of {} are too many to be shown with the others: name a node",
+                             count_text(static_cast<uint64_t>(cut), "node")));
   return int{any && session.has("detailed-exitcode") ? kChanges : kSuccess};
 }
 

@@ -209,6 +209,8 @@ Result<int> controller_endpoints_verb(Session& session) {
     line += fmt::format("; new nodes join at {}", fmt::join(command.enrol_endpoints, ", "));
   Mutation mutation;
   mutation.changes.push_back({std::move(command), std::move(line)});
+  // The list replaces the one in force: what somebody adds meanwhile must not be lost.
+  mutation.computed_on = Sequence(where->sequence);
   mutation.next = "see who knows it: meshcli controller endpoints; for context files:\n" + lines_for_contexts(*wanted);
   return mutate(session, std::move(mutation));
 }

@@ -52,7 +52,9 @@ Result<int> blame_attributes(Session& session, Client& client) {
     if (cursor.empty() || !head) continue;
     // It goes backwards, from the newest entry to the first.
     const uint64_t all = head->sequence.value();
-    progress.show("search", all - std::min<uint64_t>(all, std::stoull(cursor)), all, "");
+    const auto at = parse_number("the cursor", cursor);
+    if (!at) return fail(Errc::corrupt, "the controller's answer to query blame has no cursor that can be read");
+    progress.show("search", all - std::min(all, *at), all, "");
   } while (!cursor.empty());
   if (session.for_people())
     session.print_list({{"items", blame_rows(value_at(document, "items"))}}, kBlameView);

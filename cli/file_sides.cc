@@ -56,21 +56,26 @@ Result<MeshState> state_of_file(Session& session, const std::string& name, const
 }
 
 /// What stands opposite a file, and below it.
-Result<MeshState> state_named(Session& session, Client& client, const std::string& text) {
+Result<ComparedState> state_named(Session& session, Client& client, const std::string& text) {
   if (text == "active" || text == "current" || text.starts_with('v'))
     if (text == "active" || text == "current" ||
         text.find_first_not_of("0123456789", 1) == std::string::npos)
       return fail(Errc::usage, fmt::format("{} pins configurations, a file holds intent", text),
                   "compare the file with working, committed or an instant");
-  if (text == "working") return fetch_state(client, client.at());
-  if (text == "committed" || text == "latest") {
-    auto state = fetch_state(client, client.at());
-    if (!state) return state;
-    return committed_state(*state);
+  const bool working = text == "working", committed = text == "committed" || text == "latest";
+  Moment moment{client.at(), {}, working ? "the working state" : "what was committed last"};
+  if (!working && !committed) {
+    auto found = resolve_moment(client, text, {}, session.environment().now());
+    if (!found) return std::unexpected(std::move(found).error());
+    moment = std::move(*found);
+    if (moment.means.empty()) moment.means = "entry";
   }
-  auto moment = resolve_moment(client, text, {}, session.environment().now());
-  if (!moment) return std::unexpected(std::move(moment).error());
-  return fetch_state(client, moment->at);
+  auto state = fetch_state(client, moment.at);
+  if (!state) return std::unexpected(std::move(state).error());
+  ComparedState out{text, std::move(moment.means), {}};
+  if (!committed) out.at = state->sequence;
+  out.state = committed ? committed_state(*state) : std::move(*state);
+  return out;
 }
 
 }  // namespace
@@ -86,12 +91,13 @@ Result<Json> compare_with_file(Session& session, Client& client, const std::stri
   if (a == "-" && b == "-") return fail(Errc::usage, "standard input can be read only once");
   auto base = state_named(session, client, a_is_file ? (b_is_file ? "working" : b) : a);
   if (!base) return std::unexpected(std::move(base).error());
-  ComparedState sides[2] = {{a, *base}, {b, *base}};
+  ComparedState sides[2] = {*base, *base};
   for (size_t i = 0; i < 2; ++i)
     if (i == 0 ? a_is_file : b_is_file) {
-      auto state = state_of_file(session, sides[i].text, *base);
+      const std::string& name = i == 0 ? a : b;
+      auto state = state_of_file(session, name, base->state);
       if (!state) return std::unexpected(std::move(state).error());
-      sides[i].state = std::move(*state);
+      sides[i] = {name, "what applying it makes", std::move(*state)};
     }
   return compare_states(sides[0], sides[1], node);
 }

@@ -33,6 +33,7 @@ int unchanged_exit(const Session& session, const Reply& reply) {
 Result<int> mutate(Session& session, Mutation mutation, Reply* out) {
   auto notes = session.notes();
   if (!notes) return std::unexpected(std::move(notes).error());
+  if (notes->expect_sequence == Sequence()) notes->expect_sequence = mutation.computed_on;
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
   std::vector<Command> commands;

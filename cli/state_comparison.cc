@@ -40,26 +40,41 @@ Json value_json(const AttributeValue& value) {
 class StateComparison {
  public:
   StateComparison(const ComparedState& a, const ComparedState& b, std::optional<NodeId> only)
-      : a_(a.state), b_(b.state), a_text_(a.text), b_text_(b.text), only_(only) {}
+      : a_(a.state), b_(b.state), a_text_(a.text), b_text_(b.text), only_(only) {
+    document_ = {{"kind", "Comparison"},
+                 {"sequence", b_.sequence.value()},
+                 {"a", side_json(a)},
+                 {"b", side_json(b)},
+                 {"notes", Json::array()}};
+  }
 
   Json run() {
-    Json out{{"kind", "Comparison"},
-             {"sequence", b_.sequence.value()},
-             {"a", {{"text", a_text_}}},
-             {"b", {{"text", b_text_}}},
-             {"notes", Json::array()}};
+    Json out = std::move(document_);
     attributes("global", &a_.global, &b_.global);
     sites();
     nodes();
+    Json added = links_only_in(b_, a_), removed = links_only_in(a_, b_);
+    // Nothing is cut here: all of it is on this machine.
+    out["totals"] = {{"attributes", attributes_.size()},
+                     {"structure", structure_.size()},
+                     {"links_added", added.size()},
+                     {"links_removed", removed.size()},
+                     {"items", items_.size()}};
     out["attributes"] = std::move(attributes_);
     out["structure"] = std::move(structure_);
-    out["links"] = {{"added", links_only_in(b_, a_)}, {"removed", links_only_in(a_, b_)}};
+    out["links"] = {{"added", std::move(added)}, {"removed", std::move(removed)}};
     add_reach(out);
     out["items"] = std::move(items_);
     return out;
   }
 
  private:
+  static Json side_json(const ComparedState& side) {
+    Json out{{"text", side.text}, {"means", side.means}};
+    if (side.at) out["at"] = side.at->value();
+    return out;
+  }
+
   void attributes(const std::string& scope, const Attributes* before, const Attributes* now) {
     std::set<std::string> names;
     for (const Attributes* side : {before, now})
@@ -203,13 +218,14 @@ class StateComparison {
       return items;
     };
     out["reachability"] = {{"lost", list(difference.lost)}, {"gained", list(difference.gained)}};
-    out["totals"] = {{"reachability_lost", difference.lost_total},
-                     {"reachability_gained", difference.gained_total}};
+    out["totals"]["reachability_lost"] = difference.lost_total;
+    out["totals"]["reachability_gained"] = difference.gained_total;
   }
 
   const MeshState &a_, &b_;
   const std::string &a_text_, &b_text_;
   std::optional<NodeId> only_;
+  Json document_;  // what is known before it is compared
   Json attributes_ = Json::array(), structure_ = Json::array(), items_ = Json::array();
 };
 

@@ -2,6 +2,7 @@
 // has, such as the intent of a file.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "cli/json.h"
@@ -10,8 +11,10 @@
 namespace mesh::cli {
 
 struct ComparedState {
-  std::string text;  // how it is called
+  std::string text;   // how it is called
+  std::string means;  // "the working state"
   MeshState state;
+  std::optional<Sequence> at{};  // the entry after which it was so; nothing of a file
 };
 
 /// {"kind":"Comparison", ...}. `node`: a full name in one of them; empty = everything. Errors:

@@ -72,6 +72,20 @@ TEST_F(Endpoints, WhatLosesNodesNeedsForce) {
             std::vector<std::string>{"tcp://203.0.113.9:7401"});
 }
 
+TEST_F(Endpoints, WhatSomebodyAddsMeanwhileIsNotLost) {
+  constexpr auto kOther = "tcp://198.51.100.3:7400";
+  bool done = false;
+  controller_.before_answer = [&](const Body& question) {
+    const auto* query = std::get_if<Query>(&question);
+    if (query && query->kind == "status" && !std::exchange(done, true))
+      controller_.given({SetEndpoints{{kOld, kOther}, {}}});
+  };
+  EXPECT_EQ(cli(std::string("add ") + kNew).exit, 6);
+  EXPECT_EQ(in_force(), (std::vector<std::string>{kOld, kOther}));
+  EXPECT_EQ(cli(std::string("add ") + kNew).exit, 0);
+  EXPECT_EQ(in_force(), (std::vector<std::string>{kOld, kOther, kNew}));
+}
+
 TEST_F(Endpoints, MistakesAreNamed) {
   EXPECT_EQ(cli("remove tcp://192.0.2.77:7400").exit, 5);
   EXPECT_EQ(cli("add").exit, 64);

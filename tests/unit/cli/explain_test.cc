@@ -1,5 +1,5 @@
 // Claim: `show entry` checks an entry from its bytes and says so, and finds what a controller changed in it; log lines
-// say what was before. Method: meshcli against a controller in memory, which then lies.
+// say what was before; drift is a line for each node. Method: meshcli against a controller in memory, which then lies.
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>
@@ -90,6 +90,20 @@ void expect_phrases() {
     expect_phrases<Kind + 1>();
   }
 }
+TEST(Drift, IsALineForEachNodeAndSaysWhenSomeAreCut) {
+  FakeController controller;
+  controller.documents["drift"] = R"({"kind":"Drift","sequence":1,"shortened":1,"items":[)"
+                                  R"({"fullname":"r1.ams","count":0,"drift":[]},)"
+                                  R"({"fullname":"r1.lab","count":300,"drift":[]}]})";
+  const Ran ran = run_cli(controller, "drift -o jsonl --detailed-exitcode");
+  EXPECT_EQ(ran.exit, 2);
+  EXPECT_EQ(ran.out, "{\"fullname\":\"r1.ams\",\"count\":0,\"drift\":[]}\n"
+                     "{\"fullname\":\"r1.lab\",\"count\":300,\"drift\":[]}\n");
+  EXPECT_NE(ran.err.find("the edits of 1 node are too many to be shown with the others: name a node"),
+            std::string::npos)
+      << ran.err;
+}
+
 TEST(EventText, EveryKindOfEventHasALine) { expect_phrases(); }
 
 TEST(EventText, ManyEventsAreCountedByKindAndTheirPurposeComesFirst) {

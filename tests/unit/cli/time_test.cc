@@ -231,6 +231,11 @@ TEST_F(Time, AFileIsComparedAsWhatItWouldMake) {
   EXPECT_EQ(value_at(value_at(document, "links"), "added").size(), 2u);
   EXPECT_EQ(value_at(value_at(document, "reachability"), "gained").size(), 3u);
   EXPECT_EQ(value_at(document, "items").size(), 3u);
+  EXPECT_EQ(text_at(value_at(document, "a"), "means"), "what applying it makes");
+  EXPECT_EQ(text_at(value_at(document, "b"), "means"), "the working state");
+  EXPECT_EQ(number_at(value_at(document, "b"), "at"), number_at(document, "sequence"));
+  for (const auto& [list, size] : {std::pair("attributes", 2), {"structure", 2}, {"links_added", 2}, {"items", 3}})
+    EXPECT_EQ(number_at(value_at(document, "totals"), list), size) << list;
   // The other way, of one node.
   const Ran node = cli("diff working " + then + " node r1.par");
   EXPECT_NE(node.out.find("- node r1.par (13) removed"), std::string::npos) << node.out;
