@@ -53,7 +53,7 @@ class Outsider(unittest.TestCase):
                 one = dict(document, **{key: first + value[1:]})
             yield key, one
 
-    def test_a_checkpoint_and_every_changed_character_of_it(self):
+    def test_a_checkpoint_and_every_fifth_character_of_it_changed(self):
         size, root = self.verifier.checkpoint(self.checkpoint["note"])
         self.assertEqual((size, root.hex()), (self.checkpoint["size"], self.checkpoint["root"]))
         note = self.checkpoint["note"]
