@@ -133,7 +133,7 @@ TEST_F(Explanation, BlameNamesTheEntryOfEveryLineOfAFile) {
   const json then = ask("blame", {{"node", "r1.lab"}, {"file", "tlwg_11.conf"}}, 6);
   std::vector<int> then_by;
   for (const json& item : then["items"])
-    if (item["text"] == "PersistentKeepalive = 25") then_by.push_back(item["sequence"]);
+    if (item["text"] == "PersistentKeepalive = 25") then_by.push_back(item["sequence"].get<int>());
   EXPECT_EQ(then_by, std::vector<int>{6}) << then.dump(1);
 }
 
