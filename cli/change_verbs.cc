@@ -42,13 +42,21 @@ std::string some_of(const std::vector<std::string>& names) {
   return out;
 }
 
-/// `empty` and JSON null remove, an object becomes one command for each leaf, all else is a value.
+/// What Towalink takes for more than text: digits and lists.
+bool is_towalink_value(const std::string& text) {
+  return text.find_first_not_of("0123456789") == std::string::npos || (text.starts_with('[') && text.ends_with(']'));
+}
+
+/// `empty` and JSON null remove, an object becomes one command for each leaf, all else is a value. With `towalink`
+/// only digits and lists are more than text, as its templates expect.
 class SetCommands {
  public:
-  SetCommands(Target target, Mutation& out) : target_(std::move(target)), out_(out) {}
+  SetCommands(Target target, bool towalink, Mutation& out)
+      : target_(std::move(target)), towalink_(towalink), out_(out) {}
 
   Status add(const std::string& name, const std::string& text) {
     if (text == "empty") return unset(name);
+    if (towalink_ && !is_towalink_value(text)) return set(name, text);
     if (text.starts_with('{')) {
       const Json object = Json::parse(text, nullptr, false);
       if (!object.is_object())
@@ -102,6 +110,7 @@ class SetCommands {
   }
 
   Target target_;
+  bool towalink_;
   Mutation& out_;
 };
 
@@ -195,7 +204,7 @@ Result<int> rename_node(Session& session) {
 
 Result<int> set_attribute(Session& session) {
   Mutation mutation{{}, true, std::string(kPlanNext)};
-  MESH_TRY(SetCommands(target_of(session), mutation)
+  MESH_TRY(SetCommands(target_of(session), session.environment().program == "tlm", mutation)
                .add(session.argument("ATTRIBUTE"), session.argument("VALUE")));
   warn_unknown(session, mutation);
   return mutate(session, std::move(mutation));

@@ -36,6 +36,28 @@ constexpr std::string_view kConfirmedText =
     "`set global activation_confirm 600` makes it the default; activation_health and activation_health_for are its\n"
     "gates; --unconfirmed goes without. Exit 11: it was rolled back.\n";
 
+constexpr std::string_view kTowalinkText =
+    "A symbolic link with the name tlm makes this program take tlm's place:\n"
+    "  tlm [-l LEVEL] [-m TEXT] OPERATION ENTITY ...\n"
+    "  list sites | nodes all|SITE | changed          show (query) global | site S | node N\n"
+    "  add (create), del (delete, remove) site S | node N.S\n"
+    "  show_all (show-all) site S | node N            set global A V | site S A V | node N A V\n"
+    "  commit all | site S | node N                   activate all | site S [V] | node N [V]\n"
+    "A node is 15 or primary.mysite1, a version v5, 5, latest or current (which is the latest), a value `empty`\n"
+    "(removes it), digits (a number), '[ \"a\", \"b\" ]' in JSON or Python (a list), or text. Options may stand anywhere.\n"
+    "What differs:\n"
+    "  exit codes  2 for usage errors and 1 for all others as in Towalink, but also where that ended with 0:\n"
+    "              an unknown site or node. As meshcli: see `help exit-codes`\n"
+    "  values      as tlm, true, false, {...} and \"...\" are text as in Towalink; as meshcli they are booleans,\n"
+    "              several attributes, and text whatever it looks like. Lists hold no lists and no fractions\n"
+    "  numbers     of removed nodes are never used again\n"
+    "  names       small letters, digits and -\n"
+    "  del         of an enrolled node, or of a site with nodes, needs --force\n"
+    "  commit      refuses as a whole what cannot work; other operators' changes need --include-others\n"
+    "  activate    waits until the routers have reported (--no-wait); all takes a version, too\n"
+    "  wg_keepalive is the keepalive of every link; Towalink's own templates did not read it\n"
+    "`help import` brings an existing network here.\n";
+
 constexpr Topic kTopics[] = {
     {"output", "formats, colours, what goes where",
      "Data goes to standard output; progress, hints and warnings go to standard error and vanish "
@@ -100,6 +122,7 @@ constexpr Topic kTopics[] = {
      "configurations of then. What nodes report of themselves is not kept and stays empty.\n"
      "diff compares any two of them; replay takes them as --until; rollback goes\n"
      "back to one.\n"},
+    {"towalink", "tlm's commands here, and what differs", kTowalinkText},
     {"attributes", "every known attribute", ""},
 };
 
@@ -128,8 +151,8 @@ std::string synonyms_of(const Grammar& grammar, std::string_view verb) {
 }
 
 std::string attribute_topic() {
-  static constexpr std::string_view kTypes[] = {"integer",  "list", "gates", "prefix",
-                                                "prefixes", "host", "host:port", "one of"};
+  static constexpr std::string_view kTypes[] = {"integer", "list",      "gates",  "prefix", "prefixes",
+                                                "host",    "host:port", "one of", "text",   "keys"};
   std::string out;
   for (const AttributeSpec& spec : attribute_table()) {
     out += fmt::format("{:<28} {}", spec.name, kTypes[static_cast<size_t>(spec.type)]);

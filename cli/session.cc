@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -153,14 +155,16 @@ Result<uint64_t> parse_number(std::string_view what, std::string_view text) {
 }
 
 Result<Version> parse_version(std::string_view text) {
-  if (text.empty() || text == "latest" || text == "current") return Version();
-  std::string_view digits = text;
+  std::string lower(text);
+  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (text.empty() || lower == "latest" || lower == "current") return Version();
+  std::string_view digits = lower;
   if (digits.starts_with('v')) digits.remove_prefix(1);
   uint32_t number = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
   if (error != std::errc() || end != digits.data() + digits.size() || number == 0)
-    return fail(Errc::usage, fmt::format("\"{}\" is not a version", text),
-                "for example v5, or latest");
+    return fail(Errc::usage, fmt::format("version is malformed: \"{}\"", text),
+                "v5, 5, latest or current");
   return Version(number);
 }
 

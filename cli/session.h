@@ -107,7 +107,7 @@ class Progress {
 
 /// A decimal without sign. Errors: usage, naming `what`.
 Result<uint64_t> parse_number(std::string_view what, std::string_view text);
-/// "v5", "5", "latest", "current": 0 = latest. Errors: usage.
+/// "v5", "5", "latest", "current", in small or capital letters: 0 = latest, which "current" means, too. Errors: usage.
 Result<Version> parse_version(std::string_view text);
 /// What the program `name` said that was run with -o json and failed.
 Error error_of_program(std::string_view name, const Environment::Finished& finished);

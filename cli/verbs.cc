@@ -14,7 +14,7 @@ const Argument kNode{.name = "NODE", .hint = Hint::node};
 const Argument kAttribute{.name = "ATTRIBUTE", .hint = Hint::attribute};
 const Argument kValue{.name = "VALUE", .hint = Hint::value};
 const Argument kVersion{
-    .name = "VERSION", .hint = Hint::word, .optional = true, .choices = "latest"};
+    .name = "VERSION", .hint = Hint::word, .optional = true, .choices = "latest|current"};
 const Argument kOld{.name = "OLD", .hint = Hint::word};
 const Argument kNew{.name = "NEW", .hint = Hint::word};
 const Argument kBlamed{.name = "ATTRIBUTE", .hint = Hint::attribute, .optional = true};

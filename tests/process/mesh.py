@@ -16,14 +16,14 @@ DEADLINE_S = 60
 
 
 class Mesh:
-    def __init__(self, **init):
+    def __init__(self, profile="default"):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="meshlog-test-"))
         self.controller_dir = self.dir / "controller"
         self.processes = []
         self.controller = None
         self.nodes = {}
         out = self.program("meshd", "init", "--data", self.controller_dir, "--listen", "tcp://127.0.0.1:0",
-                           "--enrol", "tcp://127.0.0.1:0", "-o", "json")
+                           "--enrol", "tcp://127.0.0.1:0", "--profile", profile, "-o", "json")
         self.recovery_key = json.loads(out.stdout)["recovery_key"]
         self.context = self.controller_dir / "admin.context"
 
