@@ -39,10 +39,6 @@ class MovingMesh(Mesh):
         text = self.context.read_text()
         self.context.write_text(re.sub(r"endpoints = .*", f'endpoints = ["{endpoint}"]', text))
 
-    def stop_node(self, site):
-        self.nodes[site].terminate()
-        self.nodes[site].wait()
-
     def endpoints(self, site, *words):
         done = self.program("meshnode", "endpoints", *words, "--data", self.dir / site, "-o", "json")
         return json.loads(done.stdout)
@@ -52,9 +48,6 @@ class MovingMesh(Mesh):
 
     def unseen(self):
         return [node["fullname"] for node in self.json("controller", "endpoints")["unseen"]]
-
-    def state_of(self, node):
-        return next(item["state"] for item in self.json("status")["items"] if item["fullname"] == node)
 
 
 class WrongClocks(unittest.TestCase):
@@ -82,8 +75,7 @@ class WrongClocks(unittest.TestCase):
                 wait_until(lambda: mesh.node_status(site).get("running"), f"{site} boots without a controller")
                 self.assertEqual(mesh.node_status(site)["active"], 1)
             mesh.serve(mesh.old)
-            mesh.cli("set", "global", "wg_keepalive", "33")
-            mesh.cli("commit", "all", "-m", "second")
+            mesh.commit_change(33)
             mesh.cli("activate", "all", "--no-wait")
             for site, (_, date) in self.YEARS.items():
                 mesh.wait_synced(site, version=2)
@@ -172,8 +164,7 @@ class OnTheBox(unittest.TestCase):
     def two_versions(self, mesh):
         mesh.start_controller()
         mesh.sites(2)
-        mesh.cli("set", "global", "wg_keepalive", "33")
-        mesh.cli("commit", "all", "-m", "second")
+        mesh.commit_change(33)
         mesh.cli("activate", "all", "--no-wait")
         for site in ("s1", "s2"):
             mesh.wait_synced(site, version=2)
@@ -201,21 +192,19 @@ class OnTheBox(unittest.TestCase):
             self.assertEqual(mesh.box("s1", "rollback", "seven", check=False).returncode, 64)
 
             # A restart does not lead forward, nor does the controller.
-            mesh.nodes["s1"].kill()
-            mesh.nodes["s1"].wait()
+            mesh.kill_node("s1")
             mesh.start_node("s1")
             mesh.start_node("s2")
             mesh.start_controller()
             for site in ("s1", "s2"):
                 mesh.wait_synced(site, version=1)
-                wait_until(lambda: mesh.state_of(f"r1.{site}") == "diverged", f"{site} is known to have gone back")
+                wait_until(lambda: mesh.states()[f"r1.{site}"] == "diverged", f"{site} is known to have gone back")
             items = mesh.json("log", "--type", "OutcomeReported")["items"]
             told = [event["message"] for item in items for event in item["events"]]
             self.assertEqual(told.count("rolled back on the box: v2 -> v1"), 2)
 
             # What is activated next is followed.
-            mesh.cli("set", "global", "wg_keepalive", "44")
-            mesh.cli("commit", "all", "-m", "third")
+            mesh.commit_change(44)
             mesh.cli("activate", "all", "--no-wait")
             for site in ("s1", "s2"):
                 mesh.wait_synced(site, version=3)
@@ -227,7 +216,7 @@ class OnTheBox(unittest.TestCase):
             mesh.stop_node("s1")
             said = mesh.box("s1", "leave", "--dataplane", "dry-run").stdout.decode()
             self.assertIn("the controller was told", said)
-            wait_until(lambda: mesh.state_of("r1.s1") == "left", "the controller says so")
+            wait_until(lambda: mesh.states()["r1.s1"] == "left", "the controller says so")
             self.assertEqual(os.listdir(mesh.dir / "s1"), [])
             mesh.kill_controller()
             mesh.stop_node("s2")

@@ -13,8 +13,7 @@ class Confirmed(unittest.TestCase):
     def change(self, mesh):
         """A new version of all nodes."""
         self.value += 1
-        mesh.cli("set", "global", "wg_keepalive", str(self.value))
-        mesh.cli("commit", "all", "-m", f"keepalive {self.value}")
+        mesh.commit_change(self.value)
 
     def activate(self, mesh, *options, code=0):
         """Returns the id and what was printed."""
@@ -43,9 +42,6 @@ class Confirmed(unittest.TestCase):
             return status.get("active") == version and not status.get("pending")
         wait_until(there, f"{site} runs v{version} for good")
 
-    def states(self, mesh):
-        return {node["fullname"]: node["state"] for node in mesh.json("list", "nodes")["items"]}
-
     def story(self, mesh, number=40):
         return mesh.cli("log", "-n", str(number)).stdout.decode()
 
@@ -55,7 +51,7 @@ class Confirmed(unittest.TestCase):
         self.assertEqual(document["activation"]["state"], "pending")
         self.assertEqual(document["activation"]["applied"], 2)
         self.assertEqual({s: mesh.node_status(s)["active"] for s in self.sites}, {"s1": 1, "s2": 1})
-        wait_until(lambda: set(self.states(mesh).values()) == {"pending"}, "both nodes say that they wait")
+        wait_until(lambda: set(mesh.states().values()) == {"pending"}, "both nodes say that they wait")
         told = mesh.json("status")["pending"][0]
         self.assertTrue(0 < told["confirm_left_s"] < told["left_s"] <= 60, told)
         self.assertIn("left to confirm", mesh.cli("status").stdout.decode())
@@ -90,7 +86,7 @@ class Confirmed(unittest.TestCase):
         story = self.story(mesh)
         self.assertIn("goes back in 6s unless confirmed", story)
         self.assertIn("expired, nobody confirmed it in time", story)
-        self.assertEqual(set(self.states(mesh).values()), {"ok"})
+        self.assertEqual(set(mesh.states().values()), {"ok"})
 
     def expire_without_controller(self, mesh):
         number, _ = self.activate(mesh, "--confirmed=8s")
@@ -123,9 +119,8 @@ class Confirmed(unittest.TestCase):
         mesh.cli("set", "site", "s1", "activation_confirm", "empty")
 
     def a_node_never_hears(self, mesh):
-        mesh.nodes["s2"].kill()
-        mesh.nodes["s2"].wait()
-        wait_until(lambda: self.states(mesh)["r1.s2"] == "unreachable", "the controller misses r1.s2")
+        mesh.kill_node("s2")
+        wait_until(lambda: mesh.states()["r1.s2"] == "unreachable", "the controller misses r1.s2")
         version = mesh.json("list", "versions", "r1.s1")["items"][-1]["version"]
         self.change(mesh)
         number, _ = self.activate(mesh, "--confirmed=60s")

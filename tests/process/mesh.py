@@ -85,6 +85,23 @@ class Mesh:
     def start_node(self, site):
         self.nodes[site] = self.start("meshnode", "run", "--data", self.dir / site, "--dataplane", "dry-run", log=site)
 
+    def stop_node(self, site):
+        self.nodes[site].terminate()
+        self.nodes[site].wait()
+
+    def kill_node(self, site):
+        self.nodes[site].kill()
+        self.nodes[site].wait()
+
+    def commit_change(self, keepalive):
+        """A new version of all nodes, which is not active yet."""
+        self.cli("set", "global", "wg_keepalive", keepalive)
+        self.cli("commit", "all", "-m", f"keepalive {keepalive}")
+
+    def states(self):
+        """What the controller says of each node: {fullname: state}."""
+        return {node["fullname"]: node["state"] for node in self.json("list", "nodes")["items"]}
+
     def node_status(self, site):
         done = self.program("meshnode", "status", "--data", self.dir / site, "-o", "json", check=False)
         return json.loads(done.stdout) if done.stdout else {}
