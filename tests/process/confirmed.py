@@ -86,7 +86,7 @@ class Confirmed(unittest.TestCase):
         story = self.story(mesh)
         self.assertIn("goes back in 6s unless confirmed", story)
         self.assertIn("expired, nobody confirmed it in time", story)
-        self.assertEqual(set(mesh.states().values()), {"ok"})
+        wait_until(lambda: set(mesh.states().values()) == {"ok"}, "both are well")  # by their next status
 
     def expire_without_controller(self, mesh):
         number, _ = self.activate(mesh, "--confirmed=8s")
