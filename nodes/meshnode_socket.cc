@@ -132,8 +132,11 @@ Result<std::string> ask_local(const fs::path& data, const std::string& name, con
   while (document.size() < kDocumentMax && (n = ::read(fd.get(), buffer, sizeof buffer)) > 0) {
     document.append(buffer, static_cast<size_t>(n));
   }
-  if (n != 0 || document.empty()) return nobody();
-  return document;
+  if (n == 0 && !document.empty()) return document;
+  if (request.empty()) return nobody();
+  // It may have been heard: who asks again may have it done twice.
+  return fail(Errc::timeout, fmt::format("the running meshnode was asked for {} and gave no answer", request),
+              "look at meshnode history whether it was done");
 }
 
 Status check_owner(const fs::path& data, std::string_view verb) {

@@ -33,7 +33,8 @@ class LocalSocket {
   std::filesystem::path path_;
 };
 
-/// What a running meshnode answers. Errors: unavailable (none answers).
+/// What a running meshnode answers. Errors: unavailable (none answers), timeout (none answered the request, which may
+/// have been heard).
 Result<std::string> ask_local(const std::filesystem::path& data, const std::string& name, const std::string& request);
 
 /// Errors: not_permitted (neither root nor the owner of the directory), not_found.

@@ -1,11 +1,14 @@
 """Claim: the controller moves to another address by a signed change, however little of it a node has heard; and root
 can go back on a box, tell its story and leave, with or without a controller. Method: the real programs; a controller
 that listens at two addresses, at the new one alone, and nowhere; nodes that are away for a part or all of the move."""
+import fcntl
 import json
 import os
 import re
 import socket
 import subprocess
+import tempfile
+import threading
 import unittest
 
 from mesh import BIN, Mesh, wait_until
@@ -48,6 +51,42 @@ class MovingMesh(Mesh):
 
     def unseen(self):
         return [node["fullname"] for node in self.json("controller", "endpoints")["unseen"]]
+
+
+class UnheardAnswers(unittest.TestCase):
+    def test_a_rollback_without_an_answer_is_not_asked_for_again(self):
+        """Claim: going back twice would go forward again, so what may have been heard is not repeated; questions are.
+        Method: a server in meshnode's place that hangs up on the first requests."""
+        with tempfile.TemporaryDirectory() as data, socket.socket(socket.AF_UNIX) as door:
+            door.bind(f"{data}/control.sock")
+            door.listen(16)
+            heard = []
+
+            def answer():
+                while True:
+                    try:
+                        peer, _ = door.accept()
+                    except OSError:
+                        return
+                    with peer:
+                        heard.append(peer.makefile().readline().strip())
+                        if heard.count(heard[-1]) > 2:
+                            peer.sendall(b'{"in_use": "", "order": [], "by_log": [], "by_root": [], "sequence": 0}\n')
+
+            server = threading.Thread(target=answer, daemon=True)
+            server.start()
+            with open(f"{data}/lock", "w") as lock:  # as if a meshnode ran
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                ask = lambda *words: subprocess.run([BIN / "meshnode", *words, "--data", data], capture_output=True,
+                                                    timeout=60)
+                went = ask("rollback")
+                self.assertNotEqual(went.returncode, 0)
+                self.assertIn(b"gave no answer", went.stderr)
+                self.assertEqual(heard, ["rollback 0"])
+                self.assertEqual(ask("endpoints").returncode, 0)
+                self.assertEqual(heard[1:], ["endpoints"] * 3)
+            door.shutdown(socket.SHUT_RDWR)
+            server.join(10)
 
 
 class WrongClocks(unittest.TestCase):
