@@ -190,6 +190,32 @@ void say_started(Session& session, const Activate& command, const Reply& reply, 
       fmt::format("{}: {} activated{}  {}\n", fleet_text(command.target), what, nodes, suffix));
 }
 
+/// Of a site or of all, who lacks the version keeps what it has; that nobody has it is a mistake. A fleet that cannot
+/// be listed is the controller's to judge.
+Status say_who_lacks_it(Session& session, Client& client, const Activate& command) {
+  constexpr size_t kShown = 10;
+  if (command.target.level == Level::node) return {};
+  QueryArguments arguments;
+  if (command.target.level == Level::site) arguments["site"] = command.target.name;
+  auto nodes = client.query("nodes", arguments);
+  if (!nodes) return {};
+  const auto wanted = std::max<int64_t>(1, command.version.value());
+  std::vector<std::string> without;
+  for (const Json& node : value_at(*nodes, "items"))
+    if (const int64_t latest = number_at(node, "version_latest"); latest < wanted)
+      without.push_back(latest == 0 ? fmt::format("node {} has no committed version", text_at(node, "fullname"))
+                                    : fmt::format("node {} has no version v{}, its latest is v{}",
+                                                  text_at(node, "fullname"), wanted, latest));
+  if (!without.empty() && without.size() == value_at(*nodes, "items").size() && command.version != Version())
+    return fail(Errc::not_found,
+                fmt::format("no node{} has a version v{}",
+                            command.target.level == Level::site ? " of " + to_text(command.target) : "", wanted),
+                "meshcli list nodes all");
+  for (size_t i = 0; i < std::min(without.size(), kShown); ++i) session.warn(without[i] + ": it stays as it is");
+  if (without.size() > kShown) session.warn(fmt::format("and {} more", without.size() - kShown));
+  return {};
+}
+
 /// A time of at most a week; `name` is the option.
 Result<uint32_t> seconds_of(std::string_view name, const std::string& text) {
   auto seconds = parse_duration_s(text);
@@ -293,6 +319,7 @@ Result<int> run_activation(Session& session, const Activate& command, Json& docu
   }
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
+  MESH_TRY(say_who_lacks_it(session, **client, command));
   auto reply = (*client)->submit({command}, *notes);
   if (!reply) return std::unexpected(std::move(reply).error());
   for (const std::string& warning : reply->warnings) session.warn(warning);

@@ -44,7 +44,7 @@ constexpr std::string_view kTowalinkText =
     "  show_all (show-all) site S | node N            set global A V | site S A V | node N A V\n"
     "  commit all | site S | node N                   activate all | site S [V] | node N [V]\n"
     "A node is 15 or primary.mysite1, a version v5, 5, latest or current (which is the latest), a value `empty`\n"
-    "(removes it), digits (a number), '[ \"a\", \"b\" ]' in JSON or Python (a list), or text. Options may stand anywhere.\n"
+    "(removes it), digits (a number), '[ \"a\", \"b\" ]' in JSON or Python (a list), or text. Options stand anywhere.\n"
     "What differs:\n"
     "  exit codes  2 for usage errors and 1 for all others as in Towalink, but also where that ended with 0:\n"
     "              an unknown site or node. As meshcli: see `help exit-codes`\n"

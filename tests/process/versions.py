@@ -1,7 +1,7 @@
-"""Claim: versions follow Towalink's rules: a node gets its next vN only when its content changed, counted for each node;
-`list changed` names exactly those; a commit of a site or a node versions only what is in it and names the neighbours
-that it leaves behind; `active` on the node points to the version that was activated, an earlier one too. Method: two
-real nodes; digests, lists and links are read after each step."""
+"""Claim: versions follow Towalink's rules: a node gets its next vN only when its content changed, counted for each
+node; `list changed` names exactly those; a commit of a site or a node versions only what is in it and names the
+neighbours that it leaves behind; `active` on the node points to the version that was activated, an earlier one too.
+Method: two real nodes; digests, lists and links are read after each step."""
 import os
 import unittest
 
@@ -68,8 +68,12 @@ class Versions(unittest.TestCase):
         self.mesh.cli("activate", "site", "s2", "1")
         self.assertEqual(self.active("s2"), "v1")
         # Who has no such version keeps what it has.
-        self.mesh.cli("activate", "all", "4")
+        done = self.mesh.cli("activate", "all", "4")
+        self.assertIn(b"node r1.s2 has no version v4, its latest is v3: it stays as it is", done.stderr)
         self.assertEqual((self.active("s1"), self.active("s2")), ("v4", "v1"))
+        refused = self.mesh.cli("activate", "all", "v9", check=False)
+        self.assertEqual(refused.returncode, 5)
+        self.assertIn(b"no node has a version v9", refused.stderr)
         self.mesh.cli("activate", "all", "current")
         self.assertEqual((self.active("s1"), self.active("s2")), ("v5", "v3"))
 
