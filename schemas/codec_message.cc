@@ -201,7 +201,8 @@ static Offset<wire::LinkHealth> pack(Builder& b, const LinkHealth& link) {
   const auto interface = pack_text(b, link.interface);
   const auto endpoint = pack_line(b, link.endpoint, kEndpointBytesMax);
   return wire::CreateLinkHealth(b, link.peer.value(), interface, link.bgp_up, link.bfd_up, link.handshake_age_s,
-                                link.rx_bytes, link.tx_bytes, endpoint);
+                                link.rx_bytes, link.tx_bytes, endpoint, link.rtt_us, link.rtt_age_s, link.mtu,
+                                link.path_mtu, link.path_mtu_age_s);
 }
 static LinkHealth unpack_link(Reader& r, const wire::LinkHealth* w) {
   return {.peer = NodeId(w->peer()),
@@ -211,7 +212,12 @@ static LinkHealth unpack_link(Reader& r, const wire::LinkHealth* w) {
           .handshake_age_s = w->handshake_age_s(),
           .rx_bytes = w->rx_bytes(),
           .tx_bytes = w->tx_bytes(),
-          .endpoint = r.line(w->endpoint(), "endpoint", kEndpointBytesMax)};
+          .endpoint = r.line(w->endpoint(), "endpoint", kEndpointBytesMax),
+          .rtt_us = w->rtt_us(),
+          .rtt_age_s = w->rtt_age_s(),
+          .mtu = w->mtu(),
+          .path_mtu = w->path_mtu(),
+          .path_mtu_age_s = w->path_mtu_age_s()};
 }
 
 static Offset<wire::DriftItem> pack(Builder& b, const DriftItem& item) {
@@ -232,6 +238,28 @@ static DriftItem unpack_drift(Reader& r, const wire::DriftItem* w) {
           .healed = r.line(w->healed(), "healed", kNameBytesMax)};
 }
 
+static Offset<wire::MachineStatus> pack(Builder& b, const MachineStatus& m) {
+  const auto kernel = pack_line(b, m.kernel, kHostNameBytesMax);
+  const auto bird = pack_line(b, m.bird, kNameBytesMax);
+  const auto wireguard = pack_line(b, m.wireguard, kNameBytesMax);
+  return wire::CreateMachineStatus(b, m.load_milli, m.processors, m.memory_bytes, m.memory_free_bytes, m.disk_bytes,
+                                   m.disk_free_bytes, m.uptime_s, kernel, bird, wireguard);
+}
+/// Nodes before 0.4 do not tell it.
+static MachineStatus unpack_machine(Reader& r, const wire::MachineStatus* w) {
+  if (w == nullptr) return {};
+  return {.load_milli = w->load_milli(),
+          .processors = w->processors(),
+          .memory_bytes = w->memory_bytes(),
+          .memory_free_bytes = w->memory_free_bytes(),
+          .disk_bytes = w->disk_bytes(),
+          .disk_free_bytes = w->disk_free_bytes(),
+          .uptime_s = w->uptime_s(),
+          .kernel = r.line(w->kernel(), "kernel", kHostNameBytesMax),
+          .bird = r.line(w->bird(), "bird", kNameBytesMax),
+          .wireguard = r.line(w->wireguard(), "wireguard", kNameBytesMax)};
+}
+
 static Offset<wire::NodeStatus> pack(Builder& b, const NodeStatus& m) {
   const auto cosignature = pack_text(b, m.cosignature);
   const auto state = pack_prose(b, m.state, kMessageBytesMax);
@@ -241,10 +269,11 @@ static Offset<wire::NodeStatus> pack(Builder& b, const NodeStatus& m) {
   const auto contradiction = pack_text(b, m.contradiction);
   const auto drift = pack_list(b, m.drift, [&](const DriftItem& item) { return pack(b, item); });
   const auto drift_policy = pack_text(b, m.drift_policy);
+  const auto machine = pack(b, m.machine);
   return wire::CreateNodeStatus(b, m.head.value(), pack_fixed(m.root), cosignature, m.active.value(),
                                 m.previous.value(), m.overlay.value(), state, problem, program, links,
                                 contradiction, drift, m.drift_count, drift_policy, pack_fixed(m.observed),
-                                m.pending.value(), m.pending_activation.value(), m.pending_left_s);
+                                m.pending.value(), m.pending_activation.value(), m.pending_left_s, machine);
 }
 static NodeStatus unpack(Reader& r, const wire::NodeStatus& w) {
   return {.head = Sequence(w.head()),
@@ -266,7 +295,8 @@ static NodeStatus unpack(Reader& r, const wire::NodeStatus& w) {
           .observed = w.observed() ? r.fixed<Digest>(w.observed(), "observed") : Digest(),
           .pending = Version(w.pending()),
           .pending_activation = ActivationId(w.pending_activation()),
-          .pending_left_s = w.pending_left_s()};
+          .pending_left_s = w.pending_left_s(),
+          .machine = unpack_machine(r, w.machine())};
 }
 
 static Offset<wire::OutcomeMessage> pack(Builder& b, const OutcomeMessage& m) {

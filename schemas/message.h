@@ -13,6 +13,7 @@
 #include "eventstore/model/encoded_entry.h"
 #include "eventstore/model/entry.h"
 #include "eventstore/model/result.h"
+#include "schemas/machine_status.h"
 
 namespace mesh {
 
@@ -84,6 +85,11 @@ struct LinkHealth {
   NodeId peer; std::string interface; bool bgp_up = false; bool bfd_up = false;
   int64_t handshake_age_s = -1;  // -1 = never
   uint64_t rx_bytes = 0, tx_bytes = 0; std::string endpoint;
+  int64_t rtt_us = -1;           // of the newest echo that came back; -1 = none since this tunnel is there
+  int64_t rtt_age_s = -1;        // since it came; far more than a minute: nothing comes back any more
+  uint16_t mtu = 0;              // of the tunnel; 0 = unknown
+  uint16_t path_mtu = 0;         // the largest packet, up to `mtu`, that came back; 0 = not measured
+  int64_t path_mtu_age_s = -1;   // since that was found
   bool operator==(const LinkHealth&) const = default;
 };
 /// One thing on a router that is not as its configuration says, because somebody changed it there.
@@ -113,6 +119,7 @@ struct NodeStatus {
   Version pending{};          // runs, and waits for its confirmation; 0 = none
   ActivationId pending_activation{};
   int64_t pending_left_s = 0;  // until this node goes back to `active` by itself
+  MachineStatus machine{};
   bool operator==(const NodeStatus&) const = default;
 };
 struct OutcomeMessage { SignedOutcome outcome; bool operator==(const OutcomeMessage&) const = default; };

@@ -264,7 +264,13 @@ Body Generator::body(size_t kind) {
   };
   const auto link = [this] {
     return LinkHealth{NodeId(narrow()), line(kInterfaceNameMax), flag(), flag(),
-                      flag() ? -1 : wide_signed(), wide(), wide(), line(kEndpointBytesMax)};
+                      flag() ? -1 : wide_signed(), wide(), wide(), line(kEndpointBytesMax),
+                      flag() ? -1 : wide_signed(), flag() ? -1 : wide_signed(), static_cast<uint16_t>(narrow()),
+                      static_cast<uint16_t>(narrow()), flag() ? -1 : wide_signed()};
+  };
+  const auto machine = [this] {
+    return MachineStatus{narrow(), narrow(), wide(), wide(), wide(), wide(), wide(),
+                         line(kHostNameBytesMax), name(), name()};
   };
   const auto drift = [this] {
     return DriftItem{name(), line(kHostNameBytesMax), prose(kDriftTextMax), prose(kDriftTextMax), wide(),
@@ -302,7 +308,7 @@ Body Generator::body(size_t kind) {
       return NodeStatus{Sequence(wide()), array<Digest>(), prose(kNoteBytesMax), Version(narrow()),
                         Version(narrow()), Sequence(wide()), prose(kMessageBytesMax), prose(kMessageBytesMax),
                         name(), list(5, link), prose(kNoteBytesMax), list(5, drift), narrow(), name(), array<Digest>(),
-                        Version(narrow()), ActivationId(wide()), static_cast<int64_t>(wide())};
+                        Version(narrow()), ActivationId(wide()), static_cast<int64_t>(wide()), machine()};
     case 15: return OutcomeMessage{signed_outcome()};
     case 16: return Ack{wide()};
     case 17: return Join{join(statement())};
