@@ -1,5 +1,5 @@
-"""Claim: every command of Towalink's reference works as `tlm` and as `meshcli`, with its exit code and answer, and so
-do its mistakes. Method: the list below against a real controller, once under each name; the table "command | exit
+"""Claim: every command of Towalink's reference works as `tlm` and as `meshcli`, with its exit code and answer, and
+so do its mistakes. Method: the list below against a real controller, once under each name; the table "command | exit
 code | first line" of both is kept in tests/golden/cli/tlm_reference.txt (MESH_GOLDEN_UPDATE=1 writes it anew)."""
 import os
 import pathlib

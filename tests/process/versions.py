@@ -1,5 +1,5 @@
-"""Claim: versions follow Towalink's rules: a node gets its next vN only when its content changed, counted for each
-node; `list changed` names exactly those; a commit of a site or a node versions only what is in it and names the
+"""Claim: versions follow Towalink's rules: a node gets its next vN only when its content changed, counted for
+each node; `list changed` names exactly those; a commit of a site or a node versions only what is in it and names the
 neighbours that it leaves behind; `active` on the node points to the version that was activated, an earlier one too.
 Method: two real nodes; digests, lists and links are read after each step."""
 import os
