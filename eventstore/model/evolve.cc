@@ -426,6 +426,8 @@ struct Evolver {
     state.epoch = e.epoch;
     state.next_node = std::max(state.next_node, e.node_floor);
     state.version_floor = std::max(state.version_floor, e.version_floor);
+    // A router's word about an activation that the lost entries started must not be taken for one of a newer.
+    if (state.rules >= 4) state.next_activation = ActivationId(state.next_activation.value() + kFloorStepMax);
   }
   void operator()(const OutcomeReported& e) {
     if (!state.find_node(e.outcome.node)) return;

@@ -4,6 +4,7 @@
 
 #include "eventstore/model/evolve.h"
 #include "eventstore/model/intent_digest.h"
+#include "eventstore/model/limits.h"
 #include "tests/support/world.h"
 
 namespace mesh {
@@ -81,7 +82,9 @@ TEST(Epoch, VoidsWhatFollowedAndLeavesNumbersOut) {
   wrong = start;
   wrong.node_floor = NodeId(11);
   EXPECT_EQ(refused(world, wrong), Errc::invalid);
+  const uint64_t activation = world.state().next_activation.value();
   world.must(start);
+  EXPECT_EQ(world.state().next_activation.value(), activation + kFloorStepMax) << "also what lost entries started";
   EXPECT_EQ(world.state().epoch, 2u);
   world.must(AddNode{"r2.ams"});
   EXPECT_NE(world.state().find_node(NodeId(1'000)), nullptr);
