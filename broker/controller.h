@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "broker/arrival.h"
@@ -187,9 +188,16 @@ class Controller {
   Status check_writable(const Request& request) const;
   Status check_base(const std::vector<Event>& events) const;
   void on_fetch(const ReplyTo& to, const Peer& peer, const Fetch& fetch);
+  bool may_fetch(const Node& node, const Digest& digest);
   void on_optimise(const ReplyTo& to, const Peer& peer, const Query& query);
   void optimise_part(unsigned part);
   void finish_optimisation(std::string problem);
+
+  /// What the newest versions of a node name as their files.
+  struct NodeFiles {
+    std::set<Version> read;
+    std::set<Digest> digests;
+  };
 
   /// How long the controller itself waits for a confirmation, by its monotonic clock.
   struct Countdown {
@@ -247,6 +255,8 @@ class Controller {
   LogIndex index_;
   int jobs_running_ = 0;  // they read the log, so it is not closed under them
   Optimisation optimisation_;
+  std::map<NodeId, NodeFiles> node_files_;  // of those that fetched some lately, bounded
+  size_t node_files_count_ = 0;             // digests in them
   std::string broken_;
   std::optional<Error> fatal_;
   OrphanShelf orphans_;

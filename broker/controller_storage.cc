@@ -5,11 +5,14 @@
 
 #include "broker/controller.h"
 #include "eventstore/model/json_text.h"
+#include "eventstore/model/limits.h"
+#include "schemas/config_text.h"
 
 namespace mesh {
 
 namespace {
 constexpr uint64_t kBlobChunkBytes = 256 * 1024;
+constexpr size_t kFileDigestsMax = 1'000'000;  // remembered: a storm of 1,000 nodes with 100 tunnels, each once
 }
 
 bool Controller::is_administrator(const Peer& peer) const {
@@ -48,12 +51,30 @@ Status Controller::check_base(const std::vector<Event>& events) const {
               "meshcli controller start-epoch");
 }
 
+/// Its own configurations, and the files that the newest of them name, or the one that is active: a configuration is
+/// read once, not for each of its files.
+bool Controller::may_fetch(const Node& node, const Digest& digest) {
+  if (std::ranges::find(node.versions, digest, &VersionRecord::digest) != node.versions.end()) return true;
+  NodeFiles& known = node_files_[node.id];
+  if (known.digests.contains(digest)) return true;
+  const size_t newest = node.versions.size() - std::min(node.versions.size(), kVersionsKept);
+  for (size_t i = 0; i < node.versions.size(); ++i) {
+    const VersionRecord& record = node.versions[i];
+    if ((i < newest && record.version != node.active) || !known.read.insert(record.version).second) continue;
+    auto text = log_->get_blob(record.digest);
+    auto config = text ? parse_config_text(as_text(*text)) : fail(Errc::not_found, {});
+    if (!config) continue;  // then it has no files that anybody could name
+    for (const ConfigFile& file : config->files) node_files_count_ += known.digests.insert(file.digest).second;
+  }
+  const bool found = known.digests.contains(digest);
+  if (node_files_count_ > kFileDigestsMax) node_files_.clear(), node_files_count_ = 0;
+  return found;
+}
+
 void Controller::on_fetch(const ReplyTo& to, const Peer& peer, const Fetch& fetch) {
   if (const Node* node = state_.find_node(peer.node)) {
-    if (std::ranges::none_of(node->versions, [&](const VersionRecord& version) {
-          return version.digest == fetch.digest;
-        }))
-      return fail_to(to, {Errc::not_permitted, "a node fetches only its own configurations", {}});
+    if (!may_fetch(*node, fetch.digest))
+      return fail_to(to, {Errc::not_permitted, "a node fetches only its own configurations and their files", {}});
   } else if (!is_administrator(peer)) {
     return fail_to(to, {Errc::not_permitted, "only an administrator fetches any blob", {}});
   }

@@ -112,7 +112,11 @@ void Agent::send_outcomes(int64_t now) {
 void Agent::send_fetch(int64_t now) {
   if (!deployment_.wanted()) return;
   next_repeat_ = now + options_.repeat_ms;
-  send(Fetch{deployment_.wanted()->digest});
+  asked_.clear();
+  for (const auto& digest : deployment_.missing()) {
+    asked_.insert(digest);
+    send(Fetch{digest});
+  }
 }
 
 /// Some at a time: what the log no longer has is nobody's hurry.
@@ -224,14 +228,15 @@ void Agent::on(const SnapshotChunk& message, int64_t now) {
 }
 
 void Agent::on(const BlobChunk& message, int64_t now) {
-  if (!deployment_.wanted() || deployment_.wanted()->digest != message.digest) return;
+  if (!deployment_.wants(message.digest)) return;
   const auto whole = blob_.add(message.digest.view(), message.offset, message.total, message.bytes);
   if (!whole) return;
-  if (auto taken = deployment_.take_config(as_text(*whole)); !taken) {
-    note(Note::Level::error, taken.error().message);
-    return;
-  }
-  act(now);
+  asked_.erase(message.digest);
+  auto taken = deployment_.take_blob(message.digest, *whole);
+  if (!taken) note(Note::Level::error, taken.error().message);
+  const bool on = taken ? *taken : !deployment_.wanted();
+  if (on) return act(now);
+  if (taken && asked_.empty()) send_fetch(now);
 }
 
 void Agent::on(const Ack& message, int64_t) {
@@ -447,6 +452,7 @@ AgentStatus Agent::status() {
   status.problem = problem();
   status.checkpoint = history_.checkpoint();
   status.health = deployment_.health();
+  status.scripts = deployment_.scripts();
   status.drift = deployment_.drift().items(now_);
   if (const auto policy = deployment_.drift_policy()) status.drift_policy = drift_policy_name(*policy);
   status.observed = deployment_.drift().observed();

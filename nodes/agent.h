@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -63,6 +64,7 @@ struct AgentStatus {
   std::string state;
   std::string problem;  // empty when there is none
   std::string checkpoint;
+  std::vector<CommandReport> scripts;  // start-up scripts that ran
   Health health;
   std::vector<DriftItem> drift;  // as in NodeStatus
   std::string drift_policy;
@@ -141,6 +143,7 @@ class Agent {
   int64_t next_status_ = 0, status_soon_ = 0, next_reconcile_ = 0, next_resolve_ = 0, next_repeat_ = 0;
   uint64_t credit_due_ = 0;
   Chunks snapshot_, blob_;
+  std::set<Digest> asked_;  // blobs that did not come yet
   std::optional<Orphans> orphans_;  // that the controller has not confirmed
   bool orphans_read_ = false;       // from the disk
   std::string complaint_;  // the controller's last error

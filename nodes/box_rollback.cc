@@ -20,7 +20,7 @@ std::string names_of(const std::vector<Version>& versions) {
 
 }  // namespace
 
-Result<NodeConfig> Deployment::version_to_go_back_to(Version& version) {
+Result<StoredVersion> Deployment::version_to_go_back_to(Version& version) {
   const auto& pointers = store_.pointers();
   if (overlay_.revoked) return fail(Errc::not_permitted, "this node was revoked: it runs nothing any more");
   if (version == Version()) version = pointers.previous;

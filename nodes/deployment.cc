@@ -10,7 +10,6 @@
 #include "nodes/dataplane/reconciler.h"
 #include "nodes/history.h"
 #include "schemas/codec.h"
-#include "schemas/config_text.h"
 
 namespace mesh {
 
@@ -50,7 +49,8 @@ std::vector<std::string> Deployment::take_steps() { return std::exchange(steps_,
 const std::string& Deployment::problem() const {
   // A router that is not what it says that it runs matters more than how it came to that.
   if (!trial_problem_.empty() && router_problem_.empty()) return trial_problem_;
-  return activation_problem_.empty() ? router_problem_ : activation_problem_;
+  if (!activation_problem_.empty()) return activation_problem_;
+  return router_problem_.empty() ? services_problem_ : router_problem_;
 }
 
 void Deployment::boot(int64_t now) {
@@ -81,16 +81,42 @@ void Deployment::restore() {
 void Deployment::apply_active() {
   dirty_ = false;
   if (!active_ || !overlay_known_) return;  // a router without a version is not ours to touch
-  const auto report = reconcile(dataplane_, bind(*active_, overlay_), options_.own_keys);
+  const auto bound = bind_version(*active_, overlay_);
+  if (!bound) {
+    dirty_ = true;
+    router_problem_ = text_of(bound.error());
+    return;
+  }
+  if (options_.services) options_.services->start(bound->services);
+  const auto report = reconcile(dataplane_, bound->desired, options_.own_keys);
   steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
   dirty_ = !report.ok();
   router_problem_ = report.error ? text_of(*report.error) : std::string();
+  apply_services(bound->services);
+}
+
+void Deployment::apply_services(const WantedServices& wanted) {
+  if (!options_.services) return;
+  auto& services = *options_.services;
+  const auto done = services.apply(wanted, nullptr);
+  services_problem_ = done ? services.problem() : text_of(done.error());
+  take_service_steps();
+}
+
+void Deployment::take_service_steps() {
+  const auto steps = options_.services->take_steps();
+  steps_.insert(steps_.end(), steps.begin(), steps.end());
+}
+
+void Deployment::remove_everything() {
+  (void)dataplane_.remove_all();  // tried again with the next apply
+  if (options_.services) apply_services({});
 }
 
 void Deployment::refresh_endpoints() {
   if (!active_) return;
   // The next look tells what is wrong with the router.
-  (void)dataplane_.refresh_endpoints(bind(*active_, overlay_));
+  if (const auto bound = bind_version(*active_, overlay_)) (void)dataplane_.refresh_endpoints(bound->desired);
 }
 
 void Deployment::bind_overlay(const MeshState& state) {
@@ -214,34 +240,82 @@ void Deployment::follow_active(const Node& node) {
   }
 }
 
-Result<NodeConfig> Deployment::load_version(const Node& node, Version version) {
+Result<StoredVersion> Deployment::load_version(const Node& node, Version version) {
   const auto* record = node.find_version(version);
   if (!record) return fail(Errc::corrupt, fmt::format("the log does not know v{}", version.value()));
   auto config = store_.get_version(version);
   const bool usable = config && config_digest(*config) == record->digest;
   if (usable) return config;
   if (!config && config.error().code == Errc::unsupported) return config;
-  wanted_ = VersionRow{node.id, version, record->digest};
-  return fail(Errc::not_found, fmt::format("v{} is not on this disk, fetching it", version.value()));
+  const VersionRow row{node.id, version, record->digest};
+  if (auto begun = fetch_.begin(row); !begun) return std::unexpected(begun.error());
+  // All of it may be here since before a restart.
+  auto whole = fetch_.settle(overlay_);
+  if (!whole) return std::unexpected(whole.error());
+  if (*whole) return store_.get_version(version);
+  wanted_ = row;
+  const auto progress = fetch_.progress();
+  return fail(Errc::not_found, fmt::format("v{} is not on this disk, fetching it{}{}", version.value(),
+                                           progress.empty() ? "" : ": ", progress));
 }
 
-Status Deployment::switch_to(NodeConfig config) {
-  std::optional<Desired> previous, bridge;
-  if (active_) previous = bind(*active_, overlay_);
-  if (active_) bridge = bind_bridge(*active_, config, overlay_);
-  const auto report = reconcile(dataplane_, bind(config, overlay_), options_.own_keys, previous ? &*previous : nullptr,
+Status Deployment::prepare(const BoundVersion& bound) {
+  if (!options_.services) {
+    if (bound.services == WantedServices{}) return {};
+    return fail(Errc::unsupported, "this program has no services, and the version wants some");
+  }
+  auto done = options_.services->check(bound.services);
+  // Once a script has run it has run: whatever else could be in the way is asked first.
+  const bool starts = done && options_.services->starts(bound.services);
+  if (starts) done = dataplane_.check(bound.desired);
+  if (starts && done) options_.services->start(bound.services);
+  take_service_steps();
+  return done ? done : fail_in("nothing was touched", done.error());
+}
+
+Status Deployment::switch_router(const BoundVersion& bound, const BoundVersion* before, const NodeConfig& config) {
+  std::optional<Desired> bridge;
+  // What files make of a router between the two nobody knows.
+  if (before && before->generated && bound.generated) bridge = bind_bridge(*active_, config, overlay_);
+  const auto report = reconcile(dataplane_, bound.desired, options_.own_keys, before ? &before->desired : nullptr,
                                 bridge ? &*bridge : nullptr);
   steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
   steps_.insert(steps_.end(), report.back.begin(), report.back.end());
   if (report.outcome != Reconciled::refused) dirty_ = report.outcome == Reconciled::failed;
-  if (!report.ok()) {
-    // Before the first version there was nothing of ours; a version that is only damaged on disk may be running.
-    if (store_.pointers().active == Version()) (void)dataplane_.remove_all();
-    return std::unexpected(*report.error);
+  return report.ok() ? Status() : std::unexpected(*report.error);
+}
+
+Status Deployment::switch_to(StoredVersion version) {
+  auto bound = bind_version(version, overlay_);
+  if (!bound) return fail_in("nothing was touched", bound.error());
+  std::optional<BoundVersion> before;
+  if (active_)
+    if (auto is = bind_version(*active_, overlay_)) before = std::move(*is);
+  auto done = prepare(*bound);
+  const bool prepared = done.has_value();
+  if (done) done = switch_router(*bound, before ? &*before : nullptr, version);
+  const bool switched = done.has_value();
+  if (done && options_.services) {
+    done = options_.services->apply(bound->services, before ? &before->services : nullptr);
+    take_service_steps();
   }
-  active_ = std::move(config);
-  router_problem_.clear();
-  return {};
+  if (done) {
+    steps_.insert(steps_.end(), bound->notes.begin(), bound->notes.end());
+    services_problem_ = options_.services ? options_.services->problem() : std::string();
+    active_ = std::move(version);
+    router_problem_.clear();
+    return {};
+  }
+  done.error().message = name_lines(bound->bird, done.error().message);
+  // Before the first version there was nothing of ours; a version that is only damaged on disk may be running.
+  if (store_.pointers().active == Version()) {
+    remove_everything();
+  } else if (before && prepared) {
+    if (options_.services) options_.services->start(before->services);
+    if (switched) dirty_ = !switch_router(*before, nullptr, *active_);
+    if (options_.services) take_service_steps();
+  }
+  return done;
 }
 
 void Deployment::activate(const Node& node) {
@@ -306,21 +380,15 @@ Status Deployment::acknowledge(uint64_t serial) {
   return store_.renumber(std::move(outcomes), serial);
 }
 
-Status Deployment::take_config(std::string_view text) {
-  if (!wanted_) return {};
-  const auto row = *wanted_;
-  if (sha256(as_bytes(text)) != row.digest) {
-    return fail(Errc::corrupt, fmt::format("what was fetched for v{} has another digest", row.version.value()));
+Result<bool> Deployment::take_blob(const Digest& digest, ByteView bytes) {
+  if (!wanted_) return false;
+  if (auto taken = fetch_.take(digest, bytes); !taken) {
+    if (store_.refused(wanted_->version)) wanted_.reset();  // act() tells
+    return std::unexpected(taken.error());
   }
-  auto config = parse_config_text(text);
-  if (!config) return fail_in(fmt::format("reading the fetched v{}", row.version.value()), config.error());
-  if (config->node != options_.node) {
-    return fail(Errc::corrupt,
-                fmt::format("the fetched v{} is for node {}", row.version.value(), config->node.value()));
-  }
-  MESH_TRY(store_.put_version(row.version, text, rendered_files(*config, overlay_)));
-  wanted_.reset();
-  return {};
+  auto whole = fetch_.settle(overlay_);
+  if (whole && *whole) wanted_.reset();
+  return whole;
 }
 
 Health Deployment::health() {

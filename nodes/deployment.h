@@ -4,8 +4,12 @@
 // pointer `active` moves only after it stands. Each activation is answered by one signed outcome, kept until the log
 // has it. The overlay (keys, revocations) acts at once, on whatever version runs.
 // A version is applied when this node compiled it itself, or when it has the digest that the log pins and this node
-// has not compiled it (committed before its replica begins, pruned since, or for a newer program to compile). One that
-// this node compiled differently is refused for good: a digest alone is the controller's word.
+// has not compiled it (committed before its replica begins, pruned since, or for a newer program to compile), or only
+// its files are the controller's (version_fetch.h). One that this node compiled differently is refused for good: a
+// digest alone is the controller's word.
+// What a version wants of the machine beside the router (services.h) is asked before anything is touched, done when the
+// router stands, and taken back with it. Start-up scripts run before the router; what one says is a problem, and no
+// reason to go back.
 //
 // An activation that has to be confirmed is a Trial (trial.h): its version runs and is repaired like any other, and
 // takes the overlay, but `active` stays. What waits is on disk before the router is touched, so this node goes back by
@@ -30,7 +34,10 @@
 #include "nodes/dataplane/dataplane.h"
 #include "nodes/drift.h"
 #include "nodes/replica_store.h"
+#include "nodes/services.h"
 #include "nodes/trial.h"
+#include "nodes/version_binding.h"
+#include "nodes/version_fetch.h"
 
 namespace mesh {
 
@@ -41,6 +48,7 @@ struct DeploymentOptions {
   std::map<uint32_t, WireGuardKey> own_keys;  // public halves by generation
   std::function<Signature(std::string_view domain, ByteView bytes)> sign;
   std::string boot_id;  // another one after each boot of the machine
+  Services* services = nullptr;  // borrowed; without it a version that wants something of them is refused
 };
 
 /// What was done on the box.
@@ -52,7 +60,7 @@ class Deployment {
  public:
   /// Borrows both.
   Deployment(DeploymentOptions options, ReplicaStore& store, Dataplane& dataplane)
-      : options_(std::move(options)), store_(store), dataplane_(dataplane) {}
+      : options_(std::move(options)), store_(store), dataplane_(dataplane), fetch_(options_.node, store) {}
 
   /// Applies the active version with the overlay of last time, from the disk alone; or the one that waits for its
   /// confirmation, when it still may.
@@ -79,10 +87,13 @@ class Deployment {
   /// Looks up peers' names again where a tunnel is silent. Every half minute or so.
   void refresh_endpoints();
 
-  /// The digest of a configuration that has to be fetched before act() can go on.
+  /// A version that has to be fetched before act() can go on.
   const std::optional<VersionRow>& wanted() const { return wanted_; }
-  /// Takes a fetched configuration. Errors: corrupt (not that digest, not a configuration of this node), exhausted.
-  Status take_config(std::string_view text);
+  /// The blobs of it to ask for now.
+  std::vector<Digest> missing() const { return wanted_ ? fetch_.missing() : std::vector<Digest>(); }
+  bool wants(const Digest& blob) const { return wanted_ && fetch_.wants(blob); }
+  /// Takes one of them. True when act() can go on. Errors: as VersionFetch::take.
+  Result<bool> take_blob(const Digest& digest, ByteView bytes);
 
   /// The log has this node's outcomes up to `serial`. One beyond what this disk counted means that it was lost since:
   /// what still waits is numbered anew behind it. Errors: exhausted, io.
@@ -104,6 +115,10 @@ class Deployment {
   const std::string& problem() const;
   /// As far as is known, the router is what the version that runs and the overlay say.
   bool stands() const { return router_problem_.empty(); }
+  /// Start-up scripts that ran, and what became of them.
+  std::vector<CommandReport> scripts() const {
+    return options_.services ? options_.services->reports() : std::vector<CommandReport>();
+  }
   /// What was done since the last call, for people.
   std::vector<std::string> take_steps();
 
@@ -130,7 +145,7 @@ class Deployment {
   bool held(const Node& node) const;
   std::string held_text() const;
   void forget_hold();
-  Result<NodeConfig> version_to_go_back_to(Version& version);
+  Result<StoredVersion> version_to_go_back_to(Version& version);
   Status check_beside_trial(Version version);
   bool roll_back_trial(Version version, WentBack& went);
   void follow(const MeshState& state, const Node& node, int64_t now);
@@ -138,11 +153,20 @@ class Deployment {
   void activate(const Node& node);
   void apply_active();
   void look_for_drift(int64_t now);
+  bool look_at_services(const WantedServices& wanted, std::vector<Drift>& edited, int64_t now);
   std::vector<Drift> edited_files(Version& version);
   Status heal_files(Version version);
   /// As a whole, or back to what runs.
-  Status switch_to(NodeConfig config);
-  Result<NodeConfig> load_version(const Node& node, Version version);
+  Status switch_to(StoredVersion version);
+  Result<StoredVersion> load_version(const Node& node, Version version);
+  /// Whether the machine takes it; then its start-up scripts have run.
+  Status prepare(const BoundVersion& bound);
+  Status switch_router(const BoundVersion& bound, const BoundVersion* before, const NodeConfig& config);
+  /// Of what stands beside the router: all that can be done.
+  void apply_services(const WantedServices& wanted);
+  /// There is nothing of ours any more.
+  void remove_everything();
+  void take_service_steps();
   Status keep_outcome(const Owed& what);
   void record(OutcomeKind kind, ActivationId activation, std::string message);
   SignedOutcome sign(Outcome outcome) const;
@@ -172,10 +196,11 @@ class Deployment {
   Overlay overlay_;
   bool overlay_saved_ = true;
   bool overlay_known_ = false;         // from the disk or the log
-  std::optional<NodeConfig> active_;  // also what is on trial; nothing before the first activation
+  std::optional<StoredVersion> active_;  // also what is on trial; nothing before the first activation
   bool dirty_ = false;                 // the router may not be what active_ and overlay_ say
   std::optional<ActivationId> tried_;  // and failed; not again before something changes
   std::optional<VersionRow> wanted_;
+  VersionFetch fetch_;
   std::optional<Trial> trial_;
   bool kept_on_disk_ = true;  // trial_->kept()
   Gates gates_;
@@ -186,6 +211,8 @@ class Deployment {
   std::string trial_problem_;       // what became of a version that waited
   std::string activation_problem_;  // why the version that the log wants does not run
   std::string router_problem_;      // why the router is not what active_ and overlay_ say
+  std::string services_problem_;    // why what stands beside it is not
+  int64_t next_services_ms_ = 0;    // when that is tried again
   std::vector<std::string> steps_;
   DriftWatch drift_;
 };

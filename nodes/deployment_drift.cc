@@ -7,6 +7,10 @@
 
 namespace mesh {
 
+namespace {
+constexpr int64_t kServicesAgainMs = 60'000;  // a daemon that does not take its files is asked again so often
+}
+
 bool Deployment::reconcile_again(int64_t now) {
   const auto before = router_problem_;
   const auto steps = steps_.size();
@@ -24,14 +28,32 @@ bool Deployment::reconcile_again(int64_t now) {
 void Deployment::look_for_drift(int64_t now) {
   Version version;
   auto files = edited_files(version);
-  const bool heal_disk = !files.empty() && active_->drift == DriftPolicy::heal;
-  auto look = drift_.look(dataplane_, bind(*active_, overlay_), options_.own_keys, active_->drift,
-                          std::move(files), now);
+  const bool heals = active_->drift == DriftPolicy::heal, heal_disk = heals && !files.empty();
+  const auto bound = bind_version(*active_, overlay_);
+  if (!bound) {
+    router_problem_ = text_of(bound.error());
+    return;
+  }
+  const bool heal_placed = look_at_services(bound->services, files, now) && heals;
+  auto look = drift_.look(dataplane_, bound->desired, options_.own_keys, active_->drift, std::move(files), now);
   Status problem = look ? look->problem : std::unexpected(look.error());
   if (look) steps_.insert(steps_.end(), look->steps.begin(), look->steps.end());
   if (heal_disk)
     if (auto healed = heal_files(version); !healed && problem) problem = healed;
   router_problem_ = problem ? std::string() : text_of(problem.error());
+  if (heal_placed) apply_services(bound->services);
+}
+
+/// True when something that was placed is not as it was; what could not be placed is tried again now and then.
+bool Deployment::look_at_services(const WantedServices& wanted, std::vector<Drift>& edited, int64_t now) {
+  if (!options_.services) return false;
+  const auto placed = options_.services->look(wanted);
+  edited.insert(edited.end(), placed.begin(), placed.end());
+  if (options_.services->unsettled() && next_services_ms_ <= now) {
+    next_services_ms_ = now + kServicesAgainMs;
+    apply_services(wanted);
+  }
+  return !placed.empty();
 }
 
 /// Of the stored version that runs, which is told too; of none when what runs is not stored.
@@ -42,7 +64,7 @@ std::vector<Drift> Deployment::edited_files(Version& version) {
     version = candidate;
     auto edited = store_.edited_files(version, digest);
     if (edited.empty()) continue;
-    auto texts = rendered_files(*active_, overlay_);
+    auto texts = files_of(*active_, overlay_);
     texts["config.json"] = config_text(*active_);
     std::vector<Drift> out;
     for (const auto& file : edited) {
@@ -56,7 +78,7 @@ std::vector<Drift> Deployment::edited_files(Version& version) {
 }
 
 Status Deployment::heal_files(Version version) {
-  return store_.rewrite_version(version, config_text(*active_), rendered_files(*active_, overlay_));
+  return store_.rewrite_version(version, config_text(*active_), files_of(*active_, overlay_));
 }
 
 }  // namespace mesh

@@ -51,7 +51,7 @@ bool Deployment::resume(int64_t now) {
   // The crash came while the end was written down.
   if (store_.half_confirmed() || given_up(kept.activation)) return false;
   const auto back = [&](std::string why) {
-    if (pointers.active == Version()) (void)dataplane_.remove_all();  // there was nothing of ours
+    if (pointers.active == Version()) remove_everything();  // there was nothing of ours
     give_up(kept.activation, OutcomeKind::reverted, std::move(why));
     return false;
   };
@@ -80,7 +80,7 @@ bool Deployment::resume(int64_t now) {
 Status Deployment::keep_way_back(const Node& node) {
   const auto active = store_.pointers().active;
   if (active == Version() || store_.get_version(active)) return {};
-  if (active_) return store_.put_version(active, config_text(*active_), rendered_files(*active_, overlay_));
+  if (active_) return store_.put_version(active, config_text(*active_), files_of(*active_, overlay_));
   auto fetched = load_version(node, active);
   return fetched ? Status() : std::unexpected(fetched.error());
 }
@@ -162,7 +162,9 @@ void Deployment::watch(int64_t now, std::optional<int64_t> heard_ms) {
   Sight sight;
   std::vector<IpAddress> targets;
   for (const auto& each : gates_.reach) targets.insert(targets.end(), each.addresses.begin(), each.addresses.end());
-  auto wanted = bind(*active_, overlay_);
+  auto bound = bind_version(*active_, overlay_);
+  if (!bound) return;  // what runs was bound before
+  auto& wanted = bound->desired;
   sight.tunnels = std::move(wanted.tunnels);
   sight.heard_ms = heard_ms;
   if (gates_.bgp || gates_.bfd) {
@@ -197,7 +199,7 @@ void Deployment::go_back(OutcomeKind kind, const std::string& why) {
   if (active_) {
     apply_active();
   } else if (active == Version()) {
-    (void)dataplane_.remove_all();  // there was nothing of ours
+    remove_everything();  // there was nothing of ours
   }
   give_up(kept.activation, kind, why);
 }

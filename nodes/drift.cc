@@ -29,7 +29,15 @@ std::string lines_of(const List& list) {
   return out;
 }
 
+std::string both_ends(const PeerAddress& address) {
+  return to_text(address.local) + " peer " + to_text(address.peer);
+}
+
 bool lacks_address(const ObservedTunnel& is, const Tunnel& wanted) {
+  const bool lacks_peer = std::ranges::any_of(wanted.peer_addresses, [&](const PeerAddress& address) {
+    return std::ranges::find(is.peer_addresses, address) == is.peer_addresses.end();
+  });
+  if (is.up && lacks_peer) return true;
   return is.up && std::ranges::any_of(addresses_of(wanted), [&](const IpPrefix& address) {
            return std::ranges::find(is.addresses, address) == is.addresses.end();
          });
@@ -51,6 +59,11 @@ class Finder {
     auto more = is.addresses;
     for (const auto& address : addresses_of(wanted)) std::erase(more, address);
     add("address", name, "", lines_of(more));
+    auto more_peers = is.peer_addresses;
+    for (const auto& address : wanted.peer_addresses) std::erase(more_peers, address);
+    std::string ends;
+    for (const auto& address : more_peers) ends += (ends.empty() ? "" : "\n") + both_ends(address);
+    add("address", name, "", ends);
     std::vector<std::string> peers;
     for (const auto& key : is.peers) peers.push_back(text_of(key));
     add("peer", name, text_of(wanted.peer_key), fmt::format("{}", fmt::join(peers, "\n")));
@@ -221,6 +234,7 @@ std::string observed_text(const Observed& observed) {
                        is.up ? "up" : "down", is.answers ? "alive" : "dead", is.mtu, is.listen_port,
                        text_of(is.own_key), is.keepalive, is.psk_matches, is.allowed_ips, is.configured_endpoint);
     for (const auto& address : is.addresses) out += fmt::format("address {}\n", to_text(address));
+    for (const auto& address : is.peer_addresses) out += fmt::format("address {}\n", both_ends(address));
     for (const auto& key : is.peers) out += fmt::format("peer {}\n", text_of(key));
   }
   out += fmt::format("bird {} {}\n", observed.bird_running ? "runs" : "does not run",
@@ -261,7 +275,7 @@ Result<DriftWatch::Look> DriftWatch::look(Dataplane& dataplane, const Desired& w
     text += fmt::format("file {}\n{}\n{}\n", edit.name, edit.expected, edit.found);
     found.push_back(std::move(edit));
   }
-  if (routes.known || !died.empty()) observed_ = sha256(as_bytes(text));
+  if (routes.known || !died.empty() || !wanted.own_routing) observed_ = sha256(as_bytes(text));
   note(found, routes.known, heals, now, out.steps);
   close_passed(routes.differences, now, out.steps);
   if (!todo.empty()) out.problem = heals ? heal_all(dataplane, wanted, own_keys, out.steps)

@@ -250,17 +250,18 @@ Status History::fold(const EncodedEntry& encoded) {
 }
 
 /// A committed version is believed when this node compiles the same from the state that the commit was decided on.
-/// Nothing when only a newer program could compile it: then it is fetched by its digest.
+/// Nothing when only a newer program could compile it: then it is fetched by its digest, as one whose files
+/// are rendered on the controller is.
 std::optional<History::StagedVersion> History::compile_own(const MeshState& before, const MeshState& after,
                                                            const Entry& entry) const {
   const auto& row = *own_row(entry, options_.node);
   auto config = compile(before, options_.node);
   if (!config && config.error().code == Errc::unsupported) return std::nullopt;
-  if (config && has_rendered_files(*config)) return std::nullopt;  // what is rendered comes from the controller
   if (!config) {
     return StagedVersion{row.version, {}, {}, fmt::format("this node cannot compile it: {}", config.error().message)};
   }
   if (const auto own = config_digest(*config); own != row.digest) {
+    if (has_rendered_files(*config)) return StagedVersion{row.version, {}, {}, {}, own};
     return StagedVersion{row.version, {}, {}, fmt::format("entry {} commits digest {}, but the log gives {}",
                                                           entry.header.sequence.value(), to_hex(row.digest.view()),
                                                           to_hex(own.view()))};
@@ -269,12 +270,17 @@ std::optional<History::StagedVersion> History::compile_own(const MeshState& befo
   return StagedVersion{row.version, config_text(*config), rendered_files(*config, overlay), {}};
 }
 
+Status History::store_version(const StagedVersion& staged) {
+  MESH_TRY(store_.set_base(staged.version, staged.base));
+  if (staged.base) return {};
+  if (staged.text.empty()) return store_.refuse_version(staged.version, staged.reason);
+  return store_.put_version(staged.version, staged.text, staged.files);
+}
+
 Status History::flush() {
   const auto store = [&]() -> Status {
     while (!unsaved_.versions.empty()) {
-      const auto& staged = unsaved_.versions.front();
-      MESH_TRY(staged.text.empty() ? store_.refuse_version(staged.version, staged.reason)
-                                   : store_.put_version(staged.version, staged.text, staged.files));
+      MESH_TRY(store_version(unsaved_.versions.front()));
       unsaved_.versions.erase(unsaved_.versions.begin());
     }
     MESH_TRY(store_.append(unsaved_.entries));
@@ -372,9 +378,7 @@ Status History::succeed(const std::string& note) {
     MESH_TRY(store_.hold(successor_->activation_at_base()));
     MESH_TRY(store_.forget_trial());  // the new epoch gives numbers of activations anew
   }
-  for (const auto& staged : successor_versions_)
-    MESH_TRY(staged.text.empty() ? store_.refuse_version(staged.version, staged.reason)
-                                 : store_.put_version(staged.version, staged.text, staged.files));
+  for (const auto& staged : successor_versions_) MESH_TRY(store_version(staged));
   MESH_TRY(store_.replace(successor_->replica(), successor_->leaves(), note));
   replica_ = successor_->replica();
   news_ = fmt::format(

@@ -95,9 +95,10 @@ class History {
   };
   struct StagedVersion {
     Version version;
-    std::string text;                          // empty = refused
+    std::string text;                          // empty = refused, or to be fetched
     std::map<std::string, std::string> files;  // rendered
     std::string reason;
+    std::optional<Digest> base = {};  // its files are rendered elsewhere: it is fetched, and compared with this
   };
   struct Unsaved {
     std::vector<EncodedEntry> entries;
@@ -120,6 +121,7 @@ class History {
   Taken give_up_end();
   Status fold(const EncodedEntry& encoded);
   std::optional<StagedVersion> compile_own(const MeshState& before, const MeshState& after, const Entry& entry) const;
+  Status store_version(const StagedVersion& staged);
   /// After folding: the newest pending checkpoint that the head has reached becomes the verified one.
   bool settle();
   /// What a signed checkpoint says about `size`; nullptr when none is known.

@@ -55,6 +55,10 @@ void add_dataplane(CLI::App* verb, mesh::MeshnodeOptions& options) {
   verb->add_option("--dataplane", options.dataplane, "linux, or dry-run: plan the same and touch nothing")
       ->check(CLI::IsMember({"linux", "dry-run"}))
       ->capture_default_str();
+  verb->add_option("--allow", options.allow, "What services, start-up scripts and SSH keys may do on this router")
+      ->capture_default_str();
+  verb->add_option("--authorized-keys", options.authorized_keys, "Where the SSH keys of node_sshauthkeys are put")
+      ->capture_default_str();
   verb->add_option("--run-dir", options.run_dir, "Sockets and files of the processes that outlive meshnode")
       ->capture_default_str();
 }

@@ -23,6 +23,8 @@ struct MeshnodeOptions {
   int timeout_s = 60;                 // join
   std::string dataplane = "linux";    // run, leave, rollback: or "dry-run"
   std::filesystem::path run_dir = "/run/meshnode";  // the same: what belongs to the processes that outlive us
+  std::filesystem::path allow = "/etc/meshnode/allow.toml";  // run, leave, rollback: see nodes/allow.h
+  std::filesystem::path authorized_keys = "/root/.ssh/authorized_keys";  // the same
   bool once_synced = false;           // run
   std::string output = "table";       // "table" or "json"
   std::string version;                // rollback: "v3" or "3"; empty = the previous one
@@ -68,6 +70,13 @@ int64_t machine_now_ms();
 /// The router behind `--dataplane`. Borrows `keys`.
 Result<std::unique_ptr<Dataplane>> open_dataplane(const MeshnodeOptions& options, const NodeIdentity& identity,
                                                   const TunnelKeys& keys);
+
+/// What is done on the machine beside its router (services.h); with `--dataplane dry-run` in DATA/dry-services.
+struct MachineServices {
+  std::unique_ptr<Files> machine;
+  std::unique_ptr<Services> services;
+};
+MachineServices open_services(const MeshnodeOptions& options);
 
 Status run_join(const MeshnodeOptions& options);
 Status run_node(const MeshnodeOptions& options);

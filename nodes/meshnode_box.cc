@@ -126,7 +126,10 @@ Result<std::string> answer_stopped(const MeshnodeOptions& options, const std::st
   PosixFiles files(options.data);
   ReplicaStore store(files);
   MESH_TRY(store.open());
-  Agent agent(agent_options(*identity, *keys), store, *router);
+  auto machine = open_services(options);
+  auto agent_options = mesh::agent_options(*identity, *keys);
+  agent_options.deployment.services = machine.services.get();
+  Agent agent(std::move(agent_options), store, *router);
   // A replica that cannot be read keeps nobody from going back: the versions are beside it.
   (void)agent.peek(machine_now_ms());
   BoxJournal journal(files);

@@ -60,12 +60,14 @@ Status run_leave(const MeshnodeOptions& options) {
     // Before the tunnels go: the way to the controller may lead through them.
     told = say_goodbye(options, *identity, *keys);
     MESH_TRY((*dataplane)->remove_all());
+    const auto machine = open_services(options);
+    MESH_TRY(machine.services->remove_all());
   }
   // The identity last: after a failure the same command can go on.
   PosixFiles files(options.data);
-  for (const auto* name : {"active", "previous", "pending", "held", "versions", "replica", "overlay.json",
-                           "outcomes.json", "journal", "controller_endpoints.json", "dry-run.json", "peer_addresses",
-                           kStatusSocket, kControlSocket, "identity", "lock"}) {
+  for (const auto* name : {"active", "previous", "pending", "held", "versions", "fetched", "replica", "overlay.json",
+                           "outcomes.json", "journal", "controller_endpoints.json", "dry-run.json", "dry-services",
+                           "peer_addresses", kStatusSocket, kControlSocket, "identity", "lock"}) {
     MESH_TRY(files.remove(name));
   }
   MESH_TRY(files.sync_dir("."));

@@ -229,7 +229,10 @@ Status run_node(const MeshnodeOptions& options) {
   PosixFiles files(options.data);
   ReplicaStore store(files);
   MESH_TRY(store.open());
-  Agent agent(agent_options(*identity, *keys), store, **dataplane);
+  auto machine = open_services(options);
+  auto agent_options = mesh::agent_options(*identity, *keys);
+  agent_options.deployment.services = machine.services.get();
+  Agent agent(std::move(agent_options), store, **dataplane);
   agent.boot(machine_now_ms());
   log(agent.take_notes());
   // A replica that cannot be read is told by the status; what is applied goes on routing.

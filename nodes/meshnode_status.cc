@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <thread>
 
 #include "nodes/dataplane/dry_run_dataplane.h"
@@ -30,6 +31,8 @@ Result<std::string> read_stopped(const MeshnodeOptions& options) {
   agent_options.deployment.log = identity->log;
   agent_options.deployment.node = identity->node;
   agent_options.fullname = identity->fullname;
+  const auto machine = open_services(options);
+  agent_options.deployment.services = machine.services.get();
   Agent agent(std::move(agent_options), store, untouched);
   MESH_TRY(agent.peek(machine_now_ms()));
   auto status = agent.status();
@@ -58,6 +61,11 @@ std::string table(const Json& json) {
     };
     out += fmt::format("drift {} of {} is {}, not {}, for {} s\n", item["aspect"].get<std::string>(),
                        item["name"].get<std::string>(), side("found"), side("expected"), item["since_s"].dump());
+  }
+  for (const auto& script : json["scripts"]) {
+    out += fmt::format("{} ended with {}\n", script["name"].get<std::string>(), script["code"].dump());
+    std::istringstream lines(script["output"].get<std::string>());
+    for (std::string line; std::getline(lines, line);) out += "  " + line + "\n";
   }
   for (const auto& link : json["links"]) {
     const auto age_s = link["handshake_age_s"].get<int64_t>();
@@ -96,8 +104,11 @@ std::string status_json(const AgentStatus& status, const std::string& trouble, b
                {"warnings", status.health.warnings},
                {"drift_policy", status.drift_policy},
                {"observed", status.observed == Digest() ? std::string() : to_hex(status.observed.view())},
+               {"scripts", Json::array()},
                {"drift", Json::array()},
                {"links", Json::array()}};
+  for (const auto& script : status.scripts)
+    json["scripts"].push_back({{"name", script.name}, {"code", script.code}, {"output", script.output}});
   for (const auto& item : status.drift) {
     json["drift"].push_back({{"aspect", item.aspect},
                              {"name", item.name},

@@ -51,6 +51,7 @@ void fold(Replica& replica, const Entry& entry) {
 
 /// What `sha256sum -c` reads.
 const std::string kSums = "sums";
+constexpr std::string_view kReserved[] = {"config.json", "digest", "sums"};
 std::string sums_of(const std::map<std::string, std::string>& files) {
   std::string out;
   for (const auto& [name, content] : files)
@@ -125,6 +126,7 @@ Status ReplicaStore::read_versions() {
       if (version != Version()) refused_[version] = line.substr(std::min(space + 1, line.size()));
     }
   }
+  read_bases();
   return {};
 }
 
@@ -299,7 +301,7 @@ std::optional<Digest> ReplicaStore::digest_of(Version version) const {
   return found == versions_.end() ? std::nullopt : std::optional(found->second);
 }
 
-Result<NodeConfig> ReplicaStore::get_version(Version version) {
+Result<StoredVersion> ReplicaStore::get_version(Version version) {
   const auto known = versions_.find(version);
   if (known == versions_.end()) return fail(Errc::not_found, fmt::format("v{} is not on disk", version.value()));
   const auto path = version_path(version) + "/config.json";
@@ -311,7 +313,18 @@ Result<NodeConfig> ReplicaStore::get_version(Version version) {
   }
   auto config = parse_config_text(as_text(*text));
   if (!config) return fail_in("reading " + path, config.error());
-  return config;
+  StoredVersion out{std::move(*config), {}};
+  for (const auto& file : out.files) {
+    const auto at = version_path(version) + "/" + file.name;
+    auto content = files_.read(at);
+    if (!content && content.error().code != Errc::not_found) return std::unexpected(content.error());
+    if (!content || sha256(*content) != file.digest) {
+      versions_.erase(known);
+      return fail(Errc::corrupt, fmt::format("{} is damaged: it is not what it was stored as", at));
+    }
+    out.contents.emplace(file.name, as_text(*content));
+  }
+  return out;
 }
 
 std::vector<ReplicaStore::EditedFile> ReplicaStore::edited_files(Version version, const Digest& digest) {
@@ -347,6 +360,10 @@ Status ReplicaStore::rewrite_version(Version version, std::string_view text,
   MESH_TRY(put("config.json", text));
   for (const auto& [name, content] : files) MESH_TRY(put(name, content));
   return put(kSums, sums_of(files));
+}
+
+bool ReplicaStore::is_reserved(std::string_view name) {
+  return std::ranges::find(kReserved, name) != std::end(kReserved);
 }
 
 Status ReplicaStore::prune_versions(Version wanted) {

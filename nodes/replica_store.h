@@ -10,8 +10,11 @@
 //                          first entry's number - 1 (u64) { peak of the tree before it } { leaf }
 //   replica/orphans-N    an Orphans message: entries of epoch N that the log lost, until the controller has them
 //   replica/checkpoint   the newest checkpoint that matched, a signed note; never older than what was acted on
-//   versions/vN/         config.json (config_text), digest, and bird.conf, tlwg_*.conf as they read without keys
+//   versions/vN/         config.json (config_text), digest, sums, the rendered files, and where none of that name is
+//                          bird.conf, tlwg_*.conf as they read without keys
 //   versions/refused     { "N reason\n" }: versions whose digest does not follow from the log
+//   versions/bases       { "vN digest\n" }: what this node compiled of versions whose files are rendered elsewhere
+//   fetched/             blobs of a version that is being fetched, by digest; no version before all are here
 //   active, previous     symbolic links to versions/vN
 //   pending              "vN": what is being applied; or a version that waits for its confirmation (pending_file.h)
 //   held                 an activation of the log that is not followed, and why: a new epoch, root, a late confirmation
@@ -55,6 +58,11 @@ struct Pointers {
   std::string held_why;              // empty: what runs is newer, by a history that was given up
   ActivationId trial;                // the newest one that had to be confirmed
   TrialStage stage = TrialStage::none;
+};
+
+/// A version as it is on the disk.
+struct StoredVersion : NodeConfig {
+  std::map<std::string, std::string> contents;  // of NodeConfig::files, by name
 };
 
 /// This node's own history as hashes: what another one can be compared with.
@@ -134,8 +142,19 @@ class ReplicaStore {
   std::vector<Version> list_versions() const;
   /// What it was stored with; nothing when it is not here.
   std::optional<Digest> digest_of(Version version) const;
-  /// Checked against the digest stored with it. Errors: not_found, corrupt (it then counts as not stored).
-  Result<NodeConfig> get_version(Version version);
+  /// Checked against the digest stored with it, its files against theirs. Errors: not_found, corrupt (it then counts as
+  /// not stored).
+  Result<StoredVersion> get_version(Version version);
+  /// A name in a version's directory that is no rendered file's.
+  static bool is_reserved(std::string_view name);
+  /// What this node compiled of a version whose files it cannot render: the digest of the configuration without them.
+  std::optional<Digest> base_of(Version version) const;
+  /// Nothing: it has none. Durable on return.
+  Status set_base(Version version, const std::optional<Digest>& base);
+  /// Blobs of the version that is being fetched. What is there has that digest.
+  std::optional<Bytes> fetched(const Digest& digest);
+  Status keep_fetched(const Digest& digest, ByteView bytes);
+  Status forget_fetched();
   /// Removes all but the newest kVersionsKept, what the pointers name, and `wanted`.
   Status prune_versions(Version wanted);
   /// Marks a version as one that must not be applied, not even fetched by its digest.
@@ -178,6 +197,7 @@ class ReplicaStore {
 
   static constexpr uint64_t kTailBytesMin = 1024 * 1024;  // below, a snapshot costs more than it saves at start
   static constexpr size_t kOutcomesKept = 64;             // older ones are superseded
+  static constexpr size_t kBasesKept = 256;               // versions further back are not fetched again
   static constexpr size_t kLeavesKept = 512 * 1024;       // 16 MiB: a backup may be that many entries old
 
  private:
@@ -200,6 +220,7 @@ class ReplicaStore {
   Status write_outcomes(Handled handled);
   void read_pending();
   Status write_refused(std::map<Version, std::string> refused);
+  void read_bases();
   Result<std::string> read_small(const std::string& path);
   Status write_small(const std::string& path, std::string_view text);
   Status read_outcomes();
@@ -212,6 +233,7 @@ class ReplicaStore {
   std::vector<std::string> problems_;
   std::map<Version, Digest> versions_;
   std::map<Version, std::string> refused_;
+  std::map<Version, Digest> bases_;
   Pointers pointers_;
   std::optional<PendingVersion> waiting_;
   uint64_t serial_ = 0;

@@ -17,6 +17,7 @@
 #include "eventstore/model/overlay.h"
 #include "nodes/dataplane/dataplane.h"
 #include "nodes/pending_file.h"
+#include "nodes/replica_store.h"
 
 namespace mesh {
 
@@ -50,12 +51,12 @@ struct Sight {
 class Trial {
  public:
   /// `before`: what to go back to; nothing before the first version. `healthy`: said already.
-  Trial(PendingVersion kept, std::optional<NodeConfig> before, bool healthy)
+  Trial(PendingVersion kept, std::optional<StoredVersion> before, bool healthy)
       : kept_(std::move(kept)), before_(std::move(before)), healthy_(healthy) {}
 
   /// What is, or shall be, on disk.
   const PendingVersion& kept() const { return kept_; }
-  const std::optional<NodeConfig>& before() const { return before_; }
+  const std::optional<StoredVersion>& before() const { return before_; }
 
   bool expired(int64_t now) const { return !confirmed_ && now >= kept_.deadline_ms; }
   /// The newest extension of the log. True when it was not known yet: kept() moved.
@@ -75,7 +76,7 @@ class Trial {
   std::optional<std::string> session_down(const Sight& sight, bool bfd) const;
 
   PendingVersion kept_;
-  std::optional<NodeConfig> before_;
+  std::optional<StoredVersion> before_;
   bool healthy_ = false, confirmed_ = false;
   std::optional<int64_t> first_look_, up_since_;
   std::string why_;

@@ -17,6 +17,7 @@ inline constexpr size_t kFileNameBytesMax = 96;
 inline constexpr size_t kFileBytesMax = 1024 * 1024;       // a template, not a disk image
 inline constexpr size_t kFileSaltBytes = 16;               // before the content in a file's blob
 inline constexpr size_t kFilesPerNodeMax = 12'000;         // rendered: one for each link, and some
+inline constexpr size_t kVersionFilesBytesMax = 32 * 1024 * 1024;  // of them together: a router holds them in memory
 inline constexpr size_t kServicesMax = 64;                 // of one node
 inline constexpr size_t kMessageBytesMax = 1024;           // a commit message, not a document
 inline constexpr size_t kFullNameBytesMax = 127;           // node.site

@@ -80,6 +80,7 @@ Overlay make_overlay(const MeshState& state, NodeId node) {
 }
 
 std::vector<IpPrefix> addresses_of(const Tunnel& tunnel) {
+  if (!tunnel.addresses.empty()) return tunnel.addresses;
   std::vector<IpPrefix> out{{tunnel.address, 64}};
   if (tunnel.loopback4 != IpAddress{}) out.push_back({tunnel.loopback4, tunnel.loopback4.bits()});
   std::ranges::sort(out);

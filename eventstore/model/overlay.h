@@ -32,6 +32,13 @@ struct Overlay {
 /// counts as revoked.
 Overlay make_overlay(const MeshState& state, NodeId node);
 
+/// An address whose other end has a name: `ip addr add LOCAL peer PEER`. Of one family.
+struct PeerAddress {
+  IpAddress local;
+  IpPrefix peer;
+  auto operator<=>(const PeerAddress&) const = default;
+};
+
 /// One WireGuard interface. A link has one lane, during a key rotation two: lane 0 or 1 is the parity of the
 /// sum of both generations, so that the new interface stands beside the old one. Of several pairs of generations
 /// in one lane the newest counts (largest sum, then the lower node's larger generation): the same at both ends.
@@ -48,12 +55,14 @@ struct Tunnel {
   std::string endpoint_host;    // empty = wait for the peer to dial
   uint16_t endpoint_port = 0;
   uint16_t keepalive = 0;
+  std::vector<IpPrefix> addresses;          // ascending; of a rendered file: instead of those that follow from above
+  std::vector<PeerAddress> peer_addresses;  // ascending; the same
   bool operator==(const Tunnel&) const = default;
 };
 
-/// What is on the interface, ascending: the link-local address, and the router's own IPv4 loopback as on an unnumbered
-/// link. Nothing is sent to the latter there; but where an interface has no IPv4 address at all, Linux drops packets
-/// whose way back is another interface even when `rp_filter` is loose (fib_validate_source, 6.1).
+/// What is on the interface, ascending: what a rendered file says, else the link-local address and the IPv4 loopback, as
+/// on an unnumbered link: nothing is sent to it, but where an interface has no IPv4 address Linux drops packets whose
+/// way back is another interface even when `rp_filter` is loose (fib_validate_source, 6.1). Without peer_addresses.
 std::vector<IpPrefix> addresses_of(const Tunnel& tunnel);
 
 /// The UDP port of a lane. Both ends compute it from lane 0's port: lane 1 is 16,384 away from it, on the side that
@@ -67,6 +76,7 @@ struct Desired {
   std::vector<IpAddress> loopbacks;   // on the owned interface tlwg_lo
   std::map<std::string, std::string> sysctls;
   std::string bird;                   // bird.conf, complete
+  bool own_routing = true;            // bird.conf is render_bird()'s: what its protocols are called is known
   bool operator==(const Desired&) const = default;
 };
 

@@ -30,7 +30,7 @@ std::string differences(const ObservedTunnel& is, const Tunnel& wanted,
   if (endpoint_differs(is, wanted)) out.push_back("peer endpoint");
   if (is.keepalive != wanted.keepalive) out.push_back("keepalive");
   if (is.mtu != wanted.mtu) out.push_back("mtu");
-  if (is.addresses != addresses_of(wanted)) out.push_back("address");
+  if (is.addresses != addresses_of(wanted) || is.peer_addresses != wanted.peer_addresses) out.push_back("address");
   if (!is.up) out.push_back("link down");
   return fmt::format("{}", fmt::join(out, ", "));
 }

@@ -36,6 +36,7 @@ struct ObservedTunnel {
   bool answers = true;              // false: an interface whose process is gone; the rest is then empty
   std::vector<WireGuardKey> peers;  // all of them, ascending
   std::string allowed_ips;          // of the first, joined by ", ", as WireGuard orders them
+  std::vector<PeerAddress> peer_addresses = {};  // ascending
   bool operator==(const ObservedTunnel&) const = default;
 };
 

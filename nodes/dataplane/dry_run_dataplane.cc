@@ -51,6 +51,7 @@ ObservedTunnel observe_tunnel(const Tunnel& tunnel, const Tunnel* wanted,
   out.up = true;
   out.mtu = tunnel.mtu;
   out.addresses = addresses_of(tunnel);
+  out.peer_addresses = tunnel.peer_addresses;
   if (auto key = own_keys.find(tunnel.own_generation); key != own_keys.end())
     out.own_key = key->second;
   out.listen_port = tunnel.listen_port;
@@ -80,7 +81,7 @@ void apply_edit(const TunnelEdit& edit, ObservedTunnel& out) {
 }
 
 Json tunnel_json(const Tunnel& t) {
-  return Json{{"peer", t.peer.value()},
+  Json out{{"peer", t.peer.value()},
               {"listen_port", t.listen_port},
               {"mtu", t.mtu},
               {"address", to_text(t.address)},
@@ -92,6 +93,10 @@ Json tunnel_json(const Tunnel& t) {
               {"endpoint_host", t.endpoint_host},
               {"endpoint_port", t.endpoint_port},
               {"keepalive", t.keepalive}};
+  for (const IpPrefix& prefix : t.addresses) out["addresses"].push_back(to_text(prefix));
+  for (const PeerAddress& address : t.peer_addresses)
+    out["peer_addresses"].push_back({to_text(address.local), to_text(address.peer)});
+  return out;
 }
 
 Result<Tunnel> tunnel_from(const std::string& name, const Json& j) {
@@ -115,6 +120,17 @@ Result<Tunnel> tunnel_from(const std::string& name, const Json& j) {
   t.endpoint_host = j.at("endpoint_host").get<std::string>();
   t.endpoint_port = j.at("endpoint_port").get<uint16_t>();
   t.keepalive = j.at("keepalive").get<uint16_t>();
+  for (const auto& text : j.value("addresses", Json::array())) {
+    auto prefix = parse_prefix(text.get<std::string>());
+    if (!prefix) return fail(Errc::corrupt, "tunnel " + name + ": bad address");
+    t.addresses.push_back(*prefix);
+  }
+  for (const auto& pair : j.value("peer_addresses", Json::array())) {
+    auto local = parse_address(pair.at(0).get<std::string>());
+    auto other = parse_prefix(pair.at(1).get<std::string>());
+    if (!local || !other) return fail(Errc::corrupt, "tunnel " + name + ": bad address");
+    t.peer_addresses.push_back({*local, *other});
+  }
   return t;
 }
 

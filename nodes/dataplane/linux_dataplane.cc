@@ -125,7 +125,12 @@ Result<Observed> LinuxDataplane::observe(const Desired& wanted) {
   out.bird = std::move(bird->text);
   out.bird_file = std::move(bird->file);
   std::map<int, std::vector<IpPrefix>> by_link;
-  for (const LinkAddress& address : *addresses) by_link[address.index].push_back(address.prefix);
+  std::map<int, std::vector<PeerAddress>> with_peers;
+  for (const LinkAddress& address : *addresses)
+    if (address.peer)
+      with_peers[address.index].push_back({address.prefix.address, *address.peer});
+    else
+      by_link[address.index].push_back(address.prefix);
   for (const auto& [name, link] : seen->links) {
     auto& own = by_link[link.index];
     std::ranges::sort(own);
@@ -138,6 +143,8 @@ Result<Observed> LinuxDataplane::observe(const Desired& wanted) {
     ObservedTunnel tunnel = observe_tunnel(
         link, device == seen->devices.end() ? nullptr : &device->second, find_tunnel(wanted, name));
     tunnel.addresses = std::move(own);
+    tunnel.peer_addresses = std::move(with_peers[link.index]);
+    std::ranges::sort(tunnel.peer_addresses);
     out.tunnels.emplace(name, std::move(tunnel));
   }
   // A setting that this kernel lacks is missing from what was observed; setting it then says why.
@@ -259,16 +266,25 @@ Status LinuxDataplane::configure_interface(const Tunnel& tunnel, const LinkInfo&
   if (link.mtu != tunnel.mtu) MESH_TRY(netlink_.set_mtu(link.index, tunnel.mtu));
   if (!link.up) MESH_TRY(netlink_.set_up(link.index, true));
   // After "up": going down drops link-local addresses, and nothing but us brings them back.
-  return set_addresses(link.index, addresses_of(tunnel));
+  return set_addresses(link.index, addresses_of(tunnel), tunnel.peer_addresses);
 }
 
-Status LinuxDataplane::set_addresses(int index, const std::vector<IpPrefix>& wanted) {
+Status LinuxDataplane::set_addresses(int index, const std::vector<IpPrefix>& wanted,
+                                     const std::vector<PeerAddress>& with_peers) {
   for (const IpPrefix& prefix : wanted) MESH_TRY(netlink_.add_address(index, prefix));
+  for (const PeerAddress& address : with_peers) MESH_TRY(netlink_.add_address(index, address));
   auto addresses = netlink_.addresses();
   if (!addresses) return std::unexpected(addresses.error());
-  for (const LinkAddress& address : *addresses)
-    if (address.index == index && std::ranges::find(wanted, address.prefix) == wanted.end())
-      MESH_TRY(netlink_.remove_address(index, address.prefix));
+  for (const LinkAddress& address : *addresses) {
+    if (address.index != index) continue;
+    if (!address.peer) {
+      const bool stays = std::ranges::find(wanted, address.prefix) != wanted.end();
+      if (!stays) MESH_TRY(netlink_.remove_address(index, address.prefix));
+      continue;
+    }
+    const PeerAddress own{address.prefix.address, *address.peer};
+    if (std::ranges::find(with_peers, own) == with_peers.end()) MESH_TRY(netlink_.remove_address(index, own));
+  }
   return {};
 }
 
@@ -299,7 +315,7 @@ Status LinuxDataplane::execute_one(const SetLoopbacks& action) {
   if (!link->up) MESH_TRY(netlink_.set_up(link->index, true));
   std::vector<IpPrefix> prefixes;
   for (const IpAddress& address : action.addresses) prefixes.push_back({address, address.bits()});
-  return set_addresses(link->index, prefixes);
+  return set_addresses(link->index, prefixes, {});
 }
 
 std::string LinuxDataplane::resolve(const Tunnel& tunnel) {
@@ -372,6 +388,17 @@ Result<Health> LinuxDataplane::health() {
   if (!seen) return std::unexpected(seen.error());
   auto sessions = bird_.sessions();
   if (!sessions) return std::unexpected(sessions.error());
+  auto addresses = netlink_.addresses();
+  if (!addresses) return std::unexpected(addresses.error());
+  // A session between loopbacks is over the tunnel on which its neighbour is the other end of an address.
+  std::map<std::string, int> by_neighbour;
+  for (const LinkAddress& address : *addresses)
+    if (address.peer) by_neighbour[to_text(address.peer->address)] = address.index;
+  const auto is_over = [&](const std::string& interface, const std::string& neighbour, const LinkInfo& link) {
+    if (interface == link.name) return true;
+    const auto at = by_neighbour.find(neighbour);
+    return at != by_neighbour.end() && at->second == link.index;
+  };
   Health out;
   out.bird_running = sessions->running;
   for (const auto& [name, link] : seen->links) {
@@ -391,9 +418,9 @@ Result<Health> LinuxDataplane::health() {
       }
     }
     for (const BgpSession& session : sessions->bgp)
-      if (session.interface == name) health.bgp_state = session.state;
+      if (is_over(session.interface, session.neighbour, link)) health.bgp_state = session.state;
     for (const BfdSession& session : sessions->bfd)
-      if (session.interface == name) health.bfd_state = session.state;
+      if (is_over(session.interface, session.address, link)) health.bfd_state = session.state;
   }
   for (const auto& [name, told] : endpoints_.all())
     if (told.address.empty())

@@ -56,7 +56,10 @@ class LinuxDataplane final : public Dataplane {
   void await_other_paths(const std::vector<std::string>& going) override;
   void await_silence(const std::vector<std::string>& going) override;
   Result<Health> health() override;
-  Result<RouteLook> look_at_routes(const Desired& wanted) override { return routes_.look(wanted); }
+  /// Of a BIRD whose protocols somebody else named nothing is known.
+  Result<RouteLook> look_at_routes(const Desired& wanted) override {
+    return wanted.own_routing ? routes_.look(wanted) : RouteLook{};
+  }
   Status mend_routes(const std::vector<RouteDifference>& differences) override {
     return routes_.mend(differences);
   }
@@ -96,7 +99,7 @@ class LinuxDataplane final : public Dataplane {
   /// WireGuard has once been told an address for the endpoint that `tunnel` has now.
   bool was_told(const Tunnel& tunnel);
   Status configure_interface(const Tunnel& tunnel, const LinkInfo& link);
-  Status set_addresses(int index, const std::vector<IpPrefix>& wanted);
+  Status set_addresses(int index, const std::vector<IpPrefix>& wanted, const std::vector<PeerAddress>& with_peers);
   Result<SecretKey> psk_of(const Tunnel& tunnel) const;
   /// "address:port"; empty when the name has no address until the budget is spent.
   std::string resolve(const Tunnel& tunnel);

@@ -66,13 +66,15 @@ LinkAddress read_address(const ifaddrmsg& header, ByteView attributes) {
   out.index = static_cast<int>(header.ifa_index);
   out.prefix.length = header.ifa_prefixlen;
   out.prefix.address.v6 = header.ifa_family == AF_INET6;
-  bool local = false;  // IFA_ADDRESS is the far end where both are given
+  IpAddress far = out.prefix.address;
+  bool local = false, other = false;  // IFA_ADDRESS is the far end where both are given
   for_each_attribute(attributes, [&](int type, ByteView payload) {
-    if (payload.size() > out.prefix.address.bytes.size()) return;
-    if (type != IFA_LOCAL && (type != IFA_ADDRESS || local)) return;
-    std::ranges::copy(payload, out.prefix.address.bytes.begin());
-    local = local || type == IFA_LOCAL;
+    if (payload.size() > far.bytes.size() || (type != IFA_LOCAL && type != IFA_ADDRESS)) return;
+    (type == IFA_LOCAL ? local : other) = true;
+    std::ranges::copy(payload, (type == IFA_LOCAL ? out.prefix.address : far).bytes.begin());
   });
+  if (!local) out.prefix.address = far;
+  if (local && other && far != out.prefix.address) out.peer = IpPrefix{far, header.ifa_prefixlen};
   return out;
 }
 
@@ -317,27 +319,33 @@ Status Rtnetlink::set_up(int index, bool up) {
   return perform(request, up ? "setting the interface up" : "setting the interface down");
 }
 
-Status Rtnetlink::add_address(int index, const IpPrefix& prefix) {
+/// `other`: the far end, or the address itself. The kernel tells two of one local address apart by it.
+Status Rtnetlink::change_address(bool add, int index, const IpAddress& local, const IpPrefix& other) {
   ifaddrmsg header{};
-  header.ifa_family = prefix.v6() ? AF_INET6 : AF_INET;
-  header.ifa_prefixlen = static_cast<uint8_t>(prefix.length);
-  header.ifa_flags = prefix.v6() ? IFA_F_NODAD : 0;
+  header.ifa_family = other.v6() ? AF_INET6 : AF_INET;
+  header.ifa_prefixlen = static_cast<uint8_t>(other.length);
+  header.ifa_flags = add && other.v6() ? IFA_F_NODAD : 0;
   header.ifa_index = static_cast<unsigned>(index);
-  Request request(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, header);
-  ByteView address(prefix.address.bytes.data(), prefix.address.bits() / 8);
-  request.attribute(IFA_LOCAL, address);
-  request.attribute(IFA_ADDRESS, address);
-  return perform(request, "adding address " + to_text(prefix), {EEXIST});
+  const int flags = add ? NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL : NLM_F_ACK;
+  Request request(add ? RTM_NEWADDR : RTM_DELADDR, flags, header);
+  request.attribute(IFA_LOCAL, {local.bytes.data(), local.bits() / 8});
+  request.attribute(IFA_ADDRESS, {other.address.bytes.data(), other.address.bits() / 8});
+  const auto text = local == other.address ? to_text(other) : to_text(local) + " peer " + to_text(other);
+  return add ? perform(request, "adding address " + text, {EEXIST})
+             : perform(request, "removing address " + text, {EADDRNOTAVAIL, ENODEV});
 }
 
+Status Rtnetlink::add_address(int index, const IpPrefix& prefix) {
+  return change_address(true, index, prefix.address, prefix);
+}
+Status Rtnetlink::add_address(int index, const PeerAddress& address) {
+  return change_address(true, index, address.local, address.peer);
+}
 Status Rtnetlink::remove_address(int index, const IpPrefix& prefix) {
-  ifaddrmsg header{};
-  header.ifa_family = prefix.v6() ? AF_INET6 : AF_INET;
-  header.ifa_prefixlen = static_cast<uint8_t>(prefix.length);
-  header.ifa_index = static_cast<unsigned>(index);
-  Request request(RTM_DELADDR, NLM_F_ACK, header);
-  request.attribute(IFA_LOCAL, {prefix.address.bytes.data(), prefix.address.bits() / 8});
-  return perform(request, "removing address " + to_text(prefix), {EADDRNOTAVAIL, ENODEV});
+  return change_address(false, index, prefix.address, prefix);
+}
+Status Rtnetlink::remove_address(int index, const PeerAddress& address) {
+  return change_address(false, index, address.local, address.peer);
 }
 
 Status Rtnetlink::remove(int index) {

@@ -3,12 +3,14 @@
 // success is done.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "eventstore/model/address.h"
 #include "eventstore/model/ids.h"
+#include "eventstore/model/overlay.h"
 #include "eventstore/model/result.h"
 #include "nodes/dataplane/files.h"
 #include "nodes/dataplane/routes.h"
@@ -26,6 +28,7 @@ struct LinkInfo {
 struct LinkAddress {
   int index = 0;  // of the link
   IpPrefix prefix;
+  std::optional<IpPrefix> peer;  // the other end, where it is not the address itself; prefix.length is then its
 };
 
 /// The routes of the main table that concern us (routes.h).
@@ -59,8 +62,10 @@ class Rtnetlink {
   Status set_up(int index, bool up);
   /// Without duplicate address detection: both ends of a tunnel are known. Already there = success.
   Status add_address(int index, const IpPrefix& prefix);
+  Status add_address(int index, const PeerAddress& address);
   /// Missing = success.
   Status remove_address(int index, const IpPrefix& prefix);
+  Status remove_address(int index, const PeerAddress& address);
   /// Missing = success.
   Status remove(int index);
   Result<RouteTable> routes();
@@ -75,6 +80,7 @@ class Rtnetlink {
   template <class Visitor>
   Result<int> exchange(Request& request, Visitor visit);
   Status perform(Request& request, std::string_view doing, std::initializer_list<int> fine = {});
+  Status change_address(bool add, int index, const IpAddress& local, const IpPrefix& other);
 
   Fd fd_;
   uint32_t sequence_ = 0;

@@ -152,6 +152,48 @@ TEST(Blobs, AdministratorsFetchAnyInPieces) {
             Errc::not_permitted);
 }
 
+TEST(Blobs, ANodeFetchesItsConfigurationsAndTheirFiles) {
+  test::World world;
+  world.must({AddSite{"ams"}, AddNode{"r1.ams"}, AddNode{"r2.ams"}});
+  for (const char* node : {"r1.ams", "r2.ams"}) world.enrol(node);
+  std::vector<Blob> blobs;
+  const auto commit = [&](const std::string& node, const std::string& file) {
+    world.must(SetAttribute{{Level::node, node}, "file:" + file, FileRef{sha256(as_bytes(file)), 1}});
+    auto candidates = compile_candidates(world.state(), Scope{}, false, test::names_as_content);
+    for (const auto& [id, config] : candidates->configs) {
+      const auto text = config_text(config);
+      blobs.push_back({config_digest(config), Bytes(text.begin(), text.end())});
+    }
+    for (const auto& [digest, content] : candidates->contents) blobs.push_back({digest, content});
+    ASSERT_TRUE(world.commit(Principal::human("alice"), Target{}));
+  };
+  commit("r1.ams", "one.conf");
+  commit("r2.ams", "two.conf");
+  Desk desk;
+  desk.disk = std::make_unique<MemoryEventLog>(world.state().log);
+  for (uint64_t i = 0; i < world.entries().size(); ++i) {
+    const auto id = decode_entry(world.entries()[i])->body->request.id;
+    ASSERT_TRUE(desk.disk->append(Sequence(i), 1, {&world.entries()[i], 1}, {&id, 1}, {}));
+  }
+  ASSERT_TRUE(desk.disk->put_blobs(blobs));
+  desk.restart();
+  const auto fetched = [&](const std::string& node, const Digest& digest) {
+    const SessionId session{test::box_secret(node).public_key(), 7, false};
+    const Body body = desk.ask(session, Fetch{digest});
+    if (const auto* chunk = std::get_if<BlobChunk>(&body)) return std::string(as_text(chunk->bytes));
+    EXPECT_EQ(desk.error_of(body).code, Errc::not_permitted);
+    return std::string("refused");
+  };
+  const auto one = sha256(as_bytes("one.conf")), two = sha256(as_bytes("two.conf"));
+  EXPECT_EQ(fetched("r1.ams", one), "one.conf") << "also before its configuration was asked for";
+  EXPECT_EQ(fetched("r1.ams", two), "refused") << "another node's";
+  EXPECT_EQ(fetched("r2.ams", two), "two.conf");
+  EXPECT_EQ(fetched("r2.ams", one), "refused");
+  const auto& versions = desk.controller->state().find_node("r1.ams")->versions;
+  EXPECT_TRUE(fetched("r1.ams", versions.back().digest).contains("one.conf"));
+  EXPECT_EQ(fetched("r2.ams", versions.back().digest), "refused");
+}
+
 // A disk that refuses once must not make a node forget what nobody has.
 TEST(Orphans, AreKeptForANodeOnlyWhenTheyAreDurable) {
   Desk old, desk;

@@ -153,8 +153,13 @@ void WrittenLog::admit(NodeId node, const Signer& signer, const WireGuardKey& wi
 }
 
 void WrittenLog::commit(const std::function<void(std::vector<VersionRow>&)>& change) {
-  auto candidates = compile_candidates(state(), Scope{}, false);
+  auto candidates = compile_candidates(state(), Scope{}, false, render);
   ASSERT_TRUE(candidates) << candidates.error().message;
+  blobs.merge(candidates->contents);
+  for (const auto& [node, config] : candidates->configs) {
+    const auto text = config_text(config);
+    blobs[sha256(as_bytes(text))] = Bytes(text.begin(), text.end());
+  }
   Context context;
   context.candidates = candidates->rows;
   if (change) change(context.candidates);
@@ -284,6 +289,18 @@ void TestNode::pass(int64_t milliseconds) {
     now_ += 250;
     agent_->tick(now_);
   }
+}
+
+size_t TestNode::serve() {
+  size_t came = 0;
+  for (auto asked = sent_of<Fetch>(); !asked.empty(); asked = sent_of<Fetch>())
+    for (const auto& fetch : asked) {
+      const auto blob = log_.blobs.find(fetch.digest);
+      if (blob == log_.blobs.end()) continue;
+      ++came;
+      give(BlobChunk{fetch.digest, 0, blob->second.size(), blob->second});
+    }
+  return came;
 }
 
 std::vector<Body> TestNode::sent() {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "eventstore/model/compile.h"
 #include "eventstore/model/decide.h"
 #include "eventstore/model/replay.h"
 #include "nodes/agent.h"
@@ -70,6 +71,8 @@ class WrittenLog {
   /// Entries `first` to `last`, with the checkpoint of `last` when asked.
   Entries range(uint64_t first, uint64_t last, bool checkpoint) const;
   const std::vector<EncodedEntry>& entries() const { return entries_; }
+  FileRenderer render;            // of what is committed from now on
+  std::map<Digest, Bytes> blobs;  // configurations that were committed, and their files
 
  private:
   Request request(const Principal& principal, std::vector<Command> commands) const;
@@ -115,6 +118,8 @@ class TestNode {
   void reboot(bool lucky = true);
   /// The program was killed and starts again; what it wrote is there.
   void restart();
+  /// The log's blobs that are asked for, one by one until none is; how many came.
+  size_t serve();
   /// What the agent sent since the last call.
   std::vector<Body> sent();
   template <class Kind>
