@@ -6,7 +6,6 @@
 
 #include "broker/prepare.h"
 #include "eventstore/model/text_diff.h"
-#include "eventstore/model/overlay.h"
 
 namespace mesh::answering {
 
@@ -61,9 +60,9 @@ std::string ConfigItems::file_diffs(const std::string& fullname, const NodeConfi
                                     const NodeConfig* after) const {
   std::map<std::string, std::pair<std::string, std::string>> files;
   if (before)
-    for (auto& [name, text] : rendered_files(*before)) files[name].first = std::move(text);
+    for (auto& [name, text] : a_texts_(*before)) files[name].first = std::move(text);
   if (after)
-    for (auto& [name, text] : rendered_files(*after)) files[name].second = std::move(text);
+    for (auto& [name, text] : b_texts_(*after)) files[name].second = std::move(text);
   std::string out;
   for (const auto& [name, texts] : files)
     out += unified_diff(fmt::format("{}/{}/{}", a_, fullname, name), texts.first,

@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -27,8 +29,12 @@ struct CutList {
 /// the texts are too many for one answer, later items come without them and with their first changes.
 class ConfigItems {
  public:
+  /// The files of a configuration, by name.
+  using Texts = std::function<std::map<std::string, std::string>(const NodeConfig&)>;
+
   /// `a` and `b` name the sides.
-  ConfigItems(std::string a, std::string b) : a_(std::move(a)), b_(std::move(b)) {}
+  ConfigItems(std::string a, std::string b, Texts a_texts, Texts b_texts)
+      : a_(std::move(a)), b_(std::move(b)), a_texts_(std::move(a_texts)), b_texts_(std::move(b_texts)) {}
 
   /// A side without a configuration is nullptr.
   void add(NodeId node, const std::string& fullname, const NodeConfig* before,
@@ -48,6 +54,7 @@ class ConfigItems {
   static constexpr size_t kTextBytesMax = 6 * 1024 * 1024;
 
   std::string a_, b_;
+  Texts a_texts_, b_texts_;
   CutList items_;
   size_t text_left_ = kTextBytesMax, shortened_ = 0;
 };

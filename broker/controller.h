@@ -19,6 +19,7 @@
 #include "broker/orphans.h"
 #include "broker/output.h"
 #include "broker/past.h"
+#include "broker/renderer.h"
 #include "broker/subscriptions.h"
 #include "eventstore/log/event_log.h"
 #include "eventstore/model/checkpoint.h"
@@ -57,6 +58,7 @@ struct ControllerOptions {
   int64_t heartbeat_ms = 3'000;
   uint64_t snapshot_every = 10'000;  // entries between snapshots of the state, at least
   uint64_t snapshot_threshold = kSnapshotReplayThreshold;  // of Subscriptions
+  std::shared_ptr<Renderer> renderer = {};  // of templates; without one a node with templates cannot be committed
   std::optional<Restored> restored;  // read-only until an epoch after that one is started
 };
 

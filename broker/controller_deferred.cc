@@ -63,9 +63,9 @@ void Controller::start_job(Job job) {
 
 void Controller::on_prepare(const ReplyTo& to, const Prepare& prepare) {
   const Principal principal = sessions_.contains(to.session) ? sessions_[to.session].principal : Principal{};
-  start_job([this, to, prepare, state = state_, log = log_.get(),
-             who = to_text(principal)]() -> Completion {
-    auto plan = prepare_commit(state, *log, prepare, who);
+  start_job([this, to, prepare, state = state_, log = log_.get(), who = to_text(principal),
+             renderer = options_.renderer]() -> Completion {
+    auto plan = prepare_commit(state, *log, prepare, who, renderer.get());
     if (!plan) return [this, to, error = plan.error()] { fail_to(to, error); };
     PreparedCommit prepared{
         state.sequence, version_rows_root(plan->candidates.rows), plan->candidates.rows, {}};
@@ -116,6 +116,7 @@ void Controller::on_query(const ReplyTo& to, const Peer& peer, const Query& quer
   facts.program = options_.program;
   facts.orphans = orphans_.list();
   facts.query = query;
+  facts.renderer = options_.renderer;
   if (!is_heavy(query)) {
     auto result = answer_query(std::move(facts));
     if (!result) return fail_to(to, result.error());

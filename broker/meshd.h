@@ -19,6 +19,8 @@ struct Settings {
   std::vector<std::string> listen;   // main socket, at least one
   std::vector<std::string> enrol;    // enrolment socket, at least one
   std::vector<std::string> publish;  // what nodes and operators connect to
+  std::string python;                // renders templates; empty = as TemplateRendererOptions
+  std::string bird;                  // checks BIRD files; empty = that of PATH, "none" = nothing does
 };
 /// Errors: not_found (fix: meshd init), invalid.
 Result<Settings> load_settings(const std::filesystem::path& data);

@@ -15,6 +15,7 @@
 #include "broker/controller.h"
 #include "broker/meshd.h"
 #include "broker/meshd_frames.h"
+#include "broker/template_renderer.h"
 #include "eventstore/log/rocks_event_log.h"
 
 namespace mesh::meshd {
@@ -125,6 +126,13 @@ void start_logging(const std::string& level) {
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
 }
 
+std::shared_ptr<Renderer> make_renderer(const Settings& settings) {
+  TemplateRendererOptions options;
+  options.python = settings.python;
+  if (settings.bird != "none") options.bird = settings.bird.empty() ? find_program("bird") : settings.bird;
+  return std::make_shared<TemplateRenderer>(std::move(options));
+}
+
 Status serve(const RunOptions& run_options) {
   const std::filesystem::path& data = run_options.data;
   StopSignals signals;  // before the log, whose threads would otherwise take the signals
@@ -158,6 +166,7 @@ Status serve(const RunOptions& run_options) {
     return std::unique_ptr<EventLog>(std::move(*opened));
   };
   options.program = kProgramVersion;
+  options.renderer = make_renderer(*settings);
   options.restored = *restored;
   options.orphans = load_orphans(data);
   options.save_orphans = [&](ByteView bytes) { return save_orphans(data, bytes); };

@@ -55,7 +55,8 @@ Result<Settings> load_settings(const std::filesystem::path& data) {
         fmt::format("meshd init --data {}", data.string()));
   try {
     toml::table table = toml::parse_file(path.string());
-    Settings settings{texts(table["listen"]), texts(table["enrol"]), texts(table["publish"])};
+    Settings settings{texts(table["listen"]), texts(table["enrol"]), texts(table["publish"]),
+                      table["python"].value_or(""), table["bird"].value_or("")};
     if (settings.listen.empty() || settings.enrol.empty())
       return fail(Errc::invalid,
                   fmt::format("{} has no listen or no enrol endpoint", path.string()));
@@ -72,6 +73,8 @@ Status save_settings(const std::filesystem::path& data, const Settings& settings
   insert(table, "listen", settings.listen);
   insert(table, "enrol", settings.enrol);
   insert(table, "publish", settings.publish);
+  if (!settings.python.empty()) table.insert("python", settings.python);
+  if (!settings.bird.empty()) table.insert("bird", settings.bird);
   std::FILE* file = std::fopen(temporary.c_str(), "w");
   if (!file) return fail(Errc::io, fmt::format("{} cannot be written", temporary.string()));
   std::ostringstream text;

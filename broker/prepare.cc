@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "broker/node_files.h"
 #include "eventstore/model/commit_reach.h"
 #include "eventstore/model/decide.h"
 #include "eventstore/model/interruption.h"
@@ -134,8 +135,8 @@ std::string changed_items(const MeshState& state, const EventLog& log,
   return changed_json(state, log, candidates, interrupted).dump();
 }
 
-Result<PreparedPlan> prepare_commit(const MeshState& state, const EventLog& log,
-                                    const Prepare& prepare, const std::string& principal) {
+Result<PreparedPlan> prepare_commit(const MeshState& state, const EventLog& log, const Prepare& prepare,
+                                    const std::string& principal, Renderer* renderer) {
   auto scope = resolve(state, prepare.target);
   if (!scope) return std::unexpected(scope.error());
   if (auto problems = validate(state, *scope); !problems.empty()) {
@@ -144,17 +145,20 @@ Result<PreparedPlan> prepare_commit(const MeshState& state, const EventLog& log,
       first.message += "\n  also: " + problems[i].message;
     return std::unexpected(first);
   }
-  auto candidates = compile_candidates(state, *scope, prepare.with_neighbours);
+  NodeFiles files(renderer, state, log);
+  auto candidates = compile_candidates(state, *scope, prepare.with_neighbours, files.renderer());
   if (!candidates) return std::unexpected(candidates.error());
   json interrupted = json::array();
   json nodes = changed_json(state, log, *candidates, interrupted);
+  json warnings = warnings_json(state, *scope, prepare.with_neighbours);
+  for (std::string& warning : files.warnings()) warnings.push_back(std::move(warning));
   json plan = {{"kind", "Plan"},
                {"sequence", state.sequence.value()},
                {"scope", to_text(state, *scope)},
                {"nodes", std::move(nodes)},
                {"interrupted", std::move(interrupted)},
                {"reachability", reach_json(state, *scope, prepare.with_neighbours)},
-               {"warnings", warnings_json(state, *scope, prepare.with_neighbours)},
+               {"warnings", std::move(warnings)},
                {"others", others_json(state, *scope, principal)}};
   return PreparedPlan{std::move(*candidates), plan.dump()};
 }

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/renderer.h"
 #include "eventstore/log/event_log.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/plan.h"
@@ -21,9 +22,9 @@ struct PreparedPlan {
   std::string json;  // schemas/message.h, Prepared::plan, and `reachability` (commit_reach_text)
 };
 /// Errors: the first problem of validation (every further one is a line of its message), those of
-/// compile.
-Result<PreparedPlan> prepare_commit(const MeshState& state, const EventLog& log,
-                                    const Prepare& prepare, const std::string& principal);
+/// compile and of the renderer, without which no node may have templates.
+Result<PreparedPlan> prepare_commit(const MeshState& state, const EventLog& log, const Prepare& prepare,
+                                    const std::string& principal, Renderer* renderer = nullptr);
 
 /// {lost, gained: [{from, to, family}], totals: {lost, gained}, refused}: what committing `scope` does to
 /// LANs, and whether a commit without allow_loss is refused for it. Lists are cut.

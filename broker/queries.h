@@ -7,6 +7,7 @@
 #include "broker/log_scan.h"
 #include "broker/orphans.h"
 #include "broker/past.h"
+#include "broker/renderer.h"
 #include "eventstore/log/event_log.h"
 #include "eventstore/model/state.h"
 #include "schemas/message.h"
@@ -33,6 +34,7 @@ struct QueryFacts {
   std::shared_ptr<const OrphanList> orphans;
   /// Filled by answer_query: who waits for a confirmation, ascending. Borrows `state`.
   std::vector<std::pair<NodeId, const PendingActivation*>> pending;
+  std::shared_ptr<Renderer> renderer;  // may be nullptr
 };
 
 /// Whether an answer reads much of the log or compiles configurations and so belongs on a worker.

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <set>
 
+#include "broker/node_files.h"
 #include "broker/prepare.h"
 #include "broker/queries_internal.h"
-#include "eventstore/model/overlay.h"
 #include "schemas/codec.h"
 
 namespace mesh::answering {
@@ -183,10 +183,19 @@ class LineReader {
   std::map<std::string, size_t> counts_;
 };
 
-std::vector<Line> lines_of(const NodeConfig& config) {
+std::vector<Line> lines_of(const NodeConfig& config, const NodeFiles& files) {
   std::vector<Line> out;
-  for (const auto& [name, text] : rendered_files(config)) LineReader(name).read(text, out);
+  for (const auto& [name, text] : files.texts(config)) LineReader(name).read(text, out);
   return out;
+}
+
+/// Of the configuration that a state makes.
+Result<std::vector<Line>> lines_in(const QueryFacts& facts, const MeshState& state, NodeId node) {
+  NodeFiles files(facts.renderer.get(), state, *facts.log);
+  auto config = compile(state, node);
+  if (config) config = files.complete(std::move(*config));
+  if (!config) return std::unexpected(config.error());
+  return lines_of(*config, files);
 }
 
 using LineSet = std::set<LineKey>;
@@ -226,7 +235,7 @@ class LineSearch {
   Status step_back(const VersionRecord& version, Sequence after, LineSet& remaining) {
     auto config = load_config(*facts_.log, node_, version.version);
     LineSet then;
-    if (config) then = keys_of(lines_of(*config));
+    if (config) then = keys_of(lines_of(*config, NodeFiles(nullptr, facts_.state, *facts_.log)));
     LineSet gone;
     for (const LineKey& key : remaining)
       if (!then.contains(key)) gone.insert(key);
@@ -277,11 +286,8 @@ class LineSearch {
     auto known = models_.find(state->configuration_sequence);
     if (known == models_.end()) {
       // A state that cannot be compiled has no lines.
-      auto config = compile(*state, node_.id);
-      known = models_
-                  .emplace(state->configuration_sequence,
-                           config ? keys_of(lines_of(*config)) : LineSet())
-                  .first;
+      auto lines = lines_in(facts_, *state, node_.id);
+      known = models_.emplace(state->configuration_sequence, lines ? keys_of(*lines) : LineSet()).first;
     }
     return &known->second;
   }
@@ -304,9 +310,9 @@ Result<QueryResult> blame_file(const QueryFacts& facts, const std::string& file)
   if (!name) return std::unexpected(name.error());
   auto node = resolve_node(facts.state, *name);
   if (!node) return std::unexpected(node.error());
-  auto config = compile(facts.state, (*node)->id);
-  if (!config) return std::unexpected(config.error());
-  std::vector<Line> lines = lines_of(*config);
+  auto read = lines_in(facts, facts.state, (*node)->id);
+  if (!read) return std::unexpected(read.error());
+  std::vector<Line> lines = std::move(*read);
   const std::string names = names_of(lines);
   if (file != "all") std::erase_if(lines, [&](const Line& line) { return line.file != file; });
   if (lines.empty())

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "broker/config_items.h"
+#include "broker/node_files.h"
 #include "broker/prepare.h"
 #include "broker/queries_internal.h"
 #include "eventstore/model/committed.h"
@@ -28,6 +29,7 @@ struct Side {
   Version version;             // of Kind::version
   MeshState state;             // names and attributes; of `active` only names
   std::unique_ptr<Compilation> compilation;  // of Kind::intent
+  std::unique_ptr<NodeFiles> files;
   std::vector<ReachNode> pinned;             // the network that configurations make
 
   bool is_intent() const { return kind == Kind::intent; }
@@ -75,6 +77,7 @@ Result<SidePointer> read_side(const QueryFacts& facts, const std::string& text,
     side->state = std::move(*past);
   }
   if (side->is_intent()) side->compilation = std::make_unique<Compilation>(side->state);
+  side->files = std::make_unique<NodeFiles>(facts.renderer.get(), side->state, *facts.log);
   return side;
 }
 
@@ -196,7 +199,12 @@ class IntentDifference {
 class Comparison {
  public:
   Comparison(const QueryFacts& facts, Side& a, Side& b, const Node* only)
-      : facts_(facts), a_(a), b_(b), only_(only), items_(a.text, b.text) {}
+      : facts_(facts),
+        a_(a),
+        b_(b),
+        only_(only),
+        items_(a.text, b.text, [&a](const NodeConfig& config) { return a.files->texts(config); },
+               [&b](const NodeConfig& config) { return b.files->texts(config); }) {}
 
   Result<json> run() {
     std::set<NodeId> ids;
@@ -236,6 +244,7 @@ class Comparison {
   Result<Found> read_intent(const Side& side, NodeId id) const {
     if (!side.state.find_node(id)) return Found{};
     auto config = side.compilation->node(id);
+    if (config) config = side.files->complete(std::move(*config));
     if (config) return Found{std::make_shared<const NodeConfig>(std::move(*config)), {}};
     return Found{nullptr, config.error().message};
   }

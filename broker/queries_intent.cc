@@ -4,10 +4,11 @@
 #include <algorithm>
 
 #include "broker/config_items.h"
+#include "broker/node_files.h"
 #include "broker/prepare.h"
 #include "broker/queries_internal.h"
 #include "eventstore/model/compile.h"
-#include "eventstore/model/overlay.h"
+#include "eventstore/model/template_variables.h"
 #include "eventstore/model/topology.h"
 #include "schemas/codec.h"
 #include "schemas/json.h"
@@ -249,7 +250,8 @@ Answer show_all(const QueryFacts& facts) {
 }
 
 Answer changed(const QueryFacts& facts) {
-  auto candidates = compile_candidates(facts.state, Scope{}, false);
+  NodeFiles files(facts.renderer.get(), facts.state, *facts.log);
+  auto candidates = compile_candidates(facts.state, Scope{}, false, files.renderer());
   if (!candidates) return std::unexpected(candidates.error());
   json out = list_document(facts, "ChangedList",
                            json::parse(changed_items(facts.state, *facts.log, *candidates)));
@@ -267,9 +269,10 @@ namespace {
 /// none yet.
 Result<std::optional<NodeConfig>> config_named(const QueryFacts& facts, const Node& node,
                                                const std::string& name,
-                                               const Compilation& working) {
+                                               const Compilation& working, NodeFiles& files) {
   if (name == "working") {
     auto config = working.node(node.id);
+    if (config) config = files.complete(std::move(*config));
     if (!config) return std::unexpected(config.error());
     return std::optional(std::move(*config));
   }
@@ -307,10 +310,12 @@ Answer diff(const QueryFacts& facts) {
     chosen = facts.state.nodes_in(Scope{});
   }
   const Compilation working(facts.state);
-  ConfigItems items(a, b);
+  NodeFiles files(facts.renderer.get(), facts.state, *facts.log);
+  const auto texts = [&](const NodeConfig& config) { return files.texts(config); };
+  ConfigItems items(a, b, texts, texts);
   for (const Node* node : chosen) {
-    auto before = config_named(facts, *node, a, working),
-         after = config_named(facts, *node, b, working);
+    auto before = config_named(facts, *node, a, working, files),
+         after = config_named(facts, *node, b, working, files);
     if (!before) return std::unexpected(before.error());
     if (!after) return std::unexpected(after.error());
     if (*before != *after)
@@ -325,14 +330,56 @@ Answer files(const QueryFacts& facts) {
   if (!name) return std::unexpected(name.error());
   auto node = resolve_node(facts.state, *name);
   if (!node) return std::unexpected(node.error());
+  NodeFiles rendered(facts.renderer.get(), facts.state, *facts.log);
   auto config = config_named(facts, **node, argument(facts, "version").value_or("working"),
-                             Compilation(facts.state));
+                             Compilation(facts.state), rendered);
   if (!config) return std::unexpected(config.error());
   json items = json::array();
   if (*config)
-    for (const auto& [file, text] : rendered_files(**config))
+    for (const auto& [file, text] : rendered.texts(**config))
       items.push_back({{"name", file}, {"text", text}});
   return list_document(facts, "Files", std::move(items));
+}
+
+namespace {
+
+/// For people and programs: an integer key is its text, as JSON has no other keys.
+json plain_json(const TemplateValue& value) {
+  if (const auto* list = std::get_if<TemplateList>(&value.data)) {
+    json out = json::array();
+    for (const TemplateValue& each : *list) out.push_back(plain_json(each));
+    return out;
+  }
+  if (const auto* table = std::get_if<TemplateTable>(&value.data)) {
+    json out = json::object();
+    for (const auto& [key, each] : *table) {
+      const int64_t* number = std::get_if<int64_t>(&key);
+      out[number ? std::to_string(*number) : std::get<std::string>(key)] = plain_json(each);
+    }
+    return out;
+  }
+  if (const bool* flag = std::get_if<bool>(&value.data)) return *flag;
+  if (const int64_t* number = std::get_if<int64_t>(&value.data)) return *number;
+  return std::get<std::string>(value.data);
+}
+
+}  // namespace
+
+Answer variables(const QueryFacts& facts) {
+  auto name = required(facts, "node");
+  if (!name) return std::unexpected(name.error());
+  auto node = resolve_node(facts.state, *name);
+  if (!node) return std::unexpected(node.error());
+  auto config = compile(facts.state, (*node)->id);
+  if (!config) return std::unexpected(config.error());
+  auto table = template_variables(facts.state, *config);
+  if (!table) return std::unexpected(table.error());
+  json out = document(facts, "Variables");
+  out["node"] = (*node)->id.value();
+  out["fullname"] = (*node)->fullname();
+  out["variables"] = plain_json({*table});
+  out["yaml"] = variables_yaml(*table);
+  return out;
 }
 
 Answer enrolment(const QueryFacts& facts) {

@@ -45,6 +45,7 @@ Answer show_all(const QueryFacts&);
 Answer changed(const QueryFacts&);
 Answer diff(const QueryFacts&);
 Answer files(const QueryFacts&);
+Answer variables(const QueryFacts&);
 Answer enrolment(const QueryFacts&);
 Answer whoami(const QueryFacts&);
 

@@ -19,6 +19,7 @@ Result<int> list_tags(Session& session);
 Result<int> list_activations(Session& session);
 Result<int> show_level(Session& session);
 Result<int> show_effective(Session& session);
+Result<int> show_variables(Session& session);
 Result<int> show_whoami(Session& session);
 Result<int> controller_status(Session& session);
 Result<int> controller_connection(Session& session);

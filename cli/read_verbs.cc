@@ -125,6 +125,21 @@ Result<int> show_effective(Session& session) {
   return show_attributes(session, "show_all", kEffectiveView);
 }
 
+/// YAML is what people read and what -o yaml says: Towalink's config.yaml.
+Result<int> show_variables(Session& session) {
+  auto document = ask(session, "variables", {{"node", session.argument("NODE")}});
+  if (!document) return std::unexpected(std::move(document).error());
+  if (session.format() == Format::name) {
+    for (const auto& [name, value] : value_at(*document, "variables").items()) session.print(name + "\n");
+  } else if (session.for_people() || session.format() == Format::yaml) {
+    session.print(text_at(*document, "yaml"));
+  } else {
+    document->erase("yaml");
+    session.print_document(*document);
+  }
+  return int{kSuccess};
+}
+
 Result<int> show_whoami(Session& session) {
   auto document = ask(session, "whoami");
   if (!document) return std::unexpected(std::move(document).error());

@@ -165,6 +165,10 @@ void add_reading(Rows& rows) {
     {"show", "global", {}, reading(), "attributes set globally", "", show_level},
     {"show", "site", {kSite}, reading(), "attributes set at a site", "", show_level},
     {"show", "node", {kNode}, reading(), "attributes set at a node", "", show_level},
+    {"show", "variables", {kNode}, reading(), "what a node's templates are rendered with",
+     "As YAML, also of the past. The number of a peer is an integer key; keys are placeholders, which the router\n"
+     "replaces by its own.\n"
+     "  show variables r1.ams\n  show variables r1.ams --at -2h -o json", show_variables},
     {"show", "entry", {{.name = "SEQUENCE", .hint = Hint::word}}, {}, "one entry of the log", "", show_entry},
     {"show_all", "global", {}, reading(), "global attributes with the defaults", "", show_effective},
     {"show_all", "site", {kSite}, reading(), "a site's attributes, each with the level it came from", "",

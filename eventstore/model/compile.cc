@@ -168,7 +168,9 @@ std::set<NodeId> neighbours(const Compiler& compiler, const Scope& scope) {
   return out;
 }
 
-Status add_files(const Node& node, NodeConfig& config, const FileRenderer& render, Candidates& out) {
+using FileContents = std::map<Digest, Bytes>;
+
+Status add_files(const Node& node, NodeConfig& config, const FileRenderer& render, FileContents& contents) {
   if (!has_rendered_files(config)) return {};
   if (!render) return fail(Errc::unsupported, "its files are rendered by the controller");
   auto files = render(node, config);
@@ -176,7 +178,7 @@ Status add_files(const Node& node, NodeConfig& config, const FileRenderer& rende
   for (RenderedFile& file : *files) {
     const Digest digest = sha256(file.content);
     config.files.push_back({file.name, digest, file.content.size()});
-    out.contents.emplace(digest, std::move(file.content));
+    contents.emplace(digest, std::move(file.content));
   }
   return {};
 }
@@ -186,12 +188,14 @@ Status add_candidate(const Compiler& compiler, size_t index, const FileRenderer&
   const Node& node = *compiler.intent().nodes()[index].node;
   auto config = compiler.compile(index);
   if (!config) return fail_in("node " + node.fullname(), config.error());
-  if (auto rendered = add_files(node, *config, render, out); !rendered)
+  FileContents contents;
+  if (auto rendered = add_files(node, *config, render, contents); !rendered)
     return fail_in("node " + node.fullname(), rendered.error());
   Digest digest = config_digest(*config);
   if (!node.versions.empty() && node.versions.back().digest == digest) return {};
   out.rows.push_back({node.id, next_version(compiler.intent().state(), node), digest});
   out.configs.emplace(node.id, std::move(*config));
+  out.contents.merge(contents);
   return {};
 }
 

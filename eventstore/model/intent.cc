@@ -143,7 +143,10 @@ std::string roomier(IpPrefix network, NodeId node) {
 }  // namespace
 
 Intent::Intent(const MeshState& state) : state_(state) {
-  read_networks();
+  networks_ = read_networks(state, errors_);
+  const AttributeValue* seed = find_effective(state_, nullptr, nullptr, "topology_seed");
+  if (seed != nullptr && seed->number() != nullptr)
+    topology_seed_ = static_cast<uint64_t>(*seed->number());
   read_management();
   nodes_.reserve(state.nodes.size());
   for (const auto& [id, node] : state.nodes) read_node(*node);
@@ -163,27 +166,26 @@ std::optional<size_t> Intent::find(NodeId node) const {
   return static_cast<size_t>(at - nodes_.begin());
 }
 
-void Intent::read_networks() {
+Networks read_networks(const MeshState& state, std::vector<Error>& errors) {
+  Networks networks;
   auto network = [&](std::string_view name, const std::string& genesis) {
-    const AttributeValue* set = find_effective(state_, nullptr, nullptr, name);
+    const AttributeValue* set = find_effective(state, nullptr, nullptr, name);
     AttributeValue value = set == nullptr ? AttributeValue(genesis) : *set;
     if (auto status = check_attribute(name, value, kAtGlobal); !status) {
-      errors_.push_back(status.error());
+      errors.push_back(status.error());
       return IpPrefix{};
     }
     return *parse_prefix(*value.text());
   };
-  const CreateLog& genesis = state_.genesis;
-  networks_.loopback4 = network("loopbacknet_ipv4", genesis.loopbacknet_ipv4);
-  networks_.loopback6 = network("loopbacknet_ipv6", genesis.loopbacknet_ipv6);
-  networks_.transfer4 = network("internode_transfernet_ipv4", genesis.transfernet_ipv4);
-  networks_.transfer6 = network("internode_transfernet_ipv6", genesis.transfernet_ipv6);
-  const AttributeValue* base = find_effective(state_, nullptr, nullptr, "bgp_as_base");
+  const CreateLog& genesis = state.genesis;
+  networks.loopback4 = network("loopbacknet_ipv4", genesis.loopbacknet_ipv4);
+  networks.loopback6 = network("loopbacknet_ipv6", genesis.loopbacknet_ipv6);
+  networks.transfer4 = network("internode_transfernet_ipv4", genesis.transfernet_ipv4);
+  networks.transfer6 = network("internode_transfernet_ipv6", genesis.transfernet_ipv6);
+  const AttributeValue* base = find_effective(state, nullptr, nullptr, "bgp_as_base");
   AttributeValue as_base = base == nullptr ? AttributeValue(genesis.bgp_as_base) : *base;
-  networks_.as_base = read_number(&as_base, "bgp_as_base", errors_);
-  const AttributeValue* seed = find_effective(state_, nullptr, nullptr, "topology_seed");
-  if (seed != nullptr && seed->number() != nullptr)
-    topology_seed_ = static_cast<uint64_t>(*seed->number());
+  networks.as_base = read_number(&as_base, "bgp_as_base", errors);
+  return networks;
 }
 
 void Intent::read_node(const Node& node) {

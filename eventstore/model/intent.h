@@ -59,6 +59,9 @@ struct Networks {
   int64_t as_base = 0;
 };
 
+/// What the global level and the genesis say of them. Errors are added to `errors`, and what they are about is empty.
+Networks read_networks(const MeshState& state, std::vector<Error>& errors);
+
 /// Borrows the state for its lifetime. Reading it costs some microseconds a node.
 class Intent {
  public:
@@ -77,7 +80,6 @@ class Intent {
   const std::vector<Error>& errors() const { return errors_; }
 
  private:
-  void read_networks();
   void read_node(const Node& node);
   void read_files(const Site* site, NodeIntent& out) const;
   void read_management();

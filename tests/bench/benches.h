@@ -50,5 +50,7 @@ Status bench_fanout(Report& report, const Scale& scale);
 Status bench_history(Report& report, const Scale& scale);
 /// Compile and plan in full meshes: the pure core on one core.
 Status bench_compile(Report& report, const Scale& scale);
+/// Preparing a commit of a full mesh with templates. Without python3-jinja2 it reports that alone.
+Status bench_templates(Report& report, const Scale& scale);
 
 }  // namespace mesh::bench

@@ -45,6 +45,7 @@ constexpr Bench kBenches[] = {
     {"replay", "A node reads and checks the whole log; a live entry reaches it", bench_replay},
     {"fanout", "One change to many subscribed nodes", bench_fanout},
     {"compile", "Compile and plan of full meshes", bench_compile},
+    {"templates", "Commits of full meshes with templates", bench_templates},
     {"history", "A long history: start, past states, questions, proofs, verification",
      bench_history, true},
 };

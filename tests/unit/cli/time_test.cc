@@ -37,7 +37,7 @@ class Time : public testing::Test {
           {Level::node, node}, "endpoint", "192.0.2." + std::to_string(++endpoints_)}});
     controller_.given({AddTag{"before", Sequence(3)}});
     for (const char* kind : {"sites", "nodes", "changed", "changes", "links", "versions", "tokens",
-                             "operators", "show", "show_all", "status", "compare"})
+                             "operators", "show", "show_all", "status", "compare", "variables"})
       controller_.documents[kind] = R"({"kind":"Any","sequence":3,"items":[],"attributes":{}})";
     directory_ = fs::temp_directory_path() / ("meshcli-time-" + std::to_string(::getpid()));
     fs::create_directory(directory_);
@@ -109,6 +109,7 @@ TEST_F(Time, AllQueriesOfACommandAreAsOfTheInstant) {
                                                           {"operator list", "operators"},
                                                           {"show site ams", "show"},
                                                           {"show_all node r1.ams", "show_all"},
+                                                          {"show variables r1.ams", "variables"},
                                                           {"plan", "changed"},
                                                           {"plan site ams", "show"},
                                                           {"status", "status"},

@@ -1,0 +1,26 @@
+// BIRD files that came from templates: what they may say, and whether BIRD understands them.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "eventstore/model/result.h"
+#include "eventstore/model/ids.h"
+
+namespace mesh {
+
+/// bird*.conf: what belongs to BIRD.
+bool is_bird_file(std::string_view name);
+
+/// Refuses what reaches outside the version's directory: `include` of anything but a file of the same version (NAME
+/// or /etc/bird/NAME), `eval`,
+/// files of protocol mrt. A `log "FILE"` becomes a comment, and `warnings` says so. Errors: invalid (file and line).
+Status confine_bird_file(const std::string& name, Bytes& content, std::vector<std::string>& warnings);
+
+/// Runs `bird -p` on bird.conf among `files`, which are confined. Errors: invalid (file and line), unavailable (BIRD
+/// cannot be run).
+Status check_bird_files(const std::filesystem::path& bird, const std::map<std::string, Bytes>& files);
+
+}  // namespace mesh

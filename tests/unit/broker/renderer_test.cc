@@ -1,0 +1,283 @@
+// Claim: templates give what Jinja2 gave Towalink, and none reaches more than the variables and files of its node.
+// Method: the real renderer with the real Jinja2, one small template for each point of the contract and each attack.
+// Without python3-jinja2 the tests are skipped, and say so.
+#include "broker/template_renderer.h"
+
+#include <gtest/gtest.h>
+
+#include "broker/bird_files.h"
+#include "eventstore/model/compile.h"
+#include "eventstore/model/crypto.h"
+#include "eventstore/model/template_variables.h"
+#include "tests/unit/compile/states.h"
+
+namespace mesh {
+namespace {
+
+using Files = std::map<std::string, std::string>;
+
+Bytes bytes_of(std::string_view text) { return Bytes(text.begin(), text.end()); }
+
+RenderTask task_of(const Files& sources, std::string variables = R"({"wg_links":{}})") {
+  RenderTask task{"r1.a", std::move(variables), {}, false, {}};
+  std::map<std::string, Bytes> contents;
+  for (const auto& [name, text] : sources) {
+    contents[name] = bytes_of(text);
+    task.sources.push_back({name, sha256(contents[name]), text.size()});
+  }
+  task.read = [contents](const ConfigFile& source) -> Result<Bytes> { return contents.at(source.name); };
+  return task;
+}
+
+class RendererTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    options_.limits.cpu_ms = 400;
+    options_.limits.memory_bytes = 256 * 1024 * 1024;
+    renderer_ = std::make_unique<TemplateRenderer>(options_);
+    auto works = renderer_->render(task_of({{"x.jinja", "1"}}));
+    if (!works) GTEST_SKIP() << works.error().message << ": " << works.error().fix;
+  }
+
+  Files render(const Files& sources, const std::string& variables = R"({"wg_links":{}})") {
+    auto rendering = renderer_->render(task_of(sources, variables));
+    EXPECT_TRUE(rendering.has_value()) << (rendering ? "" : rendering.error().message);
+    Files out;
+    if (rendering)
+      for (const RenderedFile& file : (*rendering)->files)
+        out[file.name] = std::string(file.content.begin(), file.content.end());
+    return out;
+  }
+  std::string text(const std::string& source, const std::string& variables = R"({"wg_links":{}})") {
+    return render({{"t.jinja", source}}, variables)["t"];
+  }
+  std::string refusal(const Files& sources) {
+    auto rendering = renderer_->render(task_of(sources));
+    EXPECT_FALSE(rendering.has_value());
+    return rendering ? "" : rendering.error().message;
+  }
+  std::string refusal(const std::string& source) { return refusal(Files{{"t.jinja", source}}); }
+
+  TemplateRendererOptions options_;
+  std::unique_ptr<TemplateRenderer> renderer_;
+};
+
+constexpr const char* kLinks =
+    R"({"node_id":11,"bgp_peers":{"#12":{"as":65012},"#9":{"as":65009}},)"
+    R"("wg_links":{"#12":{"wg_ifname":"link_12","port":5},"13":{"wg_ifname":"link_13","port":6}}})";
+
+TEST_F(RendererTest, NamesOfWhatIsMade) {
+  EXPECT_EQ(render({{"a.conf.jinja", "x{{ node_id }}"}, {"b.conf", "{{ node_id }}\n"}, {"startup_x.jinja", "y"}},
+                   kLinks),
+            (Files{{"a.conf", "x11"}, {"b.conf", "{{ node_id }}\n"}, {"startup_x", "y"}}));
+}
+
+TEST_F(RendererTest, TunnelTemplateSeesOneLinkOnly) {
+  EXPECT_EQ(render({{"tlwg.conf.jinja", "[{{ port }}|{{ node_id }}|{{ wg_links }}|{{ grains.id }}]"}}, kLinks),
+            (Files{{"link_12.conf", "[5|||test]"}, {"link_13.conf", "[6|||test]"}}));
+}
+
+TEST_F(RendererTest, RenderedFileStaysOfTwoWithOneName) {
+  EXPECT_EQ(render({{"a.conf", "static"}, {"a.conf.jinja", "rendered"}}), (Files{{"a.conf", "rendered"}}));
+}
+
+TEST_F(RendererTest, NewlinesBlanksAndUndefined) {
+  EXPECT_EQ(text("a\n"), "a");
+  EXPECT_EQ(text("a\n\n"), "a\n");
+  EXPECT_EQ(text("  {% if true %}\nx\n  {% endif %}\n"), "  \nx\n  ");  // neither trim_blocks nor lstrip_blocks
+  EXPECT_EQ(text("a {{- 1 -}} b"), "a1b");
+  EXPECT_EQ(text("[{{ nothing }}]"), "[]");
+  EXPECT_EQ(text("{{ '<&>' }}"), "<&>");
+  EXPECT_EQ(text("{{ 'fe80::1/64'.partition('/')[0] }} {{ grains.id }} {{ grains['id'] }}"), "fe80::1 test test");
+}
+
+TEST_F(RendererTest, IntegerKeysSortAsNumbersAndPresetOnesAreTexts) {
+  EXPECT_EQ(text("{% for id, peer in bgp_peers.items()|sort %}{{ id }}={{ peer.as }}{{ loop.index0 }} {% endfor %}",
+                 kLinks),
+            "9=650090 12=650121 ");
+  EXPECT_EQ(text("{{ bgp_peers[12].as }}{{ bgp_peers['12'] }}{{ wg_links['13'].port }}{{ 13 in wg_links }}", kLinks),
+            "650126False");
+}
+
+TEST_F(RendererTest, IncludesItsSiblingsAndNothingElse) {
+  EXPECT_EQ(render({{"t.jinja", "{% set y = 2 %}{% include 'part.conf' %}"}, {"part.conf", "p{{ y }}\n"}}),
+            (Files{{"part.conf", "p{{ y }}\n"}, {"t", "p2"}}));
+  EXPECT_EQ(refusal("\n{% include '/etc/passwd' %}"), "t.jinja:2: the node has no file /etc/passwd");
+  EXPECT_EQ(refusal("{% include '../t.jinja' %}"), "t.jinja:1: the node has no file ../t.jinja");
+  EXPECT_EQ(refusal("{% import 'os' as os %}"), "t.jinja:1: the node has no file os");
+}
+
+// An error is where it is, also in a file that another one includes.
+TEST_F(RendererTest, ErrorsNameFileAndLine) {
+  EXPECT_EQ(refusal("a\n{% if %}"), "t.jinja:2: Expected an expression, got 'end of statement block'");
+  EXPECT_EQ(refusal("a\n\n{{ nothing.more }}"), "t.jinja:3: 'nothing' is undefined");
+  EXPECT_EQ(refusal({{"t.jinja", "{% include 'u.conf' %}"}, {"u.conf", "\n{{ 1/0 }}"}}), "u.conf:2: division by zero");
+  EXPECT_EQ(refusal("{{ 'x'|nofilter }}"), "t.jinja:1: No filter named 'nofilter'.");
+  EXPECT_EQ(refusal({{"bad.jinja", "\xff"}}), "bad.jinja: a template has to be UTF-8");
+}
+
+TEST_F(RendererTest, PythonCannotBeReached) {
+  for (const char* attack :
+       {"{{ ''.__class__ }}", "{{ ''.__class__.__mro__[1].__subclasses__() }}", "{{ cycler.__init__.__globals__.os }}",
+        "{{ self.__init__ }}", "{{ (1).__class__ }}", "{{ ''['__class__'] }}", "{{ ''|attr('__class__') }}",
+        "{{ range.__code__ }}", "{{ lipsum.__globals__ }}", "{{ '{0.__class__}'.format(1) }}"})
+    EXPECT_TRUE(refusal(attack).starts_with("t.jinja:1: ")) << attack << ": " << refusal(attack);
+  EXPECT_EQ(refusal("{{ grains.update(id=1) }}"), "t.jinja:1: grains cannot be changed");
+  EXPECT_EQ(text("{{ grains.id }}"), "test");
+}
+
+// After every one of them the next node is rendered as if nothing had been.
+TEST_F(RendererTest, TimeMemoryAndSizeAreLimited) {
+  const std::string loop = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}";
+  EXPECT_EQ(refusal("\n" + loop), "t.jinja:2: it needs more than 0.4 s of processor time");
+  EXPECT_EQ(text("{{ 1 }}"), "1");
+  EXPECT_EQ(refusal("{{ range(10**9) }}"),
+            "t.jinja:1: Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).");
+  for (const char* bomb : {"{{ 'a' * 10**9 }}", "{{ '%1000000000d'|format(1) }}", "{{ 'a'|center(10**9) }}",
+                           "{% set n = namespace(l=[1]) %}"
+                           "{% for i in range(60) %}{% set n.l = n.l + n.l %}{% endfor %}"})
+    EXPECT_EQ(refusal(bomb), "t.jinja:1: it needs more than 256 MiB of memory") << bomb;
+  EXPECT_EQ(refusal("{{ 9**9999999 }}"), "t.jinja:1: ** makes too large a number");
+  EXPECT_EQ(refusal("{% for i in range(99999) %}aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa{% endfor %}"),
+            "t.jinja: it makes more than 1048576 bytes");
+  EXPECT_EQ(refusal("{% include 't.jinja' %}"), "t.jinja:1: it includes or calls itself without end");
+  EXPECT_EQ(text("{{ 2 }}"), "2");
+}
+
+TEST_F(RendererTest, ProcessThatDoesNotAnswerIsEnded) {
+  options_.limits.cpu_ms = 60'000;
+  options_.limits.wall_ms = 300;
+  renderer_ = std::make_unique<TemplateRenderer>(options_);
+  const std::string loop = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}";
+  EXPECT_EQ(refusal({{"a.jinja", "1"}, {"b.jinja", loop}}), "b.jinja: it was ended after 0 s");
+  auto again = renderer_->render(task_of({{"a.jinja", "1"}}));
+  EXPECT_TRUE(again.has_value() || again.error().code == Errc::exhausted);
+}
+
+TEST_F(RendererTest, RemembersWhatItRendered) {
+  const uint64_t before = renderer_->rendered();
+  text("{{ 3 }}");
+  text("{{ 3 }}");
+  EXPECT_EQ(renderer_->rendered(), before + 1);
+  text("{{ 3 }}", R"({"wg_links":{},"x":1})");
+  EXPECT_EQ(renderer_->rendered(), before + 2);
+}
+
+TEST_F(RendererTest, SecretKeysAreRefused) {
+  EXPECT_EQ(refusal({{"tlwg_12.conf", "[Interface]\nprivatekey = abc=\n"}}),
+            "tlwg_12.conf:2: a secret key stands in the file");
+  EXPECT_EQ(refusal({{"tlwg_12.conf", "PresharedKey=abc\n"}}), "tlwg_12.conf:1: a secret key stands in the file");
+  const std::string good = "PrivateKey = MESHLOG-PRIVATE-KEY-12\nPublicKey = MESHLOG-PUBLIC-KEY-12\n"
+                           "AllowedIPs = 10.0.0.0/8, 0.0.0.0/0\nAllowedIPs = 0::0/0\n";
+  EXPECT_EQ(render({{"tlwg_12.conf", good}}).size(), 1u);
+  EXPECT_EQ(refusal({{"tlwg_12.conf", good + "Table = 5\n"}}), "tlwg_12.conf:5: Table is not off");
+  EXPECT_EQ(refusal({{"tlwg_12.conf", good.substr(0, good.find("AllowedIPs = 0::"))}}),
+            "tlwg_12.conf: AllowedIPs leave traffic out");
+  EXPECT_EQ(refusal({{"sums.jinja", "x"}}), "sums is a name of the version itself");
+}
+
+// Without templates nothing but reading is needed.
+TEST(Renderer, StaticFilesNeedNoPython) {
+  TemplateRendererOptions options;
+  options.python = "/nonexistent/python3";
+  TemplateRenderer renderer(options);
+  EXPECT_TRUE(renderer.render(task_of({{"a.conf", "x"}})).has_value());
+  auto refused = renderer.render(task_of({{"a.jinja", "x"}}));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().code, Errc::unavailable);
+  EXPECT_EQ(refused.error().fix, "install python3 and python3-jinja2 on the controller");
+}
+
+std::string confined(std::string_view text) {
+  Bytes content = bytes_of(text);
+  std::vector<std::string> warnings;
+  auto done = confine_bird_file("bird.conf", content, warnings);
+  if (!done) return done.error().message;
+  return std::string(content.begin(), content.end()) + (warnings.empty() ? "" : "|" + warnings.front());
+}
+
+TEST(BirdFiles, StayInTheirDirectory) {
+  EXPECT_EQ(confined("include \"bird_n.conf\";\n# include \"/x\"\n"), "include \"bird_n.conf\";\n# include \"/x\"\n");
+  EXPECT_EQ(confined("/* a\n*/ include \"/etc/x\";"), "bird.conf:2: include \"/etc/x\" is no file of the node");
+  EXPECT_EQ(confined("include \"/etc/bird/bird_n.conf\";"), "include \"/etc/bird/bird_n.conf\";");
+  EXPECT_EQ(confined("include \"../x\";"), "bird.conf:1: include \"../x\" is no file of the node");
+  EXPECT_EQ(confined("\neval 1+1;"), "bird.conf:2: eval is not for managed files");
+  EXPECT_EQ(confined("protocol mrt { filename \"/tmp/x\"; }"), "bird.conf:1: filename is not for managed files");
+  EXPECT_EQ(confined("log \"/var/log/bird.log\" all;\nlog stderr all;\n"),
+            "/* log \"/var/log/bird.log\" all; */\nlog stderr all;\n"
+            "|bird.conf:1: log \"/var/log/bird.log\" was left out: BIRD logs to its standard error");
+}
+
+/// What the built-in templates make of a node, checked by BIRD.
+class DefaultTemplates : public RendererTest {
+ protected:
+  void SetUp() override {
+    options_.bird = find_program("bird");
+    if (options_.bird.empty()) GTEST_SKIP() << "BIRD is not installed: apt install bird2";
+    RendererTest::SetUp();
+  }
+
+  Result<std::shared_ptr<const Rendering>> render_node(const MeshState& state, NodeId node) {
+    auto config = compile(state, node);
+    if (!config) return std::unexpected(config.error());
+    auto variables = template_variables(state, *config);
+    if (!variables) return std::unexpected(variables.error());
+    RenderTask task = task_of({}, variables_json(*variables));
+    task.defaults = true;
+    return renderer_->render(task);
+  }
+};
+
+TEST_F(DefaultTemplates, BirdTakesThemForEveryNodeOfATree) {
+  MeshState state = testing::towalink_state();
+  state.rules = 4;
+  testing::set(state.global, {{"routing_style", "loopback"}});
+  testing::add_site(state, "a", {{"lans", "[\"10.1.0.0/24\", \"fd00:1::/64\"]"}, {"wg_mtu", "1400"}});
+  testing::add_site(state, "b-x", {{"lans", "10.2.0.0/24"}});
+  testing::add_node(state, 11, "r1.a", {{"node_hostname", "a.example.net"}, {"wg_links.13.wg_peer_keepalive", "7"}});
+  testing::add_node(state, 12, "r2.a", {{"node_hostname", "192.0.2.12"}});
+  testing::add_node(state, 13, std::string(60, 'n') + ".b-x");
+  testing::add_node(state, 14, "r1.c", {{"groups", "[\"alone\"]"}});
+  for (uint32_t node : {11, 12, 13, 14}) {
+    auto rendering = render_node(state, NodeId(node));
+    ASSERT_TRUE(rendering.has_value()) << node << ": " << rendering.error().message;
+    EXPECT_TRUE((*rendering)->warnings.empty());
+    EXPECT_EQ((*rendering)->files.size(), node == 14 ? 3u : 5u);
+  }
+  auto rendering = render_node(state, NodeId(13));
+  std::string tunnel;
+  for (const RenderedFile& file : (*rendering)->files)
+    if (file.name == "tlwg_11.conf") tunnel.assign(file.content.begin(), file.content.end());
+  EXPECT_EQ(tunnel, R"(# tlwg_11
+[Interface]
+ListenPort = 51831
+PrivateKey = MESHLOG-PRIVATE-KEY-11
+Address = fe80::d/64
+PostUp = ip addr add 192.88.99.13/32 peer 192.88.99.11/32 dev tlwg_11
+MTU = 1400
+Table = off
+
+[Peer]
+PublicKey = MESHLOG-PUBLIC-KEY-11
+PresharedKey = MESHLOG-PSK-11
+AllowedIPs = 192.88.99.11/32, fe80::b/128, 0.0.0.0/0, 0::0/0
+Endpoint = a.example.net:51833
+PersistentKeepalive = 25
+)");
+}
+
+TEST_F(DefaultTemplates, BirdSaysWhereAFileIsWrong) {
+  EXPECT_EQ(refusal({{"bird.conf", "router id 1.2.3.4;\ninclude \"/etc/bird/bird_x.conf\";\n"},
+                     {"bird_x.conf.jinja", "\n{{ 'prot' }}ocol foo;"}}),
+            "bird_x.conf:2:10: syntax error, unexpected CF_SYM_UNDEFINED");
+  // A file of that name stands in for a built-in template.
+  RenderTask task = task_of({{"bird.conf", "router id 1.2.3.4;\nprotocol device {}\n"}},
+                            R"({"wg_links":{},"bgp_peers":{},"site_name":"a"})");
+  task.defaults = true;
+  auto rendering = renderer_->render(task);
+  ASSERT_TRUE(rendering.has_value()) << rendering.error().message;
+  EXPECT_EQ((*rendering)->files.front().content, bytes_of("router id 1.2.3.4;\nprotocol device {}\n"));
+}
+
+}  // namespace
+}  // namespace mesh
