@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <thread>
 
@@ -13,6 +15,7 @@
 #include "eventstore/log/rocks_event_log.h"
 #include "eventstore/model/audit.h"
 #include "eventstore/model/decide.h"
+#include "schemas/blob_names.h"
 #include "schemas/codec.h"
 
 namespace mesh::meshd {
@@ -34,6 +37,8 @@ class Source {
   virtual Result<std::vector<EncodedEntry>> read(Sequence from) = 0;
   /// What is damaged beside that: found by opening, behind `first_bad`, or at the end.
   virtual std::vector<std::string> damage(std::optional<uint64_t> first_bad) = 0;
+  /// Whether the blob is there and whole; after damage(). Errors: not_found, corrupt.
+  virtual Status check_blob(const Digest& digest) = 0;
 };
 
 class DirectorySource final : public Source {
@@ -57,6 +62,11 @@ class DirectorySource final : public Source {
     return out;
   }
 
+  Status check_blob(const Digest& digest) override {
+    if (auto blob = log_->get_blob(digest); !blob) return std::unexpected(blob.error());
+    return {};
+  }
+
  private:
   std::unique_ptr<const RocksEventLog> log_;
 };
@@ -69,7 +79,7 @@ class ArchiveSource final : public Source {
   std::string checkpoint() const override { return reader_.head().note; }
   Result<std::vector<EncodedEntry>> read(Sequence from) override {
     for (;;) {
-      auto part = reader_.next();
+      auto part = next();
       if (!part) return std::unexpected(std::move(part).error());
       if (!*part) return fail(Errc::corrupt, fmt::format("entry {}: it is missing", from.value()));
       if (!(*part)->entries.empty()) return std::move((*part)->entries);
@@ -78,15 +88,28 @@ class ArchiveSource final : public Source {
   /// To the trailer, which confirms the rest: a damaged record ends it.
   std::vector<std::string> damage(std::optional<uint64_t> first_bad) override {
     for (;;) {
-      auto part = reader_.next();
+      auto part = next();
       if (part && !*part) return {};
       if (!part && first_bad) return {};  // told as what is wrong with that entry, or after it
       if (!part) return {part.error().message};
     }
   }
 
+  Status check_blob(const Digest& digest) override {
+    if (blobs_.contains(digest)) return {};
+    return fail(Errc::not_found, "the backup does not hold it");
+  }
+
  private:
+  Result<std::optional<ArchivePart>> next() {
+    auto part = reader_.next();
+    if (part && *part)
+      for (const Blob& blob : (*part)->blobs) blobs_.insert(blob.digest);
+    return part;
+  }
+
   ArchiveReader reader_;
+  std::set<Digest> blobs_;
 };
 
 struct Verdict {
@@ -95,6 +118,7 @@ struct Verdict {
   std::optional<uint64_t> first_bad;
   std::vector<std::string> problems, warnings;
   nlohmann::json checkpoints = nlohmann::json::array();
+  std::map<Digest, std::string> files;  // what entries put, and where
 };
 
 void blame(Verdict& verdict, uint64_t sequence, std::string problem) {
@@ -104,13 +128,18 @@ void blame(Verdict& verdict, uint64_t sequence, std::string problem) {
     verdict.problems.push_back(std::move(problem));
 }
 
-Status replay_next(Audit& audit, ReadAhead& ahead) {
+Status replay_next(Verdict& verdict, ReadAhead& ahead) {
+  Audit& audit = verdict.audit;
   auto entry = ahead.next();
   if (!entry) return std::unexpected(entry.error());
   if (!entry->checked && entry->body)
     if (auto key = signer_key(audit.replica().state, entry->body->request))
       ahead.learn(entry->header.principal, *key);
-  return audit.add(*entry);
+  MESH_TRY(audit.add(*entry));
+  for (const BlobName& blob : blobs_of(*entry))
+    if (!blob.config)
+      verdict.files.try_emplace(blob.digest, fmt::format("{} of #{}", blob.name, entry->header.sequence.value()));
+  return {};
 }
 
 /// Replays until the head or the first entry that does not hold. What is damaged beside it is named
@@ -122,12 +151,16 @@ void replay_all(Source& log, Verdict& verdict) {
     ReadAhead ahead([&](Sequence from) { return log.read(from); }, Sequence(1), log.head(),
                     std::max(std::thread::hardware_concurrency(), 2u) - 1);
     while (audit.head() < log.head() && !verdict.first_bad)
-      if (auto good = replay_next(audit, ahead); !good)
+      if (auto good = replay_next(verdict, ahead); !good)
         blame(verdict, audit.head().value() + 1, good.error().message);
   }
   for (std::string& problem : log.damage(verdict.first_bad))
     if (std::ranges::find(verdict.problems, problem) == verdict.problems.end())
       verdict.problems.push_back(std::move(problem));
+  if (verdict.first_bad) return;
+  for (const auto& [digest, name] : verdict.files)
+    if (auto there = log.check_blob(digest); !there)
+      verdict.problems.push_back(fmt::format("{}: {}", name, there.error().message));
 }
 
 void check_note(const Source& log, Verdict& verdict) {

@@ -147,7 +147,8 @@ struct PagedKind {
   std::string_view name;
   Result<QueryResult> (*answer)(const QueryFacts&);
 };
-constexpr PagedKind kPagedKinds[] = {{"log", log}, {"blame", blame}, {"bisect", bisect}};
+constexpr PagedKind kPagedKinds[] = {{"log", log}, {"blame", blame}, {"bisect", bisect},
+                                      {"level_files", level_files}};
 
 const PagedKind* find_paged(std::string_view name) {
   auto it = std::find_if(std::begin(kPagedKinds), std::end(kPagedKinds),

@@ -94,6 +94,9 @@ Answer compare(const QueryFacts&);
 Result<QueryResult> blame(const QueryFacts&);
 Result<QueryResult> bisect(const QueryFacts&);
 
+// queries_files.cc: what was put at the levels.
+Result<QueryResult> level_files(const QueryFacts&);
+
 // queries_simulate.cc: the network with something failed.
 Answer simulate(const QueryFacts&);
 

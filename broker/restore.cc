@@ -10,6 +10,7 @@
 #include "eventstore/model/canonical.h"
 #include "eventstore/model/limits.h"
 #include "eventstore/model/replay.h"
+#include "schemas/blob_names.h"
 #include "schemas/codec.h"
 
 namespace mesh {
@@ -45,7 +46,7 @@ class Restorer {
       if (!*part) break;
       for (EncodedEntry& entry : (*part)->entries) MESH_TRY(take(std::move(entry)));
       MESH_TRY(into_.put_blobs((*part)->blobs));
-      for (const Blob& blob : (*part)->blobs) wanted_.erase(blob.digest);
+      for (const Blob& blob : (*part)->blobs) MESH_TRY(found(blob));
       blobs_ += (*part)->blobs.size();
       progress_(replica_.frontier.size());
     }
@@ -54,8 +55,8 @@ class Restorer {
     MESH_TRY(into_.put_snapshot(replica_.head(), encode_snapshot(replica_)));
     MESH_TRY(keep_anchor());
     RestoredLog out{std::move(replica_.state), replica_.frontier.root(), blobs_, {}};
-    for (const auto& [digest, name] : wanted_)
-      out.missing.push_back(fmt::format("{} ({})", name, to_hex(digest.view())));
+    for (const auto& [digest, blob] : wanted_)
+      if (!there_.contains(digest)) out.missing.push_back(fmt::format("{} ({})", blob.name, to_hex(digest.view())));
     return out;
   }
 
@@ -69,7 +70,10 @@ class Restorer {
     if (sequence == 1) MESH_TRY(accept_(replica_.state));
     if (entry->header.term != term_) MESH_TRY(append());
     term_ = entry->header.term;
-    for (const Event& event : entry->body->events) want(event, sequence);
+    for (BlobName& blob : blobs_of(*entry)) {
+      blob.name += fmt::format(" from #{}", sequence);
+      wanted_.try_emplace(blob.digest, std::move(blob));
+    }
     bytes_ += encoded.size();
     batch_.push_back(std::move(encoded));
     requests_.push_back(entry->body->request.id);
@@ -79,12 +83,15 @@ class Restorer {
                                                                                : Status{};
   }
 
-  void want(const Event& event, uint64_t sequence) {
-    const auto* committed = std::get_if<VersionsCommitted>(&event);
-    if (!committed) return;
-    for (const VersionRow& row : committed->rows)
-      wanted_.try_emplace(row.digest, fmt::format("v{} of node {} from #{}", row.version.value(),
-                                                  row.node.value(), sequence));
+  /// A blob is in the backup; a configuration names more. Files may stand before what names them.
+  Status found(const Blob& blob) {
+    there_.insert(blob.digest);
+    const auto wanted = wanted_.find(blob.digest);
+    if (wanted == wanted_.end() || !wanted->second.config) return {};
+    auto files = blobs_of_config(blob.bytes, wanted->second.name);
+    if (!files) return std::unexpected(files.error());
+    for (BlobName& file : *files) wanted_.try_emplace(file.digest, std::move(file));
+    return {};
   }
 
   Status check_note() const {
@@ -131,7 +138,8 @@ class Restorer {
   std::vector<EncodedEntry> batch_;  // replayed, not yet written
   std::vector<RequestId> requests_;
   size_t bytes_ = 0;
-  std::map<Digest, std::string> wanted_;  // and which version it is
+  std::map<Digest, BlobName> wanted_;
+  std::set<Digest> there_;
 };
 
 }  // namespace

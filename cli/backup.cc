@@ -8,26 +8,22 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <deque>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "cli/blob_download.h"
 #include "cli/entry_stream.h"
 #include "eventstore/log/archive.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/limits.h"
 #include "eventstore/model/merkle.h"
+#include "schemas/blob_names.h"
 #include "schemas/codec.h"
 
 namespace mesh::cli {
 
 namespace {
-
-constexpr uint64_t kPieceBytes = 256 * 1024;  // of a blob, asked for at once
-constexpr size_t kPiecesUnderWay = 16;        // 4 MiB: a far controller is not asked one by one
-constexpr int kSilenceMs = 20'000;
-constexpr int kReconnects = 5;
 
 Error system_error(const std::string& what) {
   return {errno == ENOSPC || errno == EDQUOT ? Errc::exhausted : Errc::io,
@@ -80,91 +76,6 @@ class NewFile {
   int fd_ = -1;
 };
 
-/// Fetches blobs, some pieces under way at a time. The controller answers in the order of the
-/// questions, an error in the place of a piece.
-class BlobDownload {
- public:
-  using Take = std::function<Status(const Blob&)>;
-  using Missing = std::function<void(const Digest&, const Error&)>;
-
-  BlobDownload(Transport& transport, std::vector<Digest> wanted, Take take, Missing missing)
-      : transport_(transport),
-        wanted_(wanted.begin(), wanted.end()),
-        take_(std::move(take)),
-        missing_(std::move(missing)) {}
-
-  /// `progress` is told how many are left, and may end it with an error.
-  Status run(const std::function<Status(size_t left)>& progress) {
-    for (int breaks = 0; !wanted_.empty() || !under_way_.empty();) {
-      auto status = step();
-      if (!status) {
-        if (status.error().code != Errc::unavailable || ++breaks > kReconnects) return status;
-        ask_again();
-      }
-      MESH_TRY(progress(wanted_.size() + under_way_.size()));
-    }
-    return {};
-  }
-
- private:
-  struct Partial {
-    Digest digest;
-    Bytes bytes;
-  };
-
-  Status ask(Partial blob) {
-    const Fetch question{blob.digest, blob.bytes.size(), kPieceBytes};
-    under_way_.push_back(std::move(blob));
-    return transport_.send(question);
-  }
-
-  Status step() {
-    while (under_way_.size() < kPiecesUnderWay && !wanted_.empty()) {
-      const Digest digest = wanted_.front();
-      wanted_.pop_front();
-      MESH_TRY(ask({digest, {}}));
-    }
-    auto body = transport_.receive(kSilenceMs);
-    if (!body) {
-      const Errc code = body.error().code;
-      if ((code != Errc::not_found && code != Errc::corrupt) || under_way_.empty())
-        return std::unexpected(body.error());
-      missing_(under_way_.front().digest, body.error());
-      under_way_.pop_front();
-      return {};
-    }
-    if (!*body)
-      return fail(Errc::unavailable,
-                  fmt::format("the controller sent nothing for {} s", kSilenceMs / 1000));
-    const auto* chunk = std::get_if<BlobChunk>(&**body);
-    return chunk ? take(*chunk) : Status{};  // the rest belongs to the subscription
-  }
-
-  Status take(const BlobChunk& chunk) {
-    if (under_way_.empty() || chunk.digest != under_way_.front().digest ||
-        chunk.offset != under_way_.front().bytes.size() || chunk.total > kBlobBytesMax)
-      return fail(Errc::corrupt, "the controller sends pieces of blobs that nobody asked for");
-    Partial blob = std::move(under_way_.front());
-    under_way_.pop_front();
-    blob.bytes.insert(blob.bytes.end(), chunk.bytes.begin(), chunk.bytes.end());
-    if (blob.bytes.size() < chunk.total && !chunk.bytes.empty()) return ask(std::move(blob));
-    if (sha256(blob.bytes) == blob.digest) return take_(Blob{blob.digest, std::move(blob.bytes)});
-    missing_(blob.digest, {Errc::corrupt, "what the controller sent has another digest", {}});
-    return {};
-  }
-
-  void ask_again() {
-    for (const Partial& blob : under_way_) wanted_.push_front(blob.digest);
-    under_way_.clear();
-  }
-
-  Transport& transport_;
-  std::deque<Digest> wanted_;
-  Take take_;
-  Missing missing_;
-  std::deque<Partial> under_way_;  // oldest question first
-};
-
 /// One backup in the making.
 class BackupRun {
  public:
@@ -207,31 +118,44 @@ class BackupRun {
     if (entry->header.sequence.value() < sequence) return {};  // a repeat after a reconnection
     if (entry->header.sequence.value() > sequence || !entry->body)
       return fail(Errc::corrupt, fmt::format("the controller left out entry {}", sequence));
-    for (const Event& event : entry->body->events)
-      if (const auto* committed = std::get_if<VersionsCommitted>(&event))
-        for (const VersionRow& row : committed->rows)
-          names_.try_emplace(row.digest,
-                             fmt::format("v{} of node {}", row.version.value(), row.node.value()));
+    for (const BlobName& blob : blobs_of(*entry)) names_.try_emplace(blob.digest, blob);
     tree_.append(entry->leaf);
     return writer_.add_entry(encoded);
   }
 
   Status fetch_blobs() {
     std::vector<Digest> wanted;
-    for (const auto& [digest, name] : names_) wanted.push_back(digest);
-    BlobDownload download(
-        client_.transport(), std::move(wanted),
-        [&](const Blob& blob) {
+    for (const auto& each : names_) wanted.push_back(each.first);
+    MESH_TRY(download(wanted));
+    // What the configurations name was known only now.
+    wanted.clear();
+    for (const BlobName& file : rendered_)
+      if (names_.try_emplace(file.digest, file).second) wanted.push_back(file.digest);
+    return download(wanted);
+  }
+
+  Status download(const std::vector<Digest>& wanted) {
+    return download_blobs(
+        client_.transport(), wanted,
+        [&](const Blob& blob) -> Status {
           ++out_.blobs;
+          if (const BlobName& known = names_.at(blob.digest); known.config) MESH_TRY(take_config(known, blob));
           return writer_.add_blob(blob);
         },
         [&](const Digest& digest, const Error& error) {
-          out_.missing.push_back(fmt::format("{}: {}", names_.at(digest), error.message));
+          out_.missing.push_back(fmt::format("{}: {}", names_.at(digest).name, error.message));
+        },
+        [&](size_t left) {
+          bar_.show("backup", wanted.size() - left, wanted.size(), "configurations and files");
+          return interruption();
         });
-    return download.run([&](size_t left) {
-      bar_.show("backup", names_.size() - left, names_.size(), "configurations");
-      return interruption();
-    });
+  }
+
+  Status take_config(const BlobName& config, const Blob& blob) {
+    auto files = blobs_of_config(blob.bytes, config.name);
+    if (!files) return std::unexpected(files.error());
+    rendered_.insert(rendered_.end(), files->begin(), files->end());
+    return {};
   }
 
   Session& session_;
@@ -240,7 +164,8 @@ class BackupRun {
   const Position& position_;
   Progress bar_;
   MerkleFrontier tree_;
-  std::map<Digest, std::string> names_;  // of the blobs that entries refer to
+  std::map<Digest, BlobName> names_;  // the blobs that are wanted
+  std::vector<BlobName> rendered_;    // that configurations name
   Backup out_;
 };
 

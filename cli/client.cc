@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kQueryMs = 15'000;
 constexpr int kSubmitMs = 30'000;    // a busy disk: one synced write, queued behind others
+constexpr uint64_t kPieceBytes = 256 * 1024;  // of a blob: one frame each, so that every answer is whole
 constexpr int kPrepareMs = 180'000;  // compiles a fleet of 10,000 nodes
 
 std::unexpected<Error> unexpected_answer(std::string_view question) {
@@ -84,7 +85,8 @@ Result<Position> Client::position() {
   return position;
 }
 
-Result<Reply> Client::submit(std::vector<Command> commands, const RequestNotes& notes) {
+Result<Reply> Client::submit(std::vector<Command> commands, const RequestNotes& notes,
+                             std::vector<Bytes> attachments) {
   auto position = this->position();
   if (!position) return std::unexpected(std::move(position).error());
   Request request;
@@ -106,11 +108,26 @@ Result<Reply> Client::submit(std::vector<Command> commands, const RequestNotes& 
                             kRequestBytesMax),
                 "split it");
   signed_request.signature = context_.sign.sign(kRequestDomain, signed_request.bytes);
-  auto reply = ask<Reply>(transport_, Submit{std::move(signed_request), notes.dry_run}, kSubmitMs,
-                          "a request");
+  auto reply = ask<Reply>(transport_, Submit{std::move(signed_request), notes.dry_run, std::move(attachments)},
+                          kSubmitMs, "a request");
   if (!reply && reply.error().code == Errc::unavailable && reply.error().fix.empty())
     reply.error().fix = "it may have been made: see `meshcli log --limit 5` before you repeat it";
   return reply;
+}
+
+Result<Bytes> Client::fetch(const Digest& digest) {
+  Bytes bytes;
+  for (uint64_t total = 1; bytes.size() < total;) {
+    auto piece = ask<BlobChunk>(transport_, Fetch{digest, bytes.size(), kPieceBytes}, kQueryMs, "a fetch");
+    if (!piece) return std::unexpected(std::move(piece).error());
+    total = piece->total;
+    const bool fits = piece->digest == digest && piece->offset == bytes.size() && total <= kBlobBytesMax;
+    if (!fits || (piece->bytes.empty() && bytes.size() < total))
+      return fail(Errc::corrupt, "the controller sent another piece of a blob than was asked for");
+    bytes.insert(bytes.end(), piece->bytes.begin(), piece->bytes.end());
+  }
+  if (sha256(bytes) == digest) return bytes;
+  return fail(Errc::corrupt, "what the controller sent has another digest");
 }
 
 Result<Prepared> Client::prepare(const Prepare& question) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -56,9 +57,16 @@ class Client {
   Result<Position> position();
 
   /// Signs `commands` as one request, based on the newest sequence, and submits it. Repeats the
-  /// same bytes when an answer is lost, so that it happens once.
-  Result<Reply> submit(std::vector<Command> commands, const RequestNotes& notes);
+  /// same bytes when an answer is lost, so that it happens once. `attachments`: blobs of files that
+  /// the commands name and the controller may not have (file_contents.h).
+  Result<Reply> submit(std::vector<Command> commands, const RequestNotes& notes,
+                       std::vector<Bytes> attachments = {});
   Result<Prepared> prepare(const Prepare& question);
+  /// A blob that the log names. Errors: not_found, not_permitted, corrupt (other bytes than that digest's).
+  Result<Bytes> fetch(const Digest& digest);
+
+  /// Fresh bytes, for salts.
+  void random(std::span<uint8_t> bytes) { environment_.random(bytes); }
 
  private:
   Result<Json> ask_page(Sequence at, const std::string& kind, QueryArguments arguments,

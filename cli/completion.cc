@@ -100,7 +100,14 @@ void add_argument(const Verb& verb, std::span<const std::string> given,
     const auto keyword = std::ranges::find_if(verb.arguments, [&](const Argument& argument) {
       return !argument.keyword.empty() && argument.keyword == given[i];
     });
-    if (keyword == verb.arguments.end()) {
+    const bool scope = i == 0 && !verb.arguments.empty() && verb.arguments[0].hint == Hint::scope;
+    if (scope && (given[0] == "site" || given[0] == "node")) {
+      ++place;
+      if (++i == given.size()) {
+        hint = given[0] == "site" ? Hint::site : Hint::node;
+        return;
+      }
+    } else if (keyword == verb.arguments.end()) {
       ++place;
     } else if (++i == given.size()) {
       hint = keyword->hint;  // the keyword was typed, its value is next
@@ -112,6 +119,7 @@ void add_argument(const Verb& verb, std::span<const std::string> given,
       out.emplace_back(argument.keyword);
     } else if (place-- == 0) {
       add_choices(argument.choices, out);
+      if (argument.hint == Hint::scope) add_choices("global|site|node", out);
       hint = argument.hint;
     }
   }

@@ -148,7 +148,7 @@ Result<OperatorContext> parse_context(std::string_view text, const std::filesyst
   auto box = BoxSecret::from_bytes(box_secret->view());
   if (!box) return std::unexpected(box.error());
   return OperatorContext{path, Connection{*endpoints, *controller_key, *log, *log_key}, *name,
-                         std::move(*sign), std::move(*box)};
+                         std::move(*sign), std::move(*box), table["git_tree"].value_or(std::string())};
 }
 
 std::string connection_text(const Connection& connection) {

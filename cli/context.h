@@ -1,13 +1,15 @@
 // Where the controller is and who the operator is: one TOML file.
 //
 //   endpoints      = ["tcp://192.0.2.1:7400"]   in order of preference
-//   controller_key = "<base64, X25519>"         CURVE key of the controller: the only one that may
-//   answer log_id         = "<hex, 16 bytes>" log_key        = "<base64, Ed25519>"        signs
-//   checkpoints operator       = "alice" sign_seed      = "<base64, 32 bytes>"       SECRET:
-//   Ed25519, signs requests box_secret     = "<base64, 32 bytes>"       SECRET: X25519, CURVE
+//   controller_key = "<base64, X25519>"         CURVE key of the controller: the only one that may answer
+//   log_id         = "<hex, 16 bytes>"
+//   log_key        = "<base64, Ed25519>"        signs checkpoints
+//   operator       = "alice"
+//   sign_seed      = "<base64, 32 bytes>"       SECRET: Ed25519, signs requests
+//   box_secret     = "<base64, 32 bytes>"       SECRET: X25519, CURVE
+//   git_tree       = "/srv/net"                 optional: the working tree of `meshcli git`
 //
-// The first four are public and the same for every operator; the last three never leave the
-// machine.
+// The first four are public and the same for every operator; the identity never leaves the machine.
 #pragma once
 
 #include <filesystem>
@@ -36,6 +38,7 @@ struct OperatorContext {
   std::string name;  // the operator's
   SignSecret sign;
   BoxSecret box;
+  std::filesystem::path git_tree = {};  // of `meshcli git`; empty = the default
 };
 
 using Variable = std::function<std::optional<std::string>(std::string_view name)>;

@@ -5,9 +5,13 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/changes_text.h"
+#include "cli/file_contents.h"
 #include "cli/file_sides.h"
 #include "cli/handlers.h"
 #include "cli/moment.h"
+#include "eventstore/model/attribute_table.h"
+#include "eventstore/model/json_text.h"
+#include "eventstore/model/text_diff.h"
 
 namespace mesh::cli {
 
@@ -33,8 +37,7 @@ Result<std::string> side(Session& session, Client& client, std::string_view name
 }
 
 std::string value_text(const Json& value) {
-  if (value.is_null()) return "-";
-  return value.is_string() ? value.get<std::string>() : json_text(value);
+  return value.is_null() ? "-" : attribute_text(value);
 }
 
 /// "node r1.lab (12) added" with the mark of what it does.
@@ -90,6 +93,7 @@ class ComparisonText {
         add(fmt::format("- {} = {}", name, value_text(before)));
       else
         add(fmt::format("~ {} = {} -> {}", name, value_text(before), value_text(now)));
+      out_ += unified_text(text_at(item, "text"), colour_);
     }
     more(items.size(), total("attributes", items));
   }
@@ -182,6 +186,22 @@ Result<Json> compare(Session& session, Client& client, const std::string& a,
   return client.query("compare", arguments);
 }
 
+/// Of changed files the lines that changed, as "text". What cannot be read has none.
+void add_contents(Client& client, Json& document) {
+  constexpr size_t kFilesMax = 50, kBytesMax = 256 * 1024;
+  FileContents contents(client);
+  size_t shown = 0;
+  if (!value_at(document, "attributes").is_array()) return;
+  for (Json& item : document["attributes"]) {
+    const auto before = file_at(value_at(item, "before")), now = file_at(value_at(item, "now"));
+    if (!before || !now || std::max(before->size, now->size) > kBytesMax || shown++ == kFilesMax) continue;
+    auto a = contents.get(*before), b = contents.get(*now);
+    if (!a || !b || !is_utf8(*a) || !is_utf8(*b)) continue;
+    const std::string name(file_of(text_at(item, "name")).value_or(""));
+    item["text"] = unified_diff("a/" + name, *a, "b/" + name, *b);
+  }
+}
+
 bool differs(const Json& document) {
   const Json &links = value_at(document, "links"), &reach = value_at(document, "reachability");
   const Json* lists[] = {&value_at(document, "attributes"), &value_at(document, "structure"),
@@ -201,6 +221,7 @@ Result<int> show_diff(Session& session) {
   if (!b) return std::unexpected(std::move(b).error());
   auto document = compare(session, **client, *a, *b);
   if (!document) return std::unexpected(std::move(document).error());
+  if (session.format() != Format::name) add_contents(**client, *document);
   if (session.format() == Format::name || session.format() == Format::jsonl)
     session.print(list_text(*document, ListView{{}, "fullname", ""}, session.format(), false));
   else if (session.for_people())

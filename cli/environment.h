@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <iosfwd>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
@@ -38,6 +39,14 @@ struct Environment {
   std::function<Result<Finished>(const std::string& program,
                                  const std::vector<std::string>& arguments)>
       run_beside;
+  /// Runs a program and waits for it. Errors: not_found (it is not installed), io.
+  struct Program {
+    std::vector<std::string> words;  // the first one is looked for in PATH when it has no slash
+    bool captured = false;           // its output is returned; else it has this program's terminal
+    std::string input = {};          // a file that is its standard input; empty = ours, when captured nothing
+    std::map<std::string, std::string> variables = {};  // more for its environment; an empty one is taken away
+  };
+  std::function<Result<Finished>(const Program&)> run_program;
 };
 
 /// The whole program: parses, runs, prints. The exit code (cli/README.md).

@@ -7,6 +7,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "cli/file_contents.h"
 #include "cli/render.h"
 
 namespace mesh::cli {
@@ -131,7 +132,7 @@ std::string outcome_text(const Json& event) {
 }
 
 std::string value_text(const Json& value) {
-  return value.is_string() ? value.get<std::string>() : json_text(value);
+  return attribute_text(value);
 }
 
 std::string field_text(const Json& event, std::string_view field, const NodeNames& names) {

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/event_text.h"
+#include "cli/file_contents.h"
 #include "cli/handlers.h"
 #include "cli/moment.h"
 #include "cli/scope.h"
@@ -17,7 +18,7 @@ namespace {
 constexpr size_t kMessageShown = 24;
 
 std::string value_text(const Json& value) {
-  return value.is_null() ? "-" : value.is_string() ? value.get<std::string>() : json_text(value);
+  return value.is_null() ? "-" : attribute_text(value);
 }
 
 /// Values as people type them; what is gone says so.

@@ -27,6 +27,7 @@ class Scanner {
       const std::string& word = words_[at_];
       if (literal_ || word.size() < 2 || word[0] != '-' || is_below_zero(word)) {
         out_.positional.push_back(word);
+        literal_ = literal_ || passes_on(word);
       } else if (word == "--") {
         literal_ = true;
       } else if (word == "-?") {
@@ -69,6 +70,13 @@ class Scanner {
       return next_word(*option, fmt::format("-{}", text[i]));
     }
     return {};
+  }
+
+  /// Whether `word` is the verb, and what stands behind it is meant for another program.
+  bool passes_on(std::string_view word) const {
+    if (out_.positional.size() != 1) return false;
+    const auto rows = grammar_.rows(word);
+    return !rows.empty() && !rows.front()->arguments.empty() && rows.front()->arguments.back().rest;
   }
 
   /// The verb, also when it stands behind the options.
@@ -171,10 +179,15 @@ Result<std::pair<const Verb*, size_t>> choose(const Grammar& grammar,
   return unknown_noun(rows, words.size() > 1 ? &words[1] : nullptr);
 }
 
+/// Whether a scope that begins with `word` has a name behind it.
+bool takes_name(std::string_view word) { return word == "site" || word == "node"; }
+
 /// How many words are left for optional arguments.
 size_t spare_words(const Verb& verb, std::span<const std::string> words) {
   size_t needed = 0, given = words.size();
+  if (!verb.arguments.empty() && verb.arguments[0].hint == Hint::scope && given > 1 && takes_name(words[0])) --given;
   for (const Argument& argument : verb.arguments) {
+    if (argument.rest) continue;
     if (!argument.keyword.empty()) {
       if (std::ranges::find(words, argument.keyword) != words.end()) given -= std::min<size_t>(given, 2);
     } else if (!argument.optional) {
@@ -201,13 +214,27 @@ Status bind_arguments(const Verb& verb, std::span<const std::string> words, Invo
     for (; next < verb.arguments.size(); ++next) {
       const Argument& argument = verb.arguments[next];
       if (!argument.keyword.empty()) continue;
+      if (argument.rest) break;
       if (argument.optional && spare == 0) continue;
       spare -= argument.optional;
       break;
     }
     if (next == verb.arguments.size())
       return fail(Errc::usage, fmt::format("\"{}\" is one word too many", words[i]), usage);
-    out.arguments[verb.arguments[next++].name] = words[i];
+    const Argument& argument = verb.arguments[next];
+    if (argument.rest) {
+      out.rest.assign(words.begin() + static_cast<ptrdiff_t>(i), words.end());
+      break;
+    }
+    ++next;
+    out.arguments[argument.name] = words[i];
+    if (argument.hint != Hint::scope) continue;
+    if (!takes_name(words[i])) {
+      if (words[i] == "global" || words[i] == "all") continue;
+      return fail(Errc::usage, fmt::format("\"{}\" is neither global, site S nor node N", words[i]), usage);
+    }
+    if (++i == words.size()) return fail(Errc::usage, fmt::format("\"{}\" needs a name after it", words[i - 1]), usage);
+    out.arguments[argument.name] += " " + words[i];
   }
   for (const Argument& argument : verb.arguments)
     if (!argument.optional && !out.arguments.contains(argument.name))

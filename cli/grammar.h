@@ -19,7 +19,10 @@ class Session;
 using Handler = Result<int> (*)(Session& session);
 
 /// What may stand in a place, for completion.
-enum class Hint : uint8_t { none, word, file, site, node, attribute, value, topic, instant, tag, activation };
+/// scope: `global`, `site S` or `node N`, kept as one text: one word or two.
+enum class Hint : uint8_t {
+  none, word, file, site, node, attribute, value, topic, instant, tag, activation, scope
+};
 
 struct Option {
   std::string_view name;       // without the dashes
@@ -43,6 +46,7 @@ struct Argument {
   std::string_view
       keyword{};  // when not empty, this word stands before the value: `diff A B node N`
   std::string_view choices{};  // words that complete; others are accepted too
+  bool rest = false;           // the last one: all words behind it, as they are, options too
 };
 
 /// One row: `list nodes`, `commit site`. A verb is all rows with one `verb`. Words go to the arguments in order; with
@@ -87,6 +91,7 @@ struct Invocation {
   const Verb* verb = nullptr;
   std::map<std::string_view, std::string> arguments;             // by Argument::name
   std::map<std::string_view, std::vector<std::string>> options;  // by Option::name; a flag has ""
+  std::vector<std::string> rest;                                 // of Argument::rest
   bool help = false;                                             // -h, -?, --help
   std::vector<std::string> positional;                           // all of them, as typed
 

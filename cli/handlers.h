@@ -60,6 +60,20 @@ Result<int> roll_back_intent(Session& session);
 Result<int> undo_entry(Session& session);
 Result<int> controller_rules(Session& session);
 
+// file_verbs.cc
+Result<int> put_file(Session& session);
+Result<int> get_file(Session& session);
+Result<int> list_files(Session& session);
+Result<int> edit_file(Session& session);
+Result<int> delete_file(Session& session);
+
+// folder_verbs.cc
+Result<int> pull_files(Session& session);
+Result<int> push_files(Session& session);
+
+// git_verbs.cc
+Result<int> run_git(Session& session);
+
 // status_verbs.cc
 Result<int> show_status(Session& session);
 Result<int> wait_node(Session& session);

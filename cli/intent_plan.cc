@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "cli/file_contents.h"
 #include "cli/render.h"
 #include "eventstore/model/decide.h"
 #include "eventstore/model/evolve.h"
@@ -52,14 +53,14 @@ class Planner {
       line(sign, std::move(text), true);
     };
     for (const auto& [name, attribute] : before)
-      if (!now.contains(name)) put('-', fmt::format("{} = {}", name, to_text(attribute.value)));
+      if (!now.contains(name)) put('-', fmt::format("{} = {}", name, attribute_text(attribute.value)));
     for (const auto& [name, attribute] : now) {
       auto was = before.find(name);
       if (was == before.end())
-        put('+', fmt::format("{} = {}", name, to_text(attribute.value)));
+        put('+', fmt::format("{} = {}", name, attribute_text(attribute.value)));
       else if (was->second.value != attribute.value)
-        put('~', fmt::format("{} = {} -> {}", name, to_text(was->second.value),
-                             to_text(attribute.value)));
+        put('~', fmt::format("{} = {} -> {}", name, attribute_text(was->second.value),
+                             attribute_text(attribute.value)));
     }
   }
 

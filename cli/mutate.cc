@@ -38,7 +38,7 @@ Result<int> mutate(Session& session, Mutation mutation, Reply* out) {
   if (!client) return std::unexpected(std::move(client).error());
   std::vector<Command> commands;
   for (Change& change : mutation.changes) commands.push_back(std::move(change.command));
-  auto reply = (*client)->submit(std::move(commands), *notes);
+  auto reply = (*client)->submit(std::move(commands), *notes, std::move(mutation.attachments));
   if (!reply) return std::unexpected(std::move(reply).error());
   for (const std::string& warning : reply->warnings) session.warn(warning);
   if (session.for_people()) {

@@ -19,6 +19,7 @@ struct Mutation {
   bool uncommitted = false;  // working state: touches no router before commit and activate
   std::string next;          // hint: the next step; may be empty
   Sequence computed_on{};    // refused when the intent changed after it, unless --expect-sequence says otherwise
+  std::vector<Bytes> attachments = {};  // of the files that `changes` put
 };
 
 /// Submits all of them as one request. Without -o json: a line each, with the sequence. Exit

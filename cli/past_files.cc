@@ -13,6 +13,7 @@
 
 #include "eventstore/model/compile.h"
 #include "eventstore/model/overlay.h"
+#include "schemas/config_text.h"
 
 namespace mesh::cli {
 
@@ -79,9 +80,10 @@ class Staging {
 
 class Writer {
  public:
-  Writer(const MeshState& now, const CommittedStates& committed, fs::path root)
+  Writer(const MeshState& now, const CommittedStates& committed, fs::path root, const FetchBlob& fetch)
       : now_(now),
         committed_(committed),
+        fetch_(fetch),
         root_(std::move(root)),
         overlay_(make_overlay(now, NodeId())) {}
 
@@ -111,6 +113,11 @@ class Writer {
   Status write_version(NodeId id, const VersionRecord& record, const Result<NodeConfig>& config) {
     const std::string version = fmt::format("v{}", record.version.value());
     const std::string name = now_.find_node(id)->fullname();
+    if (config && has_rendered_files(*config)) {
+      auto rendered = fetch_rendered(*config, record.digest);
+      if (!rendered) return problem(name + " " + version, rendered.error());
+      return write(fs::path(name) / version, *rendered);
+    }
     if (!config || config_digest(*config) != record.digest) {
       out_.problems.push_back(fmt::format("{} {}: {}", name, version,
                                           config ? "what was committed at #" +
@@ -122,12 +129,35 @@ class Writer {
     return write(fs::path(name) / version, *config);
   }
 
+  Status problem(const std::string& what, const Error& error) {
+    const bool lost = error.code == Errc::not_found || error.code == Errc::corrupt;
+    if (!lost) return std::unexpected(error);
+    out_.problems.push_back(fmt::format("{}: {}", what, error.message));
+    return {};
+  }
+
+  /// All but the rendered files follows from the state: only those are believed, by their digests.
+  Result<NodeConfig> fetch_rendered(const NodeConfig& compiled, const Digest& digest) {
+    auto text = fetch_(digest);
+    if (!text) return std::unexpected(std::move(text).error());
+    auto config = parse_config_text(as_text(*text));
+    if (!config) return config;
+    NodeConfig bare = *config;
+    bare.files.clear();
+    if (bare != compiled) return fail(Errc::corrupt, "what was committed does not follow from the state then");
+    return config;
+  }
+
   Status write_working(NodeId id, const Result<NodeConfig>& config) {
     const Node& node = *now_.find_node(id);
     if (!config) {
       out_.warnings.push_back(fmt::format("{}: {}", node.fullname(), config.error().message));
       return {};
     }
+    const VersionRecord* latest = node.find_version(node.latest());
+    if (has_rendered_files(*config) && latest && fetch_rendered(*config, latest->digest)) return {};
+    if (has_rendered_files(*config))
+      out_.warnings.push_back(fmt::format("{}: what is not committed was not rendered", node.fullname()));
     const Digest digest = config_digest(*config);
     for (const VersionRecord* record : versions_of(node))
       if (record->version == node.latest() && record->digest == digest) return {};
@@ -141,8 +171,13 @@ class Writer {
     if (error) return io_error("make", directory, error.message());
     ++out_.configurations;
     MESH_TRY(write_file(directory / "config.json", config_text(config)));
-    for (const auto& [name, text] : rendered_files(config, overlay_of(config.node)))
-      MESH_TRY(write_file(directory / name, text));
+    std::map<std::string, std::string> files = rendered_files(config, overlay_of(config.node));
+    for (const ConfigFile& file : config.files) {
+      auto content = fetch_(file.digest);
+      if (!content) return problem(fmt::format("{} of {}", file.name, where.string()), content.error());
+      files[file.name] = std::string(content->begin(), content->end());
+    }
+    for (const auto& [name, text] : files) MESH_TRY(write_file(directory / name, text));
     return {};
   }
 
@@ -167,6 +202,7 @@ class Writer {
 
   const MeshState& now_;
   const CommittedStates& committed_;
+  const FetchBlob& fetch_;
   fs::path root_;
   Overlay overlay_;  // of the node whose files are being rendered
   WrittenFiles out_;
@@ -227,12 +263,12 @@ Status check_target(const fs::path& directory) {
 }
 
 Result<WrittenFiles> write_past_files(const MeshState& now, const CommittedStates& committed,
-                                      const fs::path& directory) {
+                                      const fs::path& directory, const FetchBlob& fetch) {
   MESH_TRY(check_target(directory));
   const fs::path target = without_slash(directory);
   auto staging = Staging::beside(target);
   if (!staging) return std::unexpected(std::move(staging).error());
-  auto written = Writer(now, committed, staging->path()).run();
+  auto written = Writer(now, committed, staging->path(), fetch).run();
   if (!written || !written->problems.empty()) return written;
   MESH_TRY(staging->take_place_of(target));
   return written;

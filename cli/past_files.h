@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -44,11 +45,15 @@ struct WrittenFiles {
 /// something in it), not_found, io.
 Status check_target(const std::filesystem::path& directory);
 
+/// A blob that the log names; its digest is checked already.
+using FetchBlob = std::function<Result<Bytes>(const Digest&)>;
+
 /// Writes DIRECTORY/NODE.SITE/vN (the active and the latest version) and .../working (when that is
 /// neither): config.json and the files rendered from it with the peers' public keys of then, as the
-/// node keeps them; secret keys are left out. All or nothing: it is written beside and renamed,
+/// node keeps them; secret keys are left out. What only the controller can render comes by `fetch`; of what is not
+/// committed it is missing, with a warning. All or nothing: it is written beside and renamed,
 /// and not at all when there are problems. Errors: those of check_target.
 Result<WrittenFiles> write_past_files(const MeshState& now, const CommittedStates& committed,
-                                      const std::filesystem::path& directory);
+                                      const std::filesystem::path& directory, const FetchBlob& fetch);
 
 }  // namespace mesh::cli

@@ -6,8 +6,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <iostream>
 #include <utility>
@@ -62,35 +64,112 @@ void drain(Pipe& first, std::string& first_text, Pipe& second, std::string& seco
   }
 }
 
+/// File actions and attributes of a child, with what was opened for it.
+struct Spawning {
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  Pipe out, err;
+  Spawning() {
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_init(&attributes);
+  }
+  Spawning(const Spawning&) = delete;
+  Spawning& operator=(const Spawning&) = delete;
+  ~Spawning() {
+    posix_spawn_file_actions_destroy(&actions);
+    posix_spawnattr_destroy(&attributes);
+  }
+
+  Status capture() {
+    if (!out.open() || !err.open()) return fail(Errc::io, "cannot make a pipe");
+    posix_spawn_file_actions_adddup2(&actions, out.ends[1], STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, err.ends[1], STDERR_FILENO);
+    return {};
+  }
+};
+
+/// While a child has the terminal, Ctrl-C is meant for it.
+class IgnoredInterrupts {
+ public:
+  IgnoredInterrupts() {
+    struct sigaction ignore {};
+    ignore.sa_handler = SIG_IGN;
+    ::sigaction(SIGINT, &ignore, &interrupt_);
+    ::sigaction(SIGQUIT, &ignore, &quit_);
+  }
+  IgnoredInterrupts(const IgnoredInterrupts&) = delete;
+  IgnoredInterrupts& operator=(const IgnoredInterrupts&) = delete;
+  ~IgnoredInterrupts() {
+    ::sigaction(SIGINT, &interrupt_, nullptr);
+    ::sigaction(SIGQUIT, &quit_, nullptr);
+  }
+
+ private:
+  struct sigaction interrupt_ {}, quit_ {};
+};
+
+std::vector<char*> pointers(const std::vector<std::string>& texts) {
+  std::vector<char*> out;
+  for (const std::string& text : texts) out.push_back(const_cast<char*>(text.c_str()));
+  out.push_back(nullptr);
+  return out;
+}
+
+/// This program's environment with `changes`; an empty value takes a variable away.
+std::vector<std::string> variables_with(const std::map<std::string, std::string>& changes) {
+  std::vector<std::string> out;
+  for (char** each = environ; *each != nullptr; ++each)
+    if (const std::string text = *each; !changes.contains(text.substr(0, text.find('=')))) out.push_back(text);
+  for (const auto& [name, value] : changes)
+    if (!value.empty()) out.push_back(name + "=" + value);
+  return out;
+}
+
+Result<Environment::Finished> spawn(const Environment::Program& program) {
+  Spawning child;
+  if (program.captured) MESH_TRY(child.capture());
+  if (const char* input = program.captured && program.input.empty() ? "/dev/null" : program.input.c_str(); *input)
+    posix_spawn_file_actions_addopen(&child.actions, STDIN_FILENO, input, O_RDONLY, 0);
+  std::optional<IgnoredInterrupts> ignored;
+  if (!program.captured) {
+    sigset_t defaults;
+    sigemptyset(&defaults);
+    sigaddset(&defaults, SIGINT);
+    sigaddset(&defaults, SIGQUIT);
+    posix_spawnattr_setsigdefault(&child.attributes, &defaults);
+    posix_spawnattr_setflags(&child.attributes, POSIX_SPAWN_SETSIGDEF);
+    ignored.emplace();
+  }
+  const std::vector<std::string> variables = variables_with(program.variables);
+  const std::string& name = program.words.front();
+  pid_t id = 0;
+  const int error = ::posix_spawnp(&id, name.c_str(), &child.actions, &child.attributes,
+                                   pointers(program.words).data(), pointers(variables).data());
+  if (error == ENOENT)
+    return fail(Errc::not_found, fmt::format("{} is not installed", name), fmt::format("apt-get install {}", name));
+  if (error != 0) return fail(Errc::io, fmt::format("cannot start {}: {}", name, std::strerror(error)));
+  Environment::Finished finished;
+  if (program.captured) {
+    child.out.close_end(1);
+    child.err.close_end(1);
+    drain(child.out, finished.output, child.err, finished.errors);
+  }
+  int status = 0;
+  while (::waitpid(id, &status, 0) < 0 && errno == EINTR) {
+  }
+  finished.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return finished;
+}
+
 Result<Environment::Finished> run_beside(const std::string& program,
                                          const std::vector<std::string>& arguments) {
   const std::string path = (own_folder() / program).string();
   if (::access(path.c_str(), X_OK) != 0)
     return fail(Errc::not_found, fmt::format("{} is not there", path),
                 fmt::format("install {} beside meshcli", program));
-  Pipe out, err;
-  if (!out.open() || !err.open()) return fail(Errc::io, "cannot make a pipe");
-  std::vector<char*> words{const_cast<char*>(path.c_str())};
-  for (const std::string& argument : arguments)
-    words.push_back(const_cast<char*>(argument.c_str()));
-  words.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_adddup2(&actions, out.ends[1], STDOUT_FILENO);
-  posix_spawn_file_actions_adddup2(&actions, err.ends[1], STDERR_FILENO);
-  pid_t child = 0;
-  const int error = ::posix_spawn(&child, path.c_str(), &actions, nullptr, words.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (error != 0) return fail(Errc::io, fmt::format("cannot start {}", path));
-  out.close_end(1);
-  err.close_end(1);
-  Environment::Finished finished;
-  drain(out, finished.output, err, finished.errors);
-  int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
-  }
-  finished.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return finished;
+  Environment::Program child{.words = {path}, .captured = true};
+  child.words.insert(child.words.end(), arguments.begin(), arguments.end());
+  return spawn(child);
 }
 
 }  // namespace
@@ -130,6 +209,7 @@ Environment process_environment(const char* program) {
   out.random = [](std::span<uint8_t> bytes) { fill_random(bytes); };
   out.connect = connect_bus;
   out.run_beside = run_beside;
+  out.run_program = spawn;
   return out;
 }
 

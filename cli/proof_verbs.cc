@@ -2,15 +2,18 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "cli/blob_download.h"
 #include "cli/event_text.h"
 #include "cli/handlers.h"
 #include "cli/mutate.h"
 #include "cli/replayer.h"
 #include "cli/views.h"
 #include "eventstore/model/canonical.h"
+#include "schemas/blob_names.h"
 
 namespace mesh::cli {
 
@@ -233,10 +236,33 @@ void compare_node(const NodeWord& word, const Connection& connection, const Audi
 }
 
 Result<ReplayedLog> replay_to(Session& session, Client& client, uint64_t size,
-                              const std::vector<uint64_t>& roots_at) {
+                              const std::vector<uint64_t>& roots_at,
+                              std::map<Digest, std::string>* files = nullptr) {
   Progress progress(session);
-  return replay_log(client, size, roots_at,
-                    [&](uint64_t done) { progress.show("verify", done, size, "entries"); });
+  return replay_log(
+      client, size, roots_at, [&](uint64_t done) { progress.show("verify", done, size, "entries"); },
+      [&](const MeshState&, const Entry& entry) {
+        if (files == nullptr) return;
+        for (const BlobName& blob : blobs_of(entry))
+          if (!blob.config)
+            files->try_emplace(blob.digest, fmt::format("{} of #{}", blob.name, entry.header.sequence.value()));
+      });
+}
+
+/// What the log says of files is worth nothing without their contents.
+Status check_files(Session& session, Client& client, const std::map<Digest, std::string>& files, Verification& out) {
+  Progress progress(session);
+  std::vector<Digest> wanted;
+  for (const auto& each : files) wanted.push_back(each.first);
+  return download_blobs(
+      client.transport(), wanted, [](const Blob&) -> Status { return {}; },
+      [&](const Digest& digest, const Error& error) {
+        out.problems.push_back(fmt::format("{}: {}", files.at(digest), error.message));
+      },
+      [&](size_t left) -> Status {
+        progress.show("verify", files.size() - left, files.size(), "files");
+        return {};
+      });
 }
 
 std::optional<Digest> digest_at(const Json& document, std::string_view key) {
@@ -353,7 +379,8 @@ Result<int> verify(Session& session) {
   for (const NodeWord& word : *words)
     for (const auto* note : {&word.cosigned, &word.contradiction})
       if (*note) sizes.push_back((*note)->checkpoint.size);
-  auto log = replay_to(session, **client, position->checkpoint.size, sizes);
+  std::map<Digest, std::string> files;
+  auto log = replay_to(session, **client, position->checkpoint.size, sizes, &files);
   if (!log) return std::unexpected(std::move(log).error());
   out.entries = log->replica().frontier.size();
   out.root = to_hex(log->replica().frontier.root().view());
@@ -369,8 +396,10 @@ Result<int> verify(Session& session) {
     if (!judgement) return std::unexpected(std::move(judgement).error());
     out.judged(one, *judgement);
   }
-  if (!log->first_bad)
+  if (!log->first_bad) {
     for (const NodeWord& word : *words) compare_node(word, connection, log->audit, out);
+    MESH_TRY(check_files(session, **client, files, out));
+  }
   return print_verification(session, out.document());
 }
 

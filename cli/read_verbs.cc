@@ -4,6 +4,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "cli/file_contents.h"
 #include "cli/handlers.h"
 #include "cli/scope.h"
 #include "cli/version.h"
@@ -35,7 +36,7 @@ Json attribute_rows(const Json& attributes) {
     const Json& value = value_at(attribute, "value");
     const std::string scope = text_at(attribute, "scope");
     rows.push_back({{"name", name},
-                    {"value", value.is_string() ? value : Json(value.dump())},
+                    {"value", attribute_text(value)},
                     {"scope", scope.empty() ? "default" : scope},
                     {"sequence",
                      number_at(attribute, "sequence") ? value_at(attribute, "sequence") : Json()}});
@@ -63,7 +64,17 @@ Result<int> show_attributes(Session& session, const std::string& kind, const Lis
 }  // namespace
 
 Result<int> list_sites(Session& session) { return show_list(session, "sites", kSitesView); }
-Result<int> list_changes(Session& session) { return show_list(session, "changes", kChangesView); }
+Result<int> list_changes(Session& session) {
+  auto document = ask(session, "changes");
+  if (!document) return std::unexpected(std::move(document).error());
+  if (session.for_people())
+    for (Json& item : (*document)["items"])
+      for (const char* side : {"before", "now"})
+        if (item[side].is_object()) item[side] = attribute_text(item[side]);
+  session.print_list(*document, kChangesView);
+  const bool changes = session.has("detailed-exitcode") && !value_at(*document, "items").empty();
+  return int{changes ? kChanges : kSuccess};
+}
 Result<int> list_tokens(Session& session) { return show_list(session, "tokens", kTokensView); }
 Result<int> list_operators(Session& session) {
   return show_list(session, "operators", kOperatorsView);

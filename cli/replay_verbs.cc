@@ -75,7 +75,8 @@ Status write_files(Session& session, Client& client, Replay& out) {
   }
   if (!out.committed.missing(state).empty())
     return fail(Errc::corrupt, "the log that was sent again is not the one of before");
-  auto written = write_past_files(state, out.committed, session.option("to"));
+  auto written = write_past_files(state, out.committed, session.option("to"),
+                                  [&](const Digest& digest) { return client.fetch(digest); });
   if (!written) return std::unexpected(std::move(written).error());
   for (const std::string& warning : written->warnings) session.warn(warning);
   for (const std::string& problem : written->problems) out.problems.push_back(problem);

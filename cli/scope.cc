@@ -2,7 +2,14 @@
 
 namespace mesh::cli {
 
+Target target_named(const std::string& scope) {
+  if (scope.starts_with("site ")) return {Level::site, scope.substr(5)};
+  if (scope.starts_with("node ")) return {Level::node, scope.substr(5)};
+  return {Level::global, {}};
+}
+
 Target target_of(const Session& session) {
+  if (const std::string scope = session.argument("SCOPE"); !scope.empty()) return target_named(scope);
   const std::string_view noun = session.verb().noun;
   if (noun == "site") return {Level::site, session.argument("SITE")};
   if (noun == "node") return {Level::node, session.argument("NODE")};

@@ -56,7 +56,7 @@ Result<int> controller_backup(Session& session) {
   for (const std::string& missing : backup->missing) session.warn("not in the backup: " + missing);
   const std::string root = to_hex(backup->root.view());
   if (session.for_people()) {
-    session.print(fmt::format("{}: {} entries, {} configurations, {}, root {}\n", file,
+    session.print(fmt::format("{}: {} entries, {} configurations and files, {}, root {}\n", file,
                               backup->entries, backup->blobs, bytes_text(backup->bytes), root));
     session.hint(
         "No keys are in it: keep log.key, controller.key and meshd.toml of the controller's "

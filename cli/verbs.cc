@@ -9,6 +9,11 @@ namespace {
 
 using Options = std::vector<std::string_view>;
 
+const Argument kScope{.name = "SCOPE", .hint = Hint::scope};
+const Argument kMaybeScope{.name = "SCOPE", .hint = Hint::scope, .optional = true};
+const Argument kFile{.name = "NAME", .hint = Hint::word};
+const Argument kPath{.name = "PATH", .hint = Hint::file, .optional = true};
+const Argument kFolder{.name = "DIR", .hint = Hint::file};
 const Argument kSite{.name = "SITE", .hint = Hint::site};
 const Argument kNode{.name = "NODE", .hint = Hint::node};
 const Argument kAttribute{.name = "ATTRIBUTE", .hint = Hint::attribute};
@@ -30,6 +35,7 @@ constexpr Option kRunningOptions[] = {
     {"keys", 0, "DIR", "where log.key, controller.key and meshd.toml are", "", Hint::file},
     {"listen", 0, "ENDPOINT", "where operators and nodes connect, if elsewhere than before"},
     {"enrol", 0, "ENDPOINT", "where new nodes join, if elsewhere than before"},
+    {"tree", 0, "DIR", "the working tree of git", "", Hint::file},
     {"node-floor", 0, "N", "the lowest number of the next node"},
     {"version-floor", 0, "N", "the lowest number of the next version"},
 };
@@ -126,7 +132,7 @@ constexpr Synonym kNounSynonyms[] = {
     {"sites", "site"},     {"nodes", "node"},       {"site", "sites"},   {"node", "nodes"},
     {"link", "links"},     {"version", "versions"}, {"token", "tokens"}, {"operator", "operators"},
     {"change", "changes"}, {"globals", "global"},   {"tags", "tag"},     {"tag", "tags"},
-    {"activation", "activations"}};
+    {"activation", "activations"}, {"file", "files"}, {"files", "file"}};
 
 /// What only reads can be asked about the past.
 Options reading(Options more = {}) {
@@ -160,6 +166,9 @@ void add_reading(Rows& rows) {
     {"list", "tokens", {}, reading(), "the tokens for joining", "", list_tokens},
     {"list", "operators", {}, reading(), "who may do what", "", list_operators},
     {"list", "tags", {}, reading(), "the named instants of history", "", list_tags},
+    {"list", "files", {kMaybeScope}, reading(), "the files of all levels, or those that a site or node has",
+     "  list files\n  list files node r1.ams     also those that it has from above, each from the nearest level",
+     list_files},
     {"list", "activations", {}, reading({"limit"}), "what waits for a confirmation, and what became of others",
      "-n says how many that are over; 10 by default.", list_activations},
     {"show", "global", {}, reading(), "attributes set globally", "", show_level},
@@ -225,6 +234,8 @@ void add_changing(Rows& rows) {
      "  add tag before-move\n  add tag friday \"2026-01-02 18:00\"", add_tag},
     {"del", "site", {kSite}, change({"force"}), "remove a site", "", delete_site},
     {"del", "node", {kNode}, change({"force"}), "remove a node", "", delete_node},
+    {"del", "file", {kScope, kFile}, change(), "remove a file of a level; those above show through again",
+     "  del file node r1.ams bird.conf.jinja", delete_file},
     {"del", "tag", {{.name = "NAME", .hint = Hint::tag}}, change(), "forget a tag; the entry stays", "", delete_tag},
     {"rename", "site", {kOld, kNew}, change(), "rename a site", "", rename_site},
     {"rename", "node", {kOld, kNew}, change(), "rename a node within its site", "", rename_node},
@@ -291,6 +302,43 @@ void add_confirming(Rows& rows) {
      cancel_activation},
     {"extend", "", {kActivation, {.name = "DURATION", .hint = Hint::word}}, change(),
      "more time for a confirmation, from now on", "  extend 15m\n  extend 7 1h", extend_activation},
+  });
+}
+
+/// Templates and other files.
+void add_files(Rows& rows) {
+  rows.insert(rows.end(), {
+    {"put", "file", {kScope, kFile, kPath}, change(), "put a file, of all nodes, a site's or one node's",
+     "  put file global bird.conf.jinja templates/bird.conf.jinja\n"
+     "  put file site ams bird_local.conf - < local.conf\n"
+     "Without PATH, and with -, from standard input. SCOPE is global, site S or node N; the nearest level wins, by\n"
+     "name. Committed, discarded, undone and blamed like an attribute, which is named file:NAME.", put_file},
+    {"get", "file", {kScope, kFile, kPath}, reading(), "print a file, or write it to PATH",
+     "  get file global bird.conf.jinja\n  get file site ams bird_local.conf /tmp/ --at -2h", get_file},
+    {"edit", "file", {kScope, kFile}, change(), "change a file with $VISUAL or $EDITOR",
+     "  edit file global bird.conf.jinja\n"
+     "A file that a site or node only has from above starts as that. What was left as it was changes nothing.",
+     edit_file},
+    {"files", "pull", {kFolder}, reading({"force"}), "write the files of all levels to a folder, to work there",
+     "  files pull net\n"
+     "DIR/NAME, DIR/site_S/NAME and DIR/site_S/node_N/NAME, as Towalink has them; config.toml of each level tells its\n"
+     "attributes, for reading. DIR/.meshlog remembers what was pulled. What was edited here and not pushed is not\n"
+     "written over without --force.", pull_files},
+    {"files", "push", {kFolder}, change({"prune", "force", "detailed-exitcode"}),
+     "bring a folder's changes to the log, in one signed entry",
+     "  files push net --dry-run\n  files push net -m \"new filters\"\n"
+     "Also of a folder that was never pulled, for example of Towalink. What others changed since the pull stays as\n"
+     "they made it; what was changed here, too, is refused (exit 6) without --force. --prune removes from the log\n"
+     "what was removed here. config.toml is not read: attributes are changed with set and apply.", push_files},
+    {"git", "", {{.name = "ARGS...", .hint = Hint::word, .optional = true, .rest = true}}, {"tree"},
+     "run git on the history of commits, one git commit for each",
+     "  git log --stat\n  git diff HEAD~1\n  --tree /srv/net git show\n"
+     "First the commits that are new are added to a working tree: --tree, `git_tree` of the context,\n"
+     "/var/lib/meshlog/git, or git below the user's data directory when that cannot be written. Each has the files\n"
+     "and the attributes (config.toml) of all levels as committed, and below effective/ the configurations that it\n"
+     "made; the operator as author, the entry's time, and the trailers Meshlog-Sequence and Meshlog-Log. The same\n"
+     "log gives the same commits everywhere. All words after git are git's; options of meshcli stand before it.\n"
+     "No hooks run, and nothing is pushed by itself.", run_git},
   });
 }
 
@@ -432,6 +480,7 @@ const Grammar& meshcli_grammar() {
     add_reading(out);
     add_changing(out);
     add_confirming(out);
+    add_files(out);
     add_intent(out);
     add_trust(out);
     add_running(out);

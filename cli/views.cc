@@ -99,6 +99,17 @@ const ListView kTagsView{{{"TAG", "name"},
                          "name",
                          "There are no tags: meshcli add tag NAME"};
 
+const ListView kFilesView{{{"LEVEL", "scope"},
+                           {"FILE", "name"},
+                           {"BYTES", "bytes"},
+                           {"SHA256", "sha256", Cell::key},
+                           {"ENTRY", "sequence"},
+                           {"TIME", "time", Cell::time},
+                           {"BY", "by"},
+                           {"MESSAGE", "message"}},
+                          "name",
+                          "There are no files: meshcli put file global NAME PATH"};
+
 const ListView kPendingView{{{"FINGERPRINT", "fingerprint"},
                              {"ASKS TO BE", "node"},
                              {"HOSTNAME", "hostname"},

@@ -7,6 +7,7 @@ namespace mesh::cli {
 
 extern const ListView kSitesView, kNodesView, kChangedView, kChangesView, kLinksView, kVersionsView,
     kTokensView, kOperatorsView, kPendingView, kAttributesView, kEffectiveView, kStatusView,
-    kDoctorView, kActivationView, kActivationsView, kTagsView, kBlameView, kOrphansView, kPointsView, kRoutesView;
+    kDoctorView, kActivationView, kActivationsView, kTagsView, kBlameView, kOrphansView, kPointsView, kRoutesView,
+    kFilesView;
 
 }  // namespace mesh::cli

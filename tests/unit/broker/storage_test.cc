@@ -1,11 +1,14 @@
 // Claim: a restored log takes nothing but a new epoch that stands on its own history, and every
-// reader can check that; a backup becomes the same log again or none; only administrators fetch any
-// blob. Method: a Controller over a log in memory, driven with encoded frames; backups made of its
+// reader can check that; a backup becomes the same log again or none; operators fetch blobs, and put files with the
+// requests that name them. Method: a Controller over a log in memory, driven with encoded frames; backups made of its
 // log, also forged ones.
+#include <fmt/format.h>
+
 #include <nlohmann/json.hpp>
 
 #include "broker/controller.h"
 #include "broker/restore.h"
+#include "eventstore/model/attribute_table.h"
 #include "eventstore/model/canonical.h"
 #include "tests/support/archive_bytes.h"
 #include "tests/unit/broker/desk.h"
@@ -121,7 +124,7 @@ TEST(Replay, AnEpochOnAnotherHistoryIsRefused) {
   EXPECT_NE(replayed.error().message.find("root"), std::string::npos);
 }
 
-TEST(Blobs, AdministratorsFetchAnyInPieces) {
+TEST(Blobs, OperatorsFetchThemInPieces) {
   Desk desk;
   Bytes bytes(600'000);
   for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * 7);
@@ -142,14 +145,73 @@ TEST(Blobs, AdministratorsFetchAnyInPieces) {
   ASSERT_TRUE(std::holds_alternative<BlobChunk>(empty));
   EXPECT_EQ(desk.error_of(desk.ask(desk.alice, Fetch{blobs[1].digest, 1, 100})).code, Errc::usage);
   EXPECT_EQ(desk.error_of(desk.ask(desk.alice, Fetch{Digest(), 0, 100})).code, Errc::not_found);
-  desk.submit({AddOperator{"otto",
-                           Role::operator_,
-                           {},
-                           test::sign_secret("otto").public_key(),
-                           test::box_secret("otto").public_key()}});
-  const SessionId otto{test::box_secret("otto").public_key(), 2, false};
-  EXPECT_EQ(desk.error_of(desk.ask(otto, Fetch{blobs[0].digest, 0, 100})).code,
-            Errc::not_permitted);
+  desk.submit({AddOperator{"vera", Role::viewer, {}, test::sign_secret("vera").public_key(),
+                           test::box_secret("vera").public_key()}});
+  const SessionId vera{test::box_secret("vera").public_key(), 2, false};
+  EXPECT_TRUE(std::holds_alternative<BlobChunk>(desk.ask(vera, Fetch{blobs[0].digest, 0, 100})))
+      << "who sees the log sees what it names";
+}
+
+/// A file of the log: salt and content.
+Bytes file_blob(std::string_view content, uint8_t salt = 7) {
+  Bytes out(kFileSaltBytes, salt);
+  out.insert(out.end(), content.begin(), content.end());
+  return out;
+}
+SetAttribute put_file(Target target, const std::string& name, const Bytes& blob) {
+  return {std::move(target), std::string(kFilePrefix) + name, FileRef{sha256(blob), blob.size() - kFileSaltBytes}};
+}
+
+TEST(Files, ComeWithTheRequestThatNamesThem) {
+  Desk desk;
+  desk.submit({AddSite{"ams"}});
+  const Bytes blob = file_blob("router id 1.2.3.4;"), other = file_blob("x");
+  const SetAttribute put = put_file({}, "bird.conf", blob);
+  const auto sent = [&](std::vector<Bytes> attachments, bool dry_run = false) {
+    return desk.ask(desk.alice, Submit{Desk::sign(desk.request({put})), dry_run, std::move(attachments)});
+  };
+  EXPECT_EQ(desk.error_of(sent({})).code, Errc::not_found);
+  EXPECT_EQ(desk.error_of(sent({blob, other})).code, Errc::usage) << "nobody stores what nothing names";
+  EXPECT_TRUE(std::holds_alternative<Reply>(sent({blob}, true)));
+  EXPECT_FALSE(desk.disk->get_blob(sha256(blob))) << "a dry run stores nothing";
+  EXPECT_TRUE(std::holds_alternative<Reply>(sent({blob})));
+  EXPECT_EQ(desk.disk->get_blob(sha256(blob)), blob);
+  const Sequence head = desk.disk->head();
+  EXPECT_TRUE(std::holds_alternative<Reply>(sent({blob})));
+  EXPECT_EQ(desk.disk->head(), head) << "the same content again changes nothing";
+  desk.submit({AddOperator{"vera", Role::viewer, {}, test::sign_secret("vera").public_key(),
+                           test::box_secret("vera").public_key()}});
+  const SessionId vera{test::box_secret("vera").public_key(), 2, false};
+  const Request hers = desk.request({put_file({Level::site, "ams"}, "x", other)}, "vera");
+  EXPECT_EQ(desk.error_of(desk.ask(vera, Submit{Desk::sign(hers, "vera"), false, {other}})).code, Errc::not_permitted);
+  EXPECT_FALSE(desk.disk->get_blob(sha256(other))) << "who may not change anything stores nothing";
+}
+
+TEST(Files, AreListedWithTheirLevelAndAuthor) {
+  Desk desk;
+  desk.submit({AddSite{"ams"}, AddNode{"r1.ams"}, AddNode{"r2.ams"}});
+  const Bytes one = file_blob("1"), two = file_blob("22"), three = file_blob("333");
+  desk.ask(desk.alice, Submit{Desk::sign(desk.request({put_file({}, "a.conf", one), put_file({}, "b.conf", one),
+                                                       put_file({Level::site, "ams"}, "a.conf", two),
+                                                       put_file({Level::node, "r1.ams"}, "a.conf", three)})),
+                              false, {one, two, three}});
+  const auto listed = [&](std::map<std::string, std::string> arguments) {
+    const Body body = desk.ask(desk.alice, Query{"level_files", std::move(arguments), {}});
+    const auto document = nlohmann::json::parse(std::get<QueryResult>(body).json);
+    std::vector<std::string> out;
+    for (const auto& item : document["items"]) {
+      EXPECT_EQ(item["by"], "alice");
+      EXPECT_EQ(item["sequence"], 3);
+      out.push_back(fmt::format("{} {} {}", item["scope"].get<std::string>(), item["name"].get<std::string>(),
+                                item["bytes"].get<int>()));
+    }
+    return out;
+  };
+  using Lines = std::vector<std::string>;
+  EXPECT_EQ(listed({}), (Lines{"global a.conf 1", "global b.conf 1", "site ams a.conf 2", "node r1.ams a.conf 3"}));
+  EXPECT_EQ(listed({{"scope", "node r1.ams"}}), (Lines{"node r1.ams a.conf 3", "global b.conf 1"}));
+  EXPECT_EQ(listed({{"scope", "node r2.ams"}}), (Lines{"site ams a.conf 2", "global b.conf 1"}));
+  EXPECT_EQ(listed({{"scope", "global"}}), (Lines{"global a.conf 1", "global b.conf 1"}));
 }
 
 TEST(Blobs, ANodeFetchesItsConfigurationsAndTheirFiles) {
@@ -337,6 +399,21 @@ TEST(RestoreLog, TellsWhatABackupLacks) {
   ASSERT_TRUE(done);
   ASSERT_EQ(done->missing.size(), 1u);
   EXPECT_TRUE(done->missing[0].starts_with("v1 of node 11 from #3 (")) << done->missing[0];
+}
+
+TEST(RestoreLog, TellsWhichFilesABackupLacks) {
+  Desk desk;
+  const Bytes blob = file_blob("content");
+  desk.ask(desk.alice, Submit{Desk::sign(desk.request({put_file({}, "a.conf", blob)})), false, {blob}});
+  for (const bool there : {true, false}) {
+    MemoryEventLog into(desk.disk->id());
+    auto done = restored(backup_of(*desk.disk, there ? std::vector{sha256(blob)} : std::vector<Digest>()), into);
+    ASSERT_TRUE(done) << done.error().message;
+    ASSERT_EQ(done->missing.size(), there ? 0u : 1u);
+    if (!there) {
+      EXPECT_TRUE(done->missing[0].starts_with("a.conf from #2 (")) << done->missing[0];
+    }
+  }
 }
 
 TEST(RestoreLog, RefusesWhatDoesNotHold) {

@@ -11,6 +11,7 @@
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/decide.h"
 #include "eventstore/model/evolve.h"
+#include "eventstore/model/limits.h"
 #include "schemas/codec.h"
 #include "schemas/config_text.h"
 #include "schemas/json.h"
@@ -93,9 +94,39 @@ OperatorContext FakeController::context() const {
   return OperatorContext{"admin.context", connection, "alice", sign_secret(2), box_secret(3)};
 }
 
-Result<Reply> FakeController::submit(const SignedRequest& signed_request, bool dry_run) {
+FileRenderer FakeController::renderer() {
+  return [this](const Node&, const NodeConfig& config) -> Result<std::vector<RenderedFile>> {
+    std::vector<RenderedFile> out;
+    for (const ConfigFile& source : config.sources) {
+      const Bytes& blob = blobs.at(source.digest);
+      const size_t jinja = source.name.ends_with(".jinja") ? 6 : 0;
+      out.push_back(
+          {source.name.substr(0, source.name.size() - jinja), Bytes(blob.begin() + kFileSaltBytes, blob.end())});
+    }
+    return out;
+  };
+}
+
+Status FakeController::take_attachments(const Request& request, const std::vector<Bytes>& attachments) {
+  std::map<Digest, Bytes> come;
+  for (const Bytes& blob : attachments) come[sha256(blob)] = blob;
+  for (const Command& command : request.commands)
+    if (const auto* set = std::get_if<SetAttribute>(&command); set && set->value.file()) {
+      const Digest digest = set->value.file()->digest;
+      if (auto found = come.extract(digest))
+        blobs[digest] = std::move(found.mapped());
+      else if (!blobs.contains(digest))
+        return fail(Errc::not_found, fmt::format("the content of {} did not come with the request", set->name));
+    }
+  if (!come.empty()) return fail(Errc::usage, "a file came with the request that it does not name");
+  return {};
+}
+
+Result<Reply> FakeController::submit(const SignedRequest& signed_request, bool dry_run,
+                                     const std::vector<Bytes>& attachments) {
   auto request = decode_request(signed_request.bytes);
   if (!request) return std::unexpected(request.error());
+  MESH_TRY(take_attachments(*request, attachments));
   auto key = signer_key(replica.state, *request);
   if (!key) return std::unexpected(key.error());
   if (!verify_signature(*key, kRequestDomain, signed_request.bytes, signed_request.signature))
@@ -104,13 +135,14 @@ Result<Reply> FakeController::submit(const SignedRequest& signed_request, bool d
   if (const auto* commit = std::get_if<Commit>(&request->commands[0])) {
     auto scope = resolve(replica.state, commit->target);
     if (!scope) return std::unexpected(scope.error());
-    auto candidates = compile_candidates(replica.state, *scope, commit->with_neighbours);
+    auto candidates = compile_candidates(replica.state, *scope, commit->with_neighbours, renderer());
     if (!candidates) return std::unexpected(candidates.error());
     context.candidates = candidates->rows;
     for (const VersionRow& row : candidates->rows) {
       const std::string text = config_text(candidates->configs.at(row.node));
       blobs[row.digest] = Bytes(text.begin(), text.end());
     }
+    for (const auto& [digest, content] : candidates->contents) blobs[digest] = content;
   }
   auto events = decide(replica.state, *request, context);
   if (!events) return std::unexpected(events.error());
@@ -195,15 +227,16 @@ Result<Body> FakeController::answer(const Body& question) {
   if (before_answer) before_answer(question);
   if (const auto* query = std::get_if<Query>(&question)) return answer_query(*query);
   if (const auto* submitted = std::get_if<Submit>(&question)) {
-    auto reply = submit(submitted->request, submitted->dry_run);
+    auto reply = submit(submitted->request, submitted->dry_run, submitted->attachments);
     if (!reply) return std::unexpected(reply.error());
     return Body(*reply);
   }
+  if (const auto* fetch = std::get_if<Fetch>(&question)) return piece(*fetch);
   const auto* prepare = std::get_if<Prepare>(&question);
   if (!prepare) return fail(Errc::unsupported, "the fake does not know this message");
   auto scope = resolve(replica.state, prepare->target);
   if (!scope) return std::unexpected(scope.error());
-  auto candidates = compile_candidates(replica.state, *scope, prepare->with_neighbours);
+  auto candidates = compile_candidates(replica.state, *scope, prepare->with_neighbours, renderer());
   if (!candidates) return std::unexpected(candidates.error());
   std::string nodes;
   for (const VersionRow& row : candidates->rows)
@@ -366,13 +399,13 @@ Status FakeTransport::send(const Body& body) {
     subscribed_ = true;
   }
   if (const auto* credit = std::get_if<Credit>(&body)) credit_ += credit->bytes;
-  if (const auto* fetch = std::get_if<Fetch>(&body)) pieces_.push_back(piece(*fetch));
+  if (const auto* fetch = std::get_if<Fetch>(&body)) pieces_.push_back(controller_.piece(*fetch));
   return {};
 }
 
-Result<Body> FakeTransport::piece(const Fetch& fetch) const {
-  const auto blob = controller_.blobs.find(fetch.digest);
-  if (blob == controller_.blobs.end())
+Result<Body> FakeController::piece(const Fetch& fetch) const {
+  const auto blob = blobs.find(fetch.digest);
+  if (blob == blobs.end())
     return fail(Errc::not_found, "there is no blob " + to_hex(fetch.digest.view()));
   const Bytes& bytes = blob->second;
   const uint64_t size = std::min<uint64_t>(fetch.limit, bytes.size() - fetch.offset);

@@ -11,6 +11,7 @@
 #include "broker/bus/keys.h"
 #include "cli/context.h"
 #include "cli/transport.h"
+#include "eventstore/model/compile.h"
 #include "eventstore/model/encoded_entry.h"
 #include "eventstore/model/replay.h"
 
@@ -27,7 +28,10 @@ class FakeController {
   /// What `alice`, the first administrator, uses.
   OperatorContext context() const;
   /// Decides and appends as the controller would. Errors: those of decide.
-  Result<Reply> submit(const SignedRequest& request, bool dry_run = false);
+  Result<Reply> submit(const SignedRequest& request, bool dry_run = false,
+                       const std::vector<Bytes>& attachments = {});
+  /// A piece of one of `blobs`, as the controller gives it.
+  Result<Body> piece(const Fetch& fetch) const;
   /// Appends by an administrator, for a test's "given".
   void given(std::vector<Command> commands);
   /// The same by the controller itself.
@@ -61,6 +65,9 @@ class FakeController {
 
  private:
   Result<Body> answer_query(const Query& query);
+  Status take_attachments(const Request& request, const std::vector<Bytes>& attachments);
+  /// Every source is rendered as it is, without .jinja.
+  FileRenderer renderer();
   void append(const EntryHeader& header, const EntryBody& body);
   void given_by(const Principal& who, const SignSecret& secret, std::vector<Command> commands);
   Timestamp now() const { return Timestamp(time.value() + 1'000'000 * static_cast<int64_t>(entries.size())); }
@@ -82,8 +89,6 @@ class FakeTransport final : public Transport {
   Result<std::optional<Body>> receive(int timeout_ms) override;
 
  private:
-  Result<Body> piece(const Fetch& fetch) const;
-
   FakeController& controller_;
   std::deque<Result<Body>> pieces_;  // of blobs, that wait to be received
   Sequence sent_;

@@ -67,6 +67,7 @@ Ran run_cli(FakeController& controller, const std::string& line, const Setting& 
   environment.err = &err;
   environment.in_terminal = environment.out_terminal = environment.err_terminal = setting.terminal;
   environment.variable = [&](std::string_view name) -> std::optional<std::string> {
+    if (const auto set = setting.variables.find(std::string(name)); set != setting.variables.end()) return set->second;
     return name == "MESHCLI_CONTEXT" ? std::optional(context.path()) : std::nullopt;
   };
   environment.now = [&] { return Timestamp(controller.time.value() + now_ms * 1000); };
@@ -91,6 +92,10 @@ Ran run_cli(FakeController& controller, const std::string& line, const Setting& 
   environment.run_beside = [](const std::string&,
                               const std::vector<std::string>&) -> Result<Environment::Finished> {
     return fail(Errc::not_found, "no program stands beside a test");
+  };
+  environment.run_program = [&](const Environment::Program& program) -> Result<Environment::Finished> {
+    if (setting.run_program) return setting.run_program(program);
+    return fail(Errc::not_found, program.words.at(0) + " is not installed");
   };
   const int exit = run(environment, words_of(line));
   return Ran{exit, out.str(), err.str()};

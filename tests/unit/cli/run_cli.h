@@ -3,6 +3,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,9 @@ struct Setting {
   bool terminal = false;  // all three
   std::function<void(int64_t now_ms)> while_sleeping{};
   int interrupt_after_sleeps = -1;
+  std::map<std::string, std::string> variables{};  // of the environment
+  /// Instead of programs that are started; nothing = none is installed.
+  std::function<Result<Environment::Finished>(const Environment::Program&)> run_program{};
 };
 
 /// The words of a command line; single and double quotes keep words together.

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/json.h"
+#include "eventstore/model/crypto.h"
 #include "tests/support/archive_bytes.h"
 #include "tests/unit/cli/run_cli.h"
 
@@ -123,6 +124,39 @@ TEST_F(Storage, AConfigurationThatIsMissingIsNamed) {
     EXPECT_TRUE(read->blobs.empty());
     controller_.blobs.clear();
   }
+}
+
+TEST_F(Storage, FilesAndWhatWasRenderedFromThemAreInItAndAreVerified) {
+  const auto put = [&](const std::string& line, const std::string& content) {
+    ASSERT_EQ(run_cli(controller_, line, {.typed = content}).exit, 0);
+  };
+  put("put file global a.conf.jinja -", "first");
+  ASSERT_EQ(run_cli(controller_, "commit all").exit, 0);
+  put("put file global a.conf.jinja -", "second, never committed");
+  // Two configurations, two files, one rendered.
+  ASSERT_EQ(controller_.blobs.size(), 5u);
+  ASSERT_EQ(backup().exit, 0);
+  auto read = mesh::test::read_archive(*read_file(file()));
+  ASSERT_TRUE(read) << read.error().message;
+  EXPECT_EQ(read->blobs.size(), 5u);
+  EXPECT_EQ(run_cli(controller_, "verify").exit, 0);
+  const Digest first = sha256(as_bytes("first"));
+  for (const bool damaged : {true, false}) {
+    auto stored = controller_.blobs;
+    for (auto& [digest, bytes] : stored) {
+      if (digest == first || as_text(bytes).find("first") == std::string_view::npos) continue;
+      damaged ? void(controller_.blobs[digest].back() ^= 1) : void(controller_.blobs.erase(digest));
+    }
+    const Ran told = run_cli(controller_, "verify");
+    EXPECT_EQ(told.exit, 12) << damaged;
+    EXPECT_NE((told.out + told.err).find("a.conf.jinja of #5"), std::string::npos) << told.out << told.err;
+    const Ran lacking = backup("--force");
+    EXPECT_EQ(lacking.exit, 10);
+    EXPECT_NE(lacking.err.find("a.conf.jinja"), std::string::npos) << lacking.err;
+    controller_.blobs = stored;
+  }
+  controller_.blobs.erase(first);
+  EXPECT_NE(backup("--force").err.find("a.conf of v2 of node 11"), std::string::npos);
 }
 
 TEST_F(Storage, OnlyAdministratorsMakeOne) {

@@ -14,10 +14,10 @@ namespace mesh::cli::test {
 namespace {
 
 std::string transcript(FakeController& controller, const std::vector<std::string>& lines,
-                       const std::string& program = "meshcli") {
+                       const std::string& program = "meshcli", const std::string& typed = {}) {
   std::string out;
   for (const std::string& line : lines) {
-    const Ran ran = run_cli(controller, line, {.program = program});
+    const Ran ran = run_cli(controller, line, {.program = program, .typed = typed});
     out += "$ " + program + " " + line + "\n" + ran.out;
     std::istringstream err(ran.err);
     for (std::string text; std::getline(err, text);) out += "! " + text + "\n";
@@ -101,6 +101,9 @@ TEST(Transcript, Reading) {
                                         "list links",
                                         "list links -o wide",
                                         "list versions r1.ams",
+                                        "list files",
+                                        "list files node r1.ams -o wide",
+                                        "list files -o name",
                                         "list tokens -o jsonl",
                                         "node pending",
                                         "show node r1.ams",
@@ -194,6 +197,35 @@ TEST(Transcript, IntentAsAWhole) {
                                                   "apply -f /nonexistent/net.yaml",
                                                   "help apply",
                                                   "log -n 3"}));
+}
+
+TEST(Transcript, FilesOfLevels) {
+  FakeController controller;
+  expect_golden("files", transcript(controller,
+                                    {"add site ams",
+                                     "add node r1.ams",
+                                     "put file global bird_extra.conf -",
+                                     "put file global bird_extra.conf",
+                                     "put file site ams bird_extra.conf - --dry-run",
+                                     "put file node 11 dnsmasq.conf - -m 'names for all' -o json",
+                                     "put file global .hidden -",
+                                     "put file elsewhere x -",
+                                     "get file global bird_extra.conf",
+                                     "get file global bird_extra.conf -o json",
+                                     "get file node r1.ams bird_extra.conf",
+                                     "commit all -q",
+                                     "del file node r1.ams dnsmasq.conf",
+                                     "del file node r1.ams dnsmasq.conf",
+                                     "export",
+                                     "undo",
+                                     "rollback 3 --dry-run",
+                                     "edit file global bird_extra.conf",
+                                     "help put",
+                                     "help files pull",
+                                     "help files push",
+                                     "help git",
+                                     "log -n 2"},
+                                    "meshcli", "protocol static extra {}\n"));
 }
 
 TEST(Transcript, WhatWaitsForAConfirmation) {
