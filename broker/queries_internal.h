@@ -49,6 +49,9 @@ Answer variables(const QueryFacts&);
 Answer enrolment(const QueryFacts&);
 Answer whoami(const QueryFacts&);
 
+// queries_inventory.cc
+Answer inventory(const QueryFacts&);
+
 // queries_export.cc
 Answer export_intent(const QueryFacts&);
 

@@ -33,12 +33,13 @@ std::string both_ends(const PeerAddress& address) {
   return to_text(address.local) + " peer " + to_text(address.peer);
 }
 
-bool lacks_address(const ObservedTunnel& is, const Tunnel& wanted) {
-  const bool lacks_peer = std::ranges::any_of(wanted.peer_addresses, [&](const PeerAddress& address) {
+bool lacks_address(const ObservedTunnel& is, const std::vector<IpPrefix>& wanted,
+                   const std::vector<PeerAddress>& with_peers) {
+  const bool lacks_peer = std::ranges::any_of(with_peers, [&](const PeerAddress& address) {
     return std::ranges::find(is.peer_addresses, address) == is.peer_addresses.end();
   });
   if (is.up && lacks_peer) return true;
-  return is.up && std::ranges::any_of(addresses_of(wanted), [&](const IpPrefix& address) {
+  return is.up && std::ranges::any_of(wanted, [&](const IpPrefix& address) {
            return std::ranges::find(is.addresses, address) == is.addresses.end();
          });
 }
@@ -70,12 +71,40 @@ class Finder {
     if (is.peers.size() == 1) peer(is, wanted);
   }
 
+  void management(const ObservedTunnel& is, const ManagementTunnel& wanted, const WireGuardKey& own_key) {
+    const std::string name(kManagementInterface);
+    add("own key", name, text_of(own_key), text_of(is.own_key));
+    add("listen port", name, std::to_string(wanted.listen_port), std::to_string(is.listen_port));
+    add("mtu", name, std::to_string(wanted.mtu), std::to_string(is.mtu));
+    add("link", name, "up", is.up ? "up" : "down");
+    auto more = is.addresses;
+    for (const auto& address : addresses_of(wanted)) std::erase(more, address);
+    add("address", name, "", lines_of(more));
+    std::map<WireGuardKey, std::string> expected, found;
+    for (const ManagementTunnelPeer& peer : wanted.peers)
+      expected[peer.key] = peer_line(peer.key, wanted.keepalive, allowed_of(peer), true);
+    for (const ObservedPeer& peer : is.each)
+      found[peer.key] = peer_line(peer.key, peer.keepalive, peer.allowed,
+                                  peer.psk_matches || !expected.contains(peer.key));
+    for (const auto& [key, line] : expected) add("peer", name, line, found[key]);
+    for (const auto& [key, line] : found)
+      if (!expected.contains(key)) add("peer", name, "", line);
+    if (wanted.peers.size() == 1 && is.each.size() == 1 && endpoint_differs(is, wanted))
+      add("endpoint", name, host_port_text(wanted.endpoint_host, wanted.endpoint_port), is.endpoint);
+  }
+
   std::vector<Drift> take() {
     std::ranges::sort(out_);
     return std::move(out_);
   }
 
  private:
+  static std::string peer_line(const WireGuardKey& key, uint16_t keepalive, const std::vector<IpPrefix>& allowed,
+                               bool psk_matches) {
+    return fmt::format("{} keepalive {} allowed {}{}", text_of(key), keepalive, lines_of(allowed),
+                       psk_matches ? "" : ", another pre-shared key");
+  }
+
   void peer(const ObservedTunnel& is, const Tunnel& wanted) {
     const std::string& name = wanted.name;
     add("keepalive", name, std::to_string(wanted.keepalive), std::to_string(is.keepalive));
@@ -101,7 +130,12 @@ struct BringsBack {
   bool operator()(const CreateTunnel& a) const { return !observed.tunnels.contains(a.tunnel.name); }
   bool operator()(const UpdateTunnel& a) const {
     auto is = observed.tunnels.find(a.tunnel.name);
-    return is == observed.tunnels.end() || !is->second.answers || lacks_address(is->second, a.tunnel);
+    return is == observed.tunnels.end() || !is->second.answers || lacks_address(is->second, addresses_of(a.tunnel), a.tunnel.peer_addresses);
+  }
+  bool operator()(const SetManagement& a) const {
+    auto is = observed.tunnels.find(std::string(kManagementInterface));
+    return is == observed.tunnels.end() || !is->second.answers ||
+           lacks_address(is->second, addresses_of(a.tunnel), {});
   }
   bool operator()(const SetLoopbacks& a) const {
     return std::ranges::any_of(a.addresses, [this](const IpAddress& address) {
@@ -114,6 +148,12 @@ struct BringsBack {
     return false;
   }
 };
+
+/// The interface that an action brings to what it shall be; empty = none.
+std::string updated_by(const Action& action) {
+  if (const auto* update = std::get_if<UpdateTunnel>(&action)) return update->tunnel.name;
+  return std::holds_alternative<SetManagement>(action) ? std::string(kManagementInterface) : std::string();
+}
 
 std::string cut(std::string text) {
   if (text.size() <= kDriftTextMax) return text;
@@ -176,7 +216,10 @@ std::vector<Drift> find_drift(const Observed& observed, const Desired& wanted,
   out.add("address", std::string(kLoopbackInterface), "", lines_of(more));
   for (const auto& [name, is] : observed.tunnels) {
     const Tunnel* tunnel = find_tunnel(wanted, name);
-    if (tunnel == nullptr) {
+    if (name == kManagementInterface && wanted.management) {
+      auto key = own_keys.find(wanted.management->own_generation);
+      if (key != own_keys.end() && is.answers) out.management(is, *wanted.management, key->second);
+    } else if (tunnel == nullptr) {
       out.add("interface", name, "", fmt::format("port {}", is.listen_port));
     } else if (auto key = own_keys.find(tunnel->own_generation); key != own_keys.end() && is.answers) {
       out.tunnel(is, *tunnel, key->second);
@@ -236,6 +279,9 @@ std::string observed_text(const Observed& observed) {
     for (const auto& address : is.addresses) out += fmt::format("address {}\n", to_text(address));
     for (const auto& address : is.peer_addresses) out += fmt::format("address {}\n", both_ends(address));
     for (const auto& key : is.peers) out += fmt::format("peer {}\n", text_of(key));
+    for (const auto& each : is.each)
+      out += fmt::format("of {} keepalive {} psk {} allowed {}\n", text_of(each.key), each.keepalive, each.psk_matches,
+                         lines_of(each.allowed));
   }
   out += fmt::format("bird {} {}\n", observed.bird_running ? "runs" : "does not run",
                      to_hex(sha256(as_bytes(observed.bird)).view()));
@@ -281,8 +327,8 @@ Result<DriftWatch::Look> DriftWatch::look(Dataplane& dataplane, const Desired& w
   if (!todo.empty()) out.problem = heals ? heal_all(dataplane, wanted, own_keys, out.steps)
                                          : execute_all(dataplane, todo, out.steps);
   for (const Action& action : todo)  // a tunnel that comes back comes back whole
-    if (const auto* update = std::get_if<UpdateTunnel>(&action))
-      for (auto& [drift, open] : open_) open.healing = open.healing || drift.name == update->tunnel.name;
+    if (const std::string name = updated_by(action); !name.empty())
+      for (auto& [drift, open] : open_) open.healing = open.healing || drift.name == name;
   if (heals) {
     Status mended = wrong.empty() ? Status() : dataplane.mend_routes(wrong);
     for (const auto& name : routes.disabled)

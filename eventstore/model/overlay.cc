@@ -54,6 +54,28 @@ Tunnel make_tunnel(const NodeConfig& config, const LinkConfig& link, const Pair&
   return out;
 }
 
+std::optional<ManagementTunnel> make_management(const NodeConfig& config, const Overlay& overlay) {
+  if (!config.management || overlay.revoked || overlay.generations.empty()) return std::nullopt;
+  const ManagementConfig& from = *config.management;
+  ManagementTunnel out;
+  out.listen_port = from.listen_port;
+  out.mtu = from.mtu;
+  out.keepalive = from.keepalive;
+  out.address = from.address;
+  out.link_local = from.link_local;
+  out.own_generation = overlay.generations.back();
+  for (const ManagementPeer& each : from.peers) {
+    const auto peer = overlay.peers.find(each.node);
+    if (peer == overlay.peers.end() || peer->second.keys.empty()) continue;
+    out.peers.push_back({each.node, peer->second.keys.back().key, peer->second.psk_epoch, each.address,
+                         each.link_local});
+    if (from.hub) continue;
+    out.endpoint_host = each.endpoint_host;
+    out.endpoint_port = each.endpoint_port;
+  }
+  return out;
+}
+
 bool has_link(const NodeConfig& config, NodeId peer) {
   return std::ranges::find(config.links, peer, &LinkConfig::peer) != config.links.end();
 }
@@ -87,6 +109,18 @@ std::vector<IpPrefix> addresses_of(const Tunnel& tunnel) {
   return out;
 }
 
+std::vector<IpPrefix> addresses_of(const ManagementTunnel& tunnel) {
+  std::vector<IpPrefix> out{{tunnel.address, 64}, {tunnel.link_local, 64}};
+  std::ranges::sort(out);
+  return out;
+}
+
+std::vector<IpPrefix> allowed_of(const ManagementTunnelPeer& peer) {
+  std::vector<IpPrefix> out{{peer.address, 128}, {peer.link_local, 128}};
+  std::ranges::sort(out);
+  return out;
+}
+
 uint16_t lane_port(uint16_t port, unsigned lane) {
   if (lane == 0) return port;
   return static_cast<uint16_t>(port >= 2 * kLaneDistance ? port - kLaneDistance
@@ -107,6 +141,7 @@ Desired bind(const NodeConfig& config, const Overlay& overlay) {
   out.loopbacks = {config.loopback4, config.loopback6};
   out.sysctls = config.sysctls;
   out.bird = render_bird(config, out.tunnels);
+  out.management = make_management(config, overlay);
   return out;
 }
 

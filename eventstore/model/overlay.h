@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "eventstore/model/node_config.h"
@@ -70,6 +71,33 @@ std::vector<IpPrefix> addresses_of(const Tunnel& tunnel);
 /// Behind a port forwarding, forward that range too: PORT + number, and the same of lane 1.
 uint16_t lane_port(uint16_t port, unsigned lane);
 
+inline constexpr std::string_view kManagementInterface = "tlwg_mgmt";
+
+/// One end of the management network, with its newest key: two lanes are not needed where no traffic of others passes.
+struct ManagementTunnelPeer {
+  NodeId node;
+  WireGuardKey key;
+  uint64_t psk_epoch = 0;
+  IpAddress address, link_local;  // only these are sent there, and taken from there
+  bool operator==(const ManagementTunnelPeer&) const = default;
+};
+
+/// The interface tlwg_mgmt. BIRD neither announces nor uses it.
+struct ManagementTunnel {
+  uint16_t listen_port = 0, mtu = 0, keepalive = 0;
+  IpAddress address, link_local;  // of this end
+  uint32_t own_generation = 0;    // the newest
+  std::string endpoint_host;      // of the hub; empty at the hub, which waits
+  uint16_t endpoint_port = 0;
+  std::vector<ManagementTunnelPeer> peers;  // ascending by node; none that is revoked or not enrolled
+  bool operator==(const ManagementTunnel&) const = default;
+};
+
+/// Both addresses with the whole networks: so the kernel itself makes the only two routes over the interface.
+std::vector<IpPrefix> addresses_of(const ManagementTunnel& tunnel);
+/// Ascending.
+std::vector<IpPrefix> allowed_of(const ManagementTunnelPeer& peer);
+
 /// What a router shall look like: a pinned configuration bound to the overlay.
 struct Desired {
   std::vector<Tunnel> tunnels;        // ascending by name; empty when this node is revoked
@@ -77,6 +105,7 @@ struct Desired {
   std::map<std::string, std::string> sysctls;
   std::string bird;                   // bird.conf, complete
   bool own_routing = true;            // bird.conf is render_bird()'s: what its protocols are called is known
+  std::optional<ManagementTunnel> management;  // nothing when this node is revoked or has no key
   bool operator==(const Desired&) const = default;
 };
 
@@ -94,8 +123,9 @@ std::optional<Desired> bind_bridge(const NodeConfig& before, const NodeConfig& a
 std::string render_bird(const NodeConfig& config, const std::vector<Tunnel>& tunnels);
 /// wg-quick-like text of one tunnel with placeholders for the keys, for people and for `diff`.
 std::string render_wireguard(const Tunnel& tunnel);
+std::string render_wireguard(const ManagementTunnel& tunnel);
 /// The files of a configuration by name, as people read them, secret keys left out: bird.conf and one tlwg_*.conf
-/// for each tunnel.
+/// for each tunnel and for the management interface.
 std::map<std::string, std::string> rendered_files(const NodeConfig& config, const Overlay& overlay);
 /// The same as if every peer were enrolled, with placeholders for all keys: what `diff` compares.
 std::map<std::string, std::string> rendered_files(const NodeConfig& config);

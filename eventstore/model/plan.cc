@@ -8,12 +8,24 @@
 
 namespace mesh {
 
-bool endpoint_differs(const ObservedTunnel& is, const Tunnel& wanted) {
-  if (wanted.endpoint_host.empty()) return false;
-  std::string text = host_port_text(wanted.endpoint_host, wanted.endpoint_port);
+namespace {
+
+bool endpoint_differs_from(const ObservedTunnel& is, const std::string& host, uint16_t port) {
+  if (host.empty()) return false;
+  std::string text = host_port_text(host, port);
   if (!is.configured_endpoint.empty()) return is.configured_endpoint != text;
-  bool is_name = !parse_address(wanted.endpoint_host).has_value();
+  bool is_name = !parse_address(host).has_value();
   return is.endpoint.empty() || (!is_name && is.endpoint != text);
+}
+
+}  // namespace
+
+bool endpoint_differs(const ObservedTunnel& is, const Tunnel& wanted) {
+  return endpoint_differs_from(is, wanted.endpoint_host, wanted.endpoint_port);
+}
+
+bool endpoint_differs(const ObservedTunnel& is, const ManagementTunnel& wanted) {
+  return endpoint_differs_from(is, wanted.endpoint_host, wanted.endpoint_port);
 }
 
 namespace {
@@ -35,6 +47,32 @@ std::string differences(const ObservedTunnel& is, const Tunnel& wanted,
   return fmt::format("{}", fmt::join(out, ", "));
 }
 
+std::string differences(const ObservedTunnel& is, const ManagementTunnel& wanted, const WireGuardKey& own_key) {
+  std::vector<std::string> out;
+  if (is.own_key != own_key) out.push_back("own key");
+  if (is.listen_port != wanted.listen_port) out.push_back("listen port");
+  std::set<WireGuardKey> others;
+  for (const ObservedPeer& peer : is.each) others.insert(peer.key);
+  for (const ManagementTunnelPeer& peer : wanted.peers) {
+    others.erase(peer.key);
+    auto has = std::ranges::find(is.each, peer.key, &ObservedPeer::key);
+    if (has == is.each.end() || !has->psk_matches || has->keepalive != wanted.keepalive ||
+        has->allowed != allowed_of(peer))
+      out.push_back(fmt::format("peer {}", peer.node.value()));
+  }
+  if (!others.empty()) out.push_back("other peers");
+  if (endpoint_differs(is, wanted)) out.push_back("hub endpoint");
+  if (is.mtu != wanted.mtu) out.push_back("mtu");
+  if (is.addresses != addresses_of(wanted) || !is.peer_addresses.empty()) out.push_back("address");
+  if (!is.up) out.push_back("link down");
+  return fmt::format("{}", fmt::join(out, ", "));
+}
+
+bool makes(const Action& step) {
+  const auto* management = std::get_if<SetManagement>(&step);
+  return std::holds_alternative<CreateTunnel>(step) || (management != nullptr && management->aspects.empty());
+}
+
 /// Orders the steps on tunnels so that a UDP port is free when the next tunnel takes it.
 class TunnelPlan {
  public:
@@ -42,23 +80,20 @@ class TunnelPlan {
              const std::map<uint32_t, WireGuardKey>& own_keys)
       : observed_(observed) {
     for (const auto& [name, tunnel] : observed.tunnels) holders_[tunnel.listen_port].insert(name);
-    for (const auto& tunnel : desired.tunnels) {
-      wanted_[tunnel.name] = &tunnel;
-      auto is = observed.tunnels.find(tunnel.name);
-      auto key = own_keys.find(tunnel.own_generation);
-      if (key == own_keys.end()) continue;
-      if (is == observed.tunnels.end()) {
-        steps_[tunnel.name] = CreateTunnel{tunnel};
-      } else if (auto aspects = differences(is->second, tunnel, key->second); !aspects.empty()) {
-        steps_[tunnel.name] = UpdateTunnel{tunnel, aspects};
-      }
+    for (const auto& tunnel : desired.tunnels)
+      want(tunnel.name, tunnel, own_keys, CreateTunnel{tunnel},
+           [&](std::string aspects) { return UpdateTunnel{tunnel, std::move(aspects)}; });
+    if (desired.management) {
+      const ManagementTunnel& tunnel = *desired.management;
+      want(std::string(kManagementInterface), tunnel, own_keys, SetManagement{tunnel, {}},
+           [&](std::string aspects) { return SetManagement{tunnel, std::move(aspects)}; });
     }
   }
 
   /// New tunnels, then changed ones, except where a port forces another order.
   std::vector<Action> build() {
     for (const auto& [name, step] : steps_)
-      if (std::holds_alternative<CreateTunnel>(step)) visit(name);
+      if (makes(step)) visit(name);
     for (const auto& [name, step] : steps_) visit(name);
     return std::move(out_);
   }
@@ -73,15 +108,30 @@ class TunnelPlan {
  private:
   enum class Mark { open, done };
 
+  template <class Wanted, class Update>
+  void want(const std::string& name, const Wanted& wanted, const std::map<uint32_t, WireGuardKey>& own_keys,
+            Action create, Update update) {
+    wanted_[name] = wanted.listen_port;
+    auto is = observed_.tunnels.find(name);
+    auto key = own_keys.find(wanted.own_generation);
+    if (key == own_keys.end()) return;
+    if (is == observed_.tunnels.end()) {
+      steps_[name] = std::move(create);
+    } else if (auto aspects = differences(is->second, wanted, key->second); !aspects.empty()) {
+      steps_[name] = update(std::move(aspects));
+    }
+  }
+
   void visit(const std::string& name) {
     if (!marks_.emplace(name, Mark::open).second) return;
-    uint16_t port = wanted_.at(name)->listen_port;
+    uint16_t port = wanted_.at(name);
     for (const auto& holder : holders_[port])
       if (holder != name) free_port(holder, port);
     Action step = steps_.at(name);
-    if (auto update = std::get_if<UpdateTunnel>(&step);
-        update != nullptr && removed_.contains(name))
-      step = CreateTunnel{update->tunnel};
+    if (removed_.contains(name)) {
+      if (auto update = std::get_if<UpdateTunnel>(&step)) step = CreateTunnel{update->tunnel};
+      if (auto management = std::get_if<SetManagement>(&step)) management->aspects.clear();
+    }
     out_.push_back(std::move(step));
     marks_[name] = Mark::done;
   }
@@ -90,7 +140,7 @@ class TunnelPlan {
   /// itself, by removal.
   void free_port(const std::string& holder, uint16_t port) {
     if (removed_.contains(holder)) return;
-    bool moves = steps_.contains(holder) && wanted_.at(holder)->listen_port != port;
+    bool moves = steps_.contains(holder) && wanted_.at(holder) != port;
     if (moves && !marks_.contains(holder)) visit(holder);
     if (moves && marks_.at(holder) == Mark::done) return;
     if (wanted_.contains(holder) && !moves)
@@ -101,7 +151,7 @@ class TunnelPlan {
 
   const Observed& observed_;
   std::map<uint16_t, std::set<std::string>> holders_;
-  std::map<std::string, const Tunnel*> wanted_;
+  std::map<std::string, uint16_t> wanted_;  // the port of each
   std::map<std::string, Action> steps_;
   std::map<std::string, Mark> marks_;
   std::set<std::string> removed_;
@@ -165,6 +215,10 @@ std::string to_text(const Action& action) {
     }
     std::string operator()(const UpdateTunnel& a) const {
       return fmt::format("tunnel {}: set {}", a.tunnel.name, a.aspects);
+    }
+    std::string operator()(const SetManagement& a) const {
+      return a.aspects.empty() ? fmt::format("tunnel {}: create, port {}", kManagementInterface, a.tunnel.listen_port)
+                               : fmt::format("tunnel {}: set {}", kManagementInterface, a.aspects);
     }
     std::string operator()(const ConfigureBird& a) const {
       return fmt::format("bird: {} with {} lines", a.start ? "start" : "configure",

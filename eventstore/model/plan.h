@@ -17,6 +17,15 @@
 
 namespace mesh {
 
+/// A peer of the management interface.
+struct ObservedPeer {
+  WireGuardKey key;
+  uint16_t keepalive = 0;
+  bool psk_matches = false;         // as in ObservedTunnel
+  std::vector<IpPrefix> allowed;    // ascending
+  bool operator==(const ObservedPeer&) const = default;
+};
+
 /// A tunnel as the kernel (or wireguard-go) has it.
 struct ObservedTunnel {
   std::string name;
@@ -37,6 +46,7 @@ struct ObservedTunnel {
   std::vector<WireGuardKey> peers;  // all of them, ascending
   std::string allowed_ips;          // of the first, joined by ", ", as WireGuard orders them
   std::vector<PeerAddress> peer_addresses = {};  // ascending
+  std::vector<ObservedPeer> each = {};  // of the management interface alone, ascending by key
   bool operator==(const ObservedTunnel&) const = default;
 };
 
@@ -56,12 +66,21 @@ struct CreateTunnel { Tunnel tunnel; bool operator==(const CreateTunnel&) const 
 /// Brings an existing interface to what `tunnel` says; `aspects` names what differs, for people.
 struct UpdateTunnel { Tunnel tunnel; std::string aspects; bool operator==(const UpdateTunnel&) const = default; };
 struct RemoveTunnel { std::string name; bool operator==(const RemoveTunnel&) const = default; };
+/// Makes the management interface, or brings it to what `tunnel` says: then `aspects` names what differs.
+struct SetManagement {
+  ManagementTunnel tunnel;
+  std::string aspects;
+  bool operator==(const SetManagement&) const = default;
+};
 struct ConfigureBird { std::string text; bool start = false; bool operator==(const ConfigureBird&) const = default; };
 
-using Action = std::variant<SetSysctl, SetLoopbacks, CreateTunnel, UpdateTunnel, ConfigureBird, RemoveTunnel>;
+/// RemoveTunnel also takes the management interface away.
+using Action =
+    std::variant<SetSysctl, SetLoopbacks, CreateTunnel, UpdateTunnel, SetManagement, ConfigureBird, RemoveTunnel>;
 
 /// The peer is not where it was told to be, and nothing that it did itself explains that.
 bool endpoint_differs(const ObservedTunnel& is, const Tunnel& wanted);
+bool endpoint_differs(const ObservedTunnel& is, const ManagementTunnel& wanted);
 
 /// `own_keys`: public halves of this node's private keys by generation.
 std::vector<Action> plan(const Observed& observed, const Desired& desired,

@@ -182,12 +182,32 @@ std::string render_wireguard(const Tunnel& tunnel) {
   return text;
 }
 
+std::string render_wireguard(const ManagementTunnel& tunnel) {
+  std::string text = fmt::format(
+      "# {}\n[Interface]\nListenPort = {}\nPrivateKey = (own key, generation {})\n"
+      "Address = {}/64, {}/64\nMTU = {}\n",
+      kManagementInterface, tunnel.listen_port, tunnel.own_generation, to_text(tunnel.address),
+      to_text(tunnel.link_local), tunnel.mtu);
+  for (const ManagementTunnelPeer& peer : tunnel.peers) {
+    text += fmt::format(
+        "\n[Peer]\n# node {}\nPublicKey = {}\nPresharedKey = (derived, epoch {})\nAllowedIPs = {}/128, {}/128\n",
+        peer.node.value(), to_base64(peer.key.view()), peer.psk_epoch, to_text(peer.address),
+        to_text(peer.link_local));
+    if (!tunnel.endpoint_host.empty())
+      text += "Endpoint = " + host_port_text(tunnel.endpoint_host, tunnel.endpoint_port) + "\n";
+    if (tunnel.keepalive > 0) text += fmt::format("PersistentKeepalive = {}\n", tunnel.keepalive);
+  }
+  return text;
+}
+
 std::map<std::string, std::string> rendered_files(const NodeConfig& config,
                                                   const Overlay& overlay) {
   const Desired desired = bind(config, overlay);
   std::map<std::string, std::string> out{{"bird.conf", desired.bird}};
   for (const Tunnel& tunnel : desired.tunnels)
     out[tunnel.name + ".conf"] = render_wireguard(tunnel);
+  if (desired.management)
+    out[std::string(kManagementInterface) + ".conf"] = render_wireguard(*desired.management);
   return out;
 }
 
@@ -196,6 +216,8 @@ std::map<std::string, std::string> rendered_files(const NodeConfig& config) {
   overlay.node = config.node;
   overlay.generations = {1};
   for (const LinkConfig& link : config.links) overlay.peers[link.peer].keys = {{1, WireGuardKey{}}};
+  if (config.management)
+    for (const ManagementPeer& peer : config.management->peers) overlay.peers[peer.node].keys = {{1, WireGuardKey{}}};
   return rendered_files(config, overlay);
 }
 

@@ -29,13 +29,15 @@ std::string bird_protocol_of(std::string_view tunnel) {
 }
 
 Status check_keys(const Desired& wanted, const TunnelKeys& keys) {
-  for (const Tunnel& tunnel : wanted.tunnels)
-    if (keys.find(tunnel.own_generation) == nullptr)
-      return fail(Errc::not_found,
-                  fmt::format("tunnel {} needs this node's WireGuard key of generation {}, which is not on its disk",
-                              tunnel.name, tunnel.own_generation),
-                  "put the key file back, or let the node join anew");
-  return {};
+  auto check = [&](std::string_view name, uint32_t generation) -> Status {
+    if (keys.find(generation) != nullptr) return {};
+    return fail(Errc::not_found,
+                fmt::format("tunnel {} needs this node's WireGuard key of generation {}, which is not on its disk",
+                            name, generation),
+                "put the key file back, or let the node join anew");
+  };
+  for (const Tunnel& tunnel : wanted.tunnels) MESH_TRY(check(tunnel.name, tunnel.own_generation));
+  return wanted.management ? check(kManagementInterface, wanted.management->own_generation) : Status();
 }
 
 }  // namespace mesh

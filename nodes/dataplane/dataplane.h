@@ -46,7 +46,7 @@ struct TunnelHealth {
 };
 
 struct Health {
-  std::vector<TunnelHealth> tunnels;  // ascending by name
+  std::vector<TunnelHealth> tunnels;  // ascending by name; without the management interface, which is no link
   bool bird_running = false;
   std::vector<std::string>
       warnings;  // "endpoint of tlwg_12: lab.example does not resolve"; empty when all is well

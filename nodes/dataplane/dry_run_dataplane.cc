@@ -19,7 +19,12 @@ struct Applier {
   void operator()(const SetLoopbacks& a) { state.loopbacks = a.addresses; }
   void operator()(const CreateTunnel& a) { put(a.tunnel); }
   void operator()(const UpdateTunnel& a) { put(a.tunnel); }
+  void operator()(const SetManagement& a) {
+    state.management = a.tunnel;
+    state.edits.erase(std::string(kManagementInterface));
+  }
   void operator()(const RemoveTunnel& a) {
+    if (a.name == kManagementInterface) state.management.reset();
     state.tunnels.erase(a.name);
     state.edits.erase(a.name);
   }
@@ -62,6 +67,30 @@ ObservedTunnel observe_tunnel(const Tunnel& tunnel, const Tunnel* wanted,
   out.allowed_ips_match = true;
   out.allowed_ips = "0.0.0.0/0, ::/0";
   out.peers = {tunnel.peer_key};
+  return out;
+}
+
+ObservedTunnel observe_management(const ManagementTunnel& is, const ManagementTunnel* wanted,
+                                  const std::map<uint32_t, WireGuardKey>& own_keys) {
+  ObservedTunnel out;
+  out.name = kManagementInterface;
+  out.up = true;
+  out.mtu = is.mtu;
+  out.addresses = addresses_of(is);
+  if (auto key = own_keys.find(is.own_generation); key != own_keys.end()) out.own_key = key->second;
+  out.listen_port = is.listen_port;
+  if (!is.endpoint_host.empty())
+    out.endpoint = out.configured_endpoint = host_port_text(is.endpoint_host, is.endpoint_port);
+  for (const ManagementTunnelPeer& peer : is.peers) {
+    const bool same = wanted != nullptr && wanted->own_generation == is.own_generation &&
+                      std::ranges::any_of(wanted->peers, [&](const ManagementTunnelPeer& other) {
+                        return other.node == peer.node && other.key == peer.key && other.psk_epoch == peer.psk_epoch;
+                      });
+    out.peers.push_back(peer.key);
+    out.each.push_back({peer.key, is.keepalive, same, allowed_of(peer)});
+  }
+  std::ranges::sort(out.peers);
+  std::ranges::sort(out.each, {}, &ObservedPeer::key);
   return out;
 }
 
@@ -134,12 +163,64 @@ Result<Tunnel> tunnel_from(const std::string& name, const Json& j) {
   return t;
 }
 
+Json management_json(const ManagementTunnel& m) {
+  Json peers = Json::array();
+  for (const ManagementTunnelPeer& peer : m.peers)
+    peers.push_back({{"node", peer.node.value()},
+                     {"key", to_base64(peer.key.view())},
+                     {"psk_epoch", peer.psk_epoch},
+                     {"address", to_text(peer.address)},
+                     {"link_local", to_text(peer.link_local)}});
+  return Json{{"listen_port", m.listen_port},
+              {"mtu", m.mtu},
+              {"keepalive", m.keepalive},
+              {"address", to_text(m.address)},
+              {"link_local", to_text(m.link_local)},
+              {"own_generation", m.own_generation},
+              {"endpoint_host", m.endpoint_host},
+              {"endpoint_port", m.endpoint_port},
+              {"peers", std::move(peers)}};
+}
+
+Result<ManagementTunnel> management_from(const Json& j) {
+  ManagementTunnel m;
+  auto read = [](const Json& from, IpAddress& address, IpAddress& link_local) {
+    auto global = parse_address(from.at("address").get<std::string>());
+    auto local = parse_address(from.at("link_local").get<std::string>());
+    if (global) address = *global;
+    if (local) link_local = *local;
+    return global && local;
+  };
+  bool good = read(j, m.address, m.link_local);
+  m.listen_port = j.at("listen_port").get<uint16_t>();
+  m.mtu = j.at("mtu").get<uint16_t>();
+  m.keepalive = j.at("keepalive").get<uint16_t>();
+  m.own_generation = j.at("own_generation").get<uint32_t>();
+  m.endpoint_host = j.at("endpoint_host").get<std::string>();
+  m.endpoint_port = j.at("endpoint_port").get<uint16_t>();
+  for (const Json& item : j.at("peers")) {
+    ManagementTunnelPeer& peer = m.peers.emplace_back();
+    auto key = array_from_base64<WireGuardKey>(item.at("key").get<std::string>());
+    good = good && key && read(item, peer.address, peer.link_local);
+    if (key) peer.key = *key;
+    peer.node = NodeId(item.at("node").get<uint32_t>());
+    peer.psk_epoch = item.at("psk_epoch").get<uint64_t>();
+  }
+  if (!good) return fail(Errc::corrupt, "tunnel tlwg_mgmt: bad address or key");
+  return m;
+}
+
 Result<DryRunState> state_from(const Json& j) {
   DryRunState out;
   for (const auto& [name, tunnel] : j.at("tunnels").items()) {
     auto parsed = tunnel_from(name, tunnel);
     if (!parsed) return std::unexpected(parsed.error());
     out.tunnels.emplace(name, std::move(*parsed));
+  }
+  if (j.contains("management")) {
+    auto management = management_from(j.at("management"));
+    if (!management) return std::unexpected(management.error());
+    out.management = std::move(*management);
   }
   for (const auto& text : j.at("loopbacks")) {
     auto address = parse_address(text.get<std::string>());
@@ -164,6 +245,10 @@ Observed observe_state(const DryRunState& state, const Desired& wanted,
   Observed out;
   for (const auto& [name, tunnel] : state.tunnels)
     out.tunnels.emplace(name, observe_tunnel(tunnel, find_tunnel(wanted, name), own_keys));
+  if (state.management)
+    out.tunnels.emplace(kManagementInterface, observe_management(*state.management,
+                                                                wanted.management ? &*wanted.management : nullptr,
+                                                                own_keys));
   for (const auto& [name, edit] : state.edits)
     if (auto at = out.tunnels.find(name); at != out.tunnels.end()) apply_edit(edit, at->second);
   out.loopbacks = state.loopbacks;
@@ -184,6 +269,7 @@ std::string state_text(const DryRunState& state) {
            {"sysctls", state.sysctls},
            {"bird_running", state.bird_running},
            {"bird", state.bird}};
+  if (state.management) out["management"] = management_json(*state.management);
   return out.dump(2) + "\n";
 }
 

@@ -31,6 +31,7 @@ struct TunnelEdit {
 /// All there is to know about a simulated router.
 struct DryRunState {
   std::map<std::string, Tunnel> tunnels;
+  std::optional<ManagementTunnel> management;
   std::vector<IpAddress> loopbacks;
   std::map<std::string, std::string> sysctls;
   bool bird_running = false;

@@ -111,6 +111,11 @@ Result<Observed> LinuxDataplane::observe(const Desired& wanted) {
   for (const Tunnel& tunnel : wanted.tunnels)  // all at once, before the first is needed
     if (!tunnel.endpoint_host.empty() && !is_literal(tunnel.endpoint_host) && !was_told(tunnel))
       resolver_.start(tunnel.endpoint_host);
+  if (wanted.management) {
+    const Tunnel hub = dialled_by(*wanted.management);
+    if (!hub.endpoint_host.empty() && !is_literal(hub.endpoint_host) && !was_told(hub))
+      resolver_.start(hub.endpoint_host);
+  }
   resolve_deadline_ = Clock::now() + options_.resolve_budget;
 
   auto seen = look();
@@ -140,8 +145,11 @@ Result<Observed> LinuxDataplane::observe(const Desired& wanted) {
       continue;
     }
     auto device = seen->devices.find(name);
-    ObservedTunnel tunnel = observe_tunnel(
-        link, device == seen->devices.end() ? nullptr : &device->second, find_tunnel(wanted, name));
+    const WireGuardDevice* answer = device == seen->devices.end() ? nullptr : &device->second;
+    ObservedTunnel tunnel =
+        name == kManagementInterface
+            ? observe_management(link, answer, wanted.management ? &*wanted.management : nullptr)
+            : observe_tunnel(link, answer, find_tunnel(wanted, name));
     tunnel.addresses = std::move(own);
     tunnel.peer_addresses = std::move(with_peers[link.index]);
     std::ranges::sort(tunnel.peer_addresses);
@@ -211,7 +219,7 @@ Status LinuxDataplane::execute_one(const CreateTunnel& action) {
   if (!link) link = create_interface(tunnel.name);
   if (!link) return std::unexpected(link.error());
   Status done = configure_wireguard(tunnel, *link, nullptr);
-  if (done) done = configure_interface(tunnel, *link);
+  if (done) done = configure_interface(*link, tunnel.mtu, addresses_of(tunnel), tunnel.peer_addresses);
   if (!done)
     static_cast<void>(
         backend(*link).remove(tunnel.name));  // never half a tunnel; the first error tells
@@ -230,7 +238,7 @@ Status LinuxDataplane::execute_one(const UpdateTunnel& action) {
     return execute_one(CreateTunnel{action.tunnel});
   }
   MESH_TRY(configure_wireguard(action.tunnel, *link, &device->begin()->second));
-  return configure_interface(action.tunnel, *link);
+  return configure_interface(*link, action.tunnel.mtu, addresses_of(action.tunnel), action.tunnel.peer_addresses);
 }
 
 Status LinuxDataplane::execute_one(const RemoveTunnel& action) {
@@ -251,22 +259,31 @@ Status LinuxDataplane::configure_wireguard(const Tunnel& tunnel, const LinkInfo&
   auto psk = psk_of(tunnel);
   if (!psk) return std::unexpected(psk.error());
   const WireGuardPeer* peer = find_peer(before, tunnel.peer_key);
-  // A peer that was told before may have moved since, and WireGuard knows better by now.
-  bool leave = peer != nullptr && !peer->endpoint.empty() && was_told(tunnel);
+  const bool leave = keeps_endpoint(tunnel, peer);
   std::string endpoint = leave ? std::string() : resolve(tunnel);
-  MESH_TRY(backend(link).configure({tunnel, *keys_.find(tunnel.own_generation), *psk, endpoint}));
-  if (leave) return {};
+  MESH_TRY(backend(link).configure(settings_of({tunnel, *keys_.find(tunnel.own_generation), *psk, endpoint})));
+  return leave ? Status() : remember_endpoint(tunnel, endpoint);
+}
+
+/// A peer that was told before may have moved since, and WireGuard knows better by now.
+bool LinuxDataplane::keeps_endpoint(const Tunnel& tunnel, const WireGuardPeer* before) {
+  return before != nullptr && !before->endpoint.empty() && was_told(tunnel);
+}
+
+Status LinuxDataplane::remember_endpoint(const Tunnel& tunnel, const std::string& endpoint) {
   if (tunnel.endpoint_host.empty()) return endpoints_.forget(tunnel.name);
   return endpoints_.put(tunnel.name, {endpoint_text(tunnel), endpoint});
 }
 
-Status LinuxDataplane::configure_interface(const Tunnel& tunnel, const LinkInfo& link) {
+Status LinuxDataplane::configure_interface(const LinkInfo& link, uint16_t mtu,
+                                           const std::vector<IpPrefix>& addresses,
+                                           const std::vector<PeerAddress>& with_peers) {
   // Containers often disable IPv6 on new interfaces; on this one it is ours to say.
-  write_setting(tunnel.name, "disable_ipv6", "0");
-  if (link.mtu != tunnel.mtu) MESH_TRY(netlink_.set_mtu(link.index, tunnel.mtu));
+  write_setting(link.name, "disable_ipv6", "0");
+  if (link.mtu != mtu) MESH_TRY(netlink_.set_mtu(link.index, mtu));
   if (!link.up) MESH_TRY(netlink_.set_up(link.index, true));
   // After "up": going down drops link-local addresses, and nothing but us brings them back.
-  return set_addresses(link.index, addresses_of(tunnel), tunnel.peer_addresses);
+  return set_addresses(link.index, addresses, with_peers);
 }
 
 Status LinuxDataplane::set_addresses(int index, const std::vector<IpPrefix>& wanted,
@@ -354,32 +371,42 @@ Status LinuxDataplane::refresh_endpoints(const Desired& wanted) {
   auto seen = look();
   if (!seen) return std::unexpected(seen.error());
   Status first;
-  for (const Tunnel& tunnel : wanted.tunnels) {
+  auto refresh = [&](const Tunnel& tunnel, auto tell) {
     auto device = seen->devices.find(tunnel.name);
-    if (tunnel.endpoint_host.empty() || device == seen->devices.end()) continue;
-    if (!is_silent(tunnel.name)) {
-      if (!is_literal(tunnel.endpoint_host) && !device->second.peers.empty())
-        known_.put(endpoint_text(tunnel), device->second.peers.front().endpoint, true);
-      continue;
-    }
-    auto told = endpoints_.find(tunnel.name);
-    const auto places = choices(tunnel);
-    if (places.empty()) continue;
-    auto last = told == nullptr ? places.end() : std::ranges::find(places, told->address);
-    size_t next =
-        last == places.end() ? 0 : static_cast<size_t>(last - places.begin() + 1) % places.size();
-    if (auto done = tell_endpoint(tunnel, seen->links.at(tunnel.name), places[next]);
-        !done && first)
-      first = done;
-  }
+    if (tunnel.endpoint_host.empty() || device == seen->devices.end()) return;
+    const LinkInfo& link = seen->links.at(tunnel.name);
+    auto done = refresh_endpoint(tunnel, device->second, [&](const std::string& place) { return tell(link, place); });
+    if (!done && first) first = done;
+  };
+  for (const Tunnel& tunnel : wanted.tunnels)
+    refresh(tunnel, [&](const LinkInfo& link, const std::string& place) { return tell_endpoint(tunnel, link, place); });
+  if (const auto& management = wanted.management)
+    refresh(dialled_by(*management), [&](const LinkInfo& link, const std::string& place) {
+      return tell_management(*management, link, place);
+    });
   return first;
+}
+
+Status LinuxDataplane::refresh_endpoint(const Tunnel& tunnel, const WireGuardDevice& device,
+                                        const std::function<Status(const std::string& endpoint)>& tell) {
+  if (!is_silent(tunnel.name)) {
+    if (!is_literal(tunnel.endpoint_host) && !device.peers.empty())
+      known_.put(endpoint_text(tunnel), device.peers.front().endpoint, true);
+    return {};
+  }
+  auto told = endpoints_.find(tunnel.name);
+  const auto places = choices(tunnel);
+  if (places.empty()) return {};
+  auto last = told == nullptr ? places.end() : std::ranges::find(places, told->address);
+  size_t next = last == places.end() ? 0 : static_cast<size_t>(last - places.begin() + 1) % places.size();
+  return tell(places[next]);
 }
 
 Status LinuxDataplane::tell_endpoint(const Tunnel& tunnel, const LinkInfo& link,
                                      const std::string& endpoint) {
   auto psk = psk_of(tunnel);
   if (!psk) return std::unexpected(psk.error());
-  MESH_TRY(backend(link).configure({tunnel, *keys_.find(tunnel.own_generation), *psk, endpoint}));
+  MESH_TRY(backend(link).configure(settings_of({tunnel, *keys_.find(tunnel.own_generation), *psk, endpoint})));
   return endpoints_.put(tunnel.name, {endpoint_text(tunnel), endpoint});
 }
 
@@ -403,6 +430,11 @@ Result<Health> LinuxDataplane::health() {
   out.bird_running = sessions->running;
   for (const auto& [name, link] : seen->links) {
     if (name == kLoopbackInterface) continue;
+    if (name == kManagementInterface) {
+      if (!seen->devices.contains(name))
+        out.warnings.push_back(fmt::format("the process of tunnel {} does not answer", name));
+      continue;
+    }
     TunnelHealth& health = out.tunnels.emplace_back();
     health.name = name;
     health.peer = peer_in_name(name);

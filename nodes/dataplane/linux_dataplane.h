@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -22,6 +23,9 @@
 #include "nodes/dataplane/wireguard_backend.h"
 
 namespace mesh {
+
+/// Where the management interface dials, as the tunnel that the memory of endpoints knows.
+Tunnel dialled_by(const ManagementTunnel& management);
 
 class LinuxDataplane final : public Dataplane {
  public:
@@ -83,6 +87,8 @@ class LinuxDataplane final : public Dataplane {
   WireGuardBackend& backend(const LinkInfo& link);
   ObservedTunnel observe_tunnel(const LinkInfo& link, const WireGuardDevice* device,
                                 const Tunnel* wanted);
+  ObservedTunnel observe_management(const LinkInfo& link, const WireGuardDevice* device,
+                                    const ManagementTunnel* wanted);
 
   Status execute_one(const SetSysctl& action) { return sysctls_.write(action.name, action.value); }
   Status execute_one(const SetLoopbacks& action);
@@ -90,6 +96,7 @@ class LinuxDataplane final : public Dataplane {
   Status execute_one(const UpdateTunnel& action);
   Status execute_one(const ConfigureBird& action) { return bird_.configure(action.text); }
   Status execute_one(const RemoveTunnel& action);
+  Status execute_one(const SetManagement& action);
 
   Result<LinkInfo> create_interface(const std::string& name);
   Result<LinkInfo> loopback_interface();
@@ -98,7 +105,16 @@ class LinuxDataplane final : public Dataplane {
                              const WireGuardDevice* before);
   /// WireGuard has once been told an address for the endpoint that `tunnel` has now.
   bool was_told(const Tunnel& tunnel);
-  Status configure_interface(const Tunnel& tunnel, const LinkInfo& link);
+  Status configure_interface(const LinkInfo& link, uint16_t mtu, const std::vector<IpPrefix>& addresses,
+                             const std::vector<PeerAddress>& with_peers);
+  bool keeps_endpoint(const Tunnel& tunnel, const WireGuardPeer* before);
+  Status remember_endpoint(const Tunnel& tunnel, const std::string& endpoint);
+  Status configure_management(const ManagementTunnel& tunnel, const LinkInfo& link, const WireGuardDevice* before);
+  /// `endpoint`: of the hub; empty = leave it as it is.
+  Status write_management(const ManagementTunnel& tunnel, const LinkInfo& link, const std::string& endpoint);
+  Status tell_management(const ManagementTunnel& tunnel, const LinkInfo& link, const std::string& endpoint);
+  /// In the order of the peers.
+  Result<std::vector<SecretKey>> psks_of(const ManagementTunnel& tunnel) const;
   Status set_addresses(int index, const std::vector<IpPrefix>& wanted, const std::vector<PeerAddress>& with_peers);
   Result<SecretKey> psk_of(const Tunnel& tunnel) const;
   /// "address:port"; empty when the name has no address until the budget is spent.
@@ -106,6 +122,8 @@ class LinuxDataplane final : public Dataplane {
   /// Where its name was found last or a handshake was made, in the order to try; never waits.
   std::vector<std::string> choices(const Tunnel& tunnel);
   bool is_silent(const std::string& tunnel) const;
+  Status refresh_endpoint(const Tunnel& tunnel, const WireGuardDevice& device,
+                          const std::function<Status(const std::string& endpoint)>& tell);
   Status tell_endpoint(const Tunnel& tunnel, const LinkInfo& link, const std::string& endpoint);
 
   Options options_;

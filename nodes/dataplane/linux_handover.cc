@@ -31,6 +31,8 @@ Status LinuxDataplane::check_names(const Seen& seen, const Desired& wanted) cons
   for (const Tunnel& tunnel : wanted.tunnels)
     if (auto link = seen.links.find(tunnel.name); link != seen.links.end())
       MESH_TRY(check_kind(link->second, {"wireguard", "tun"}));
+  if (auto link = seen.links.find(std::string(kManagementInterface)); wanted.management && link != seen.links.end())
+    MESH_TRY(check_kind(link->second, {"wireguard", "tun"}));
   auto loopback = seen.links.find(std::string(kLoopbackInterface));
   if (loopback == seen.links.end() || wanted.loopbacks.empty()) return {};
   return check_kind(loopback->second, {"dummy", "bridge"});
@@ -38,21 +40,23 @@ Status LinuxDataplane::check_names(const Seen& seen, const Desired& wanted) cons
 
 /// Ports that our own tunnels hold are ours to move.
 Status LinuxDataplane::check_ports(const Seen& seen, const Desired& wanted) const {
-  for (const Tunnel& tunnel : wanted.tunnels) {
-    const bool ours = std::ranges::any_of(seen.devices, [&](const auto& device) {
-      return device.second.listen_port == tunnel.listen_port;
-    });
-    if (ours) continue;
-    if (auto free = check_udp_port(tunnel.listen_port, options_.port_patience); !free)
-      return fail_in("tunnel " + tunnel.name, free.error());
-  }
-  return {};
+  auto check = [&](std::string_view name, uint16_t port) -> Status {
+    const bool ours =
+        std::ranges::any_of(seen.devices, [&](const auto& device) { return device.second.listen_port == port; });
+    if (ours) return {};
+    auto free = check_udp_port(port, options_.port_patience);
+    return free ? Status() : fail_in(fmt::format("tunnel {}", name), free.error());
+  };
+  for (const Tunnel& tunnel : wanted.tunnels) MESH_TRY(check(tunnel.name, tunnel.listen_port));
+  return wanted.management ? check(kManagementInterface, wanted.management->listen_port) : Status();
 }
 
 Status LinuxDataplane::check(const Desired& wanted) {
   MESH_TRY(check_keys(wanted, keys_));
   for (const Tunnel& tunnel : wanted.tunnels)
     if (auto psk = psk_of(tunnel); !psk) return fail_in("tunnel " + tunnel.name, psk.error());
+  if (wanted.management)
+    if (auto psks = psks_of(*wanted.management); !psks) return fail_in("tunnel tlwg_mgmt", psks.error());
   auto seen = look();
   if (!seen) return std::unexpected(seen.error());
   MESH_TRY(check_names(*seen, wanted));

@@ -102,8 +102,8 @@ Status KernelWireGuard::create(const std::string& name) {
   return netlink_.create(name, "wireguard");
 }
 
-Status KernelWireGuard::configure(const WireGuardSettings& wanted) {
-  auto done = run_wg({"syncconf", wanted.tunnel.name, "/dev/stdin"}, setconf_text(wanted));
+Status KernelWireGuard::configure(const InterfaceSettings& wanted) {
+  auto done = run_wg({"syncconf", wanted.name, "/dev/stdin"}, setconf_text(wanted));
   return done ? Status() : std::unexpected(done.error());
 }
 
@@ -133,12 +133,12 @@ Status UserspaceWireGuard::create(const std::string& name) {
   return fail(Errc::io, fmt::format("wireguard-go {}: {}", name, reason), hint_for(reason));
 }
 
-Status UserspaceWireGuard::configure(const WireGuardSettings& wanted) {
-  auto current = read_uapi(wanted.tunnel.name);
+Status UserspaceWireGuard::configure(const InterfaceSettings& wanted) {
+  auto current = read_uapi(wanted.name);
   if (!current) return std::unexpected(current.error());
   SecretString request = uapi_request(*current, wanted);
   if (request.empty()) return {};
-  auto answer = ask_uapi(wanted.tunnel.name, request);
+  auto answer = ask_uapi(wanted.name, request);
   if (!answer) return std::unexpected(answer.error());
   return parse_uapi_status(*answer);
 }

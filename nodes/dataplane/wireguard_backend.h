@@ -23,7 +23,7 @@ class WireGuardBackend {
   virtual Status create(const std::string& name) = 0;
   /// Brings an existing interface to `wanted`; sessions of what stays as it was go on. Errors:
   /// unavailable, io.
-  virtual Status configure(const WireGuardSettings& wanted) = 0;
+  virtual Status configure(const InterfaceSettings& wanted) = 0;
   /// Removes the interface and what serves it. Missing = success. Errors: io, timeout.
   virtual Status remove(const std::string& name) = 0;
 };
@@ -34,7 +34,7 @@ class KernelWireGuard final : public WireGuardBackend {
   Result<std::map<std::string, WireGuardDevice>> read(
       const std::vector<std::string>& names) override;
   Status create(const std::string& name) override;
-  Status configure(const WireGuardSettings& wanted) override;
+  Status configure(const InterfaceSettings& wanted) override;
   Status remove(const std::string& name) override;
 
  private:
@@ -49,7 +49,7 @@ class UserspaceWireGuard final : public WireGuardBackend {
   Result<std::map<std::string, WireGuardDevice>> read(
       const std::vector<std::string>& names) override;
   Status create(const std::string& name) override;
-  Status configure(const WireGuardSettings& wanted) override;
+  Status configure(const InterfaceSettings& wanted) override;
   Status remove(const std::string& name) override;
 
  private:

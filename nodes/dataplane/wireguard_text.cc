@@ -93,16 +93,18 @@ void put(SecretString& out, fmt::format_string<Args...> format, Args&&... args) 
 std::string_view view(const SecretString& text) { return {text.data(), text.size()}; }
 
 /// The lines of one peer that differ from `have`; nullptr = all.
-SecretString peer_lines(const WireGuardPeer* have, const WireGuardSettings& wanted) {
+SecretString peer_lines(const WireGuardPeer* have, const PeerSettings& wanted) {
   SecretString out;
-  if (have == nullptr || !have->psk || !have->psk->equals(wanted.psk))
-    put(out, "preshared_key={}\n", view(wanted.psk.hex()));
+  if (have == nullptr || !have->psk || !have->psk->equals(*wanted.psk))
+    put(out, "preshared_key={}\n", view(wanted.psk->hex()));
   if (!wanted.endpoint.empty() && (have == nullptr || have->endpoint != wanted.endpoint))
     put(out, "endpoint={}\n", wanted.endpoint);
-  if (have == nullptr || have->keepalive != wanted.tunnel.keepalive)
-    put(out, "persistent_keepalive_interval={}\n", wanted.tunnel.keepalive);
-  if (have == nullptr || !have->allows_everything())
-    put(out, "replace_allowed_ips=true\nallowed_ip={}\nallowed_ip={}\n", kAllIpv4, kAllIpv6);
+  if (have == nullptr || have->keepalive != wanted.keepalive)
+    put(out, "persistent_keepalive_interval={}\n", wanted.keepalive);
+  if (have == nullptr || have->allowed() != wanted.allowed) {
+    put(out, "replace_allowed_ips=true\n");
+    for (const IpPrefix& network : wanted.allowed) put(out, "allowed_ip={}\n", to_text(network));
+  }
   return out;
 }
 
@@ -111,6 +113,23 @@ SecretString peer_lines(const WireGuardPeer* have, const WireGuardSettings& want
 bool WireGuardPeer::allows_everything() const {
   return allowed_ips.size() == 2 && std::ranges::count(allowed_ips, kAllIpv4) == 1 &&
          std::ranges::count(allowed_ips, kAllIpv6) == 1;
+}
+
+std::vector<IpPrefix> WireGuardPeer::allowed() const {
+  std::vector<IpPrefix> out;
+  for (const std::string& text : allowed_ips)
+    if (auto network = parse_prefix(text)) out.push_back(*network);
+  std::ranges::sort(out);
+  return out;
+}
+
+InterfaceSettings settings_of(const WireGuardSettings& wanted) {
+  const Tunnel& tunnel = wanted.tunnel;
+  return {tunnel.name,
+          tunnel.listen_port,
+          &wanted.private_key,
+          {{tunnel.peer_key, &wanted.psk, wanted.endpoint, tunnel.keepalive,
+            {*parse_prefix(kAllIpv4), *parse_prefix(kAllIpv6)}}}};
 }
 
 Result<WireGuardDevice> parse_uapi(std::string_view text) {
@@ -154,37 +173,37 @@ Result<std::map<std::string, WireGuardDevice>> parse_dump(std::string_view text)
   return out;
 }
 
-SecretString uapi_request(const WireGuardDevice& current, const WireGuardSettings& wanted) {
+SecretString uapi_request(const WireGuardDevice& current, const InterfaceSettings& wanted) {
   SecretString body;
   // WireGuard clamps a private key, so the bytes may differ for the same key.
-  if (!current.private_key || current.private_key->public_key() != wanted.private_key.public_key())
-    put(body, "private_key={}\n", view(wanted.private_key.hex()));
-  if (current.listen_port != wanted.tunnel.listen_port)
-    put(body, "listen_port={}\n", wanted.tunnel.listen_port);
-  const WireGuardPeer* have = nullptr;
-  for (const WireGuardPeer& peer : current.peers) {
-    if (peer.key == wanted.tunnel.peer_key)
-      have = &peer;
-    else
+  if (!current.private_key || current.private_key->public_key() != wanted.private_key->public_key())
+    put(body, "private_key={}\n", view(wanted.private_key->hex()));
+  if (current.listen_port != wanted.listen_port) put(body, "listen_port={}\n", wanted.listen_port);
+  // What goes first: two peers cannot have one address, not even for a moment.
+  for (const WireGuardPeer& peer : current.peers)
+    if (std::ranges::find(wanted.peers, peer.key, &PeerSettings::key) == wanted.peers.end())
       put(body, "public_key={}\nremove=true\n", to_hex(peer.key.view()));
+  for (const PeerSettings& peer : wanted.peers) {
+    auto have = std::ranges::find(current.peers, peer.key, &WireGuardPeer::key);
+    SecretString lines = peer_lines(have == current.peers.end() ? nullptr : &*have, peer);
+    if (!lines.empty()) put(body, "public_key={}\n{}", to_hex(peer.key.view()), view(lines));
   }
-  SecretString lines = peer_lines(have, wanted);
-  if (!lines.empty())
-    put(body, "public_key={}\n{}", to_hex(wanted.tunnel.peer_key.view()), view(lines));
   if (body.empty()) return body;
   SecretString out;
   put(out, "set=1\n{}\n", view(body));
   return out;
 }
 
-SecretString setconf_text(const WireGuardSettings& wanted) {
+SecretString setconf_text(const InterfaceSettings& wanted) {
   SecretString out;
-  put(out, "[Interface]\nPrivateKey = {}\nListenPort = {}\n", view(wanted.private_key.base64()),
-      wanted.tunnel.listen_port);
-  put(out, "[Peer]\nPublicKey = {}\nPresharedKey = {}\nAllowedIPs = {}, {}\n",
-      to_base64(wanted.tunnel.peer_key.view()), view(wanted.psk.base64()), kAllIpv4, kAllIpv6);
-  put(out, "PersistentKeepalive = {}\n", wanted.tunnel.keepalive);
-  if (!wanted.endpoint.empty()) put(out, "Endpoint = {}\n", wanted.endpoint);
+  put(out, "[Interface]\nPrivateKey = {}\nListenPort = {}\n", view(wanted.private_key->base64()), wanted.listen_port);
+  for (const PeerSettings& peer : wanted.peers) {
+    put(out, "[Peer]\nPublicKey = {}\nPresharedKey = {}\nAllowedIPs = ", to_base64(peer.key.view()),
+        view(peer.psk->base64()));
+    for (size_t i = 0; i < peer.allowed.size(); ++i) put(out, "{}{}", i == 0 ? "" : ", ", to_text(peer.allowed[i]));
+    put(out, "\nPersistentKeepalive = {}\n", peer.keepalive);
+    if (!peer.endpoint.empty()) put(out, "Endpoint = {}\n", peer.endpoint);
+  }
   return out;
 }
 

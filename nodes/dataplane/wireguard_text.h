@@ -25,6 +25,8 @@ struct WireGuardPeer {
 
   /// Exactly 0.0.0.0/0 and ::/0.
   bool allows_everything() const;
+  /// `allowed_ips` as values, ascending; what is no network is left out.
+  std::vector<IpPrefix> allowed() const;
 };
 
 struct WireGuardDevice {
@@ -41,6 +43,23 @@ struct WireGuardSettings {
   const std::string& endpoint;  // "address:port"; empty = leave as it is
 };
 
+/// A peer as it shall be. Borrows its key.
+struct PeerSettings {
+  WireGuardKey key;
+  const SecretKey* psk = nullptr;
+  std::string endpoint;  // "address:port"; empty = leave as it is
+  uint16_t keepalive = 0;
+  std::vector<IpPrefix> allowed;
+};
+/// An interface with all its peers. Borrows its key.
+struct InterfaceSettings {
+  std::string name;
+  uint16_t listen_port = 0;
+  const SecretKey* private_key = nullptr;
+  std::vector<PeerSettings> peers;
+};
+InterfaceSettings settings_of(const WireGuardSettings& tunnel);
+
 /// The answer to "get=1", up to and with its errno line. Errors: io (errno, malformed).
 Result<WireGuardDevice> parse_uapi(std::string_view text);
 /// The answer of `wg show all dump`, by interface. Errors: io.
@@ -50,9 +69,9 @@ Status parse_uapi_status(std::string_view text);
 
 /// The "set=1" request that brings `current` to `wanted`, with only what differs: setting a listen
 /// port again would rebind the socket. Empty when nothing differs.
-SecretString uapi_request(const WireGuardDevice& current, const WireGuardSettings& wanted);
+SecretString uapi_request(const WireGuardDevice& current, const InterfaceSettings& wanted);
 /// The whole configuration for `wg syncconf`, which drops whatever an incomplete file does not
 /// name.
-SecretString setconf_text(const WireGuardSettings& wanted);
+SecretString setconf_text(const InterfaceSettings& wanted);
 
 }  // namespace mesh

@@ -63,6 +63,49 @@ TEST_F(DataplaneLab, AChangeTouchesItsTunnelOnly) {
   EXPECT_EQ(one->process_of("wireguard-go tlwg_13"), 0);
 }
 
+TEST_F(DataplaneLab, TheManagementNetworkReachesANodeThatOnlyDials) {
+  auto join = [](Router& router, bool hub, uint32_t peer) {
+    ManagementConfig& config = router.config_.management.emplace();
+    config.hub = hub;
+    config.listen_port = hub ? 51820 : 7400;
+    config.mtu = 1392, config.keepalive = 1;
+    config.address = address("fd99::").plus(router.config_.node.value());
+    config.link_local = address("fe80::").plus(router.config_.node.value());
+    ManagementPeer& other = config.peers.emplace_back();
+    other.node = NodeId(peer);
+    other.address = address("fd99::").plus(peer), other.link_local = address("fe80::").plus(peer);
+    if (!hub) other.endpoint_host = "198.51.100.1", other.endpoint_port = 51820;
+  };
+  bring_up();
+  const std::string session = one->connections();
+  join(*one, true, 12);
+  join(*two, false, 11);
+  EXPECT_EQ(one->apply().steps, std::vector<std::string>{"tunnel tlwg_mgmt: create, port 51820"});
+  EXPECT_EQ(two->apply().steps, std::vector<std::string>{"tunnel tlwg_mgmt: create, port 7400"});
+  EXPECT_TRUE(eventually([&] {
+    return one->ns.sh("ping -q -c1 -W1 fd99::c && ping -q -c1 -W1 fe80::c%tlwg_mgmt").code == 0;
+  }))
+      << one->ns.sh("wg show; ip -6 route").out << two->ns.sh("wg show; ip -6 route").out;
+  EXPECT_NE(two->host.sh("ping -q -c1 -W1 fd99::b").code, 0) << "a LAN has no part in it";
+  for (Router* router : {one.get(), two.get()}) {
+    EXPECT_EQ(router->apply().outcome, Reconciled::unchanged);
+    router->adopt();
+    EXPECT_EQ(router->apply().outcome, Reconciled::unchanged);
+    EXPECT_EQ(router->health().tunnels.size(), 1u);
+  }
+  const int64_t handshake = one->last_handshake("tlwg_mgmt");
+  one->overlay_.peers[NodeId(13)] = {{{1, SecretKey::random().public_key()}}, 0};
+  one->config_.management->peers.push_back({NodeId(13), "", address("fd99::d"), address("fe80::d"), "", 0});
+  EXPECT_EQ(one->apply().steps, std::vector<std::string>{"tunnel tlwg_mgmt: set peer 13"});
+  EXPECT_EQ(one->ns.sh("ping -q -c1 -W1 fd99::c").code, 0);
+  one->overlay_.peers.erase(NodeId(13));
+  EXPECT_EQ(one->apply().steps, std::vector<std::string>{"tunnel tlwg_mgmt: set other peers"});
+  EXPECT_EQ(one->last_handshake("tlwg_mgmt"), handshake) << "the other peer is not touched";
+  two->config_.management.reset();
+  EXPECT_EQ(two->apply().steps, std::vector<std::string>{"tunnel tlwg_mgmt: remove"});
+  EXPECT_EQ(one->connections(), session) << "no link was touched";
+}
+
 TEST_F(DataplaneLab, WhatDiedIsBroughtBack) {
   bring_up();
   pid_t tunnel = one->process_of("wireguard-go tlwg_12");

@@ -30,6 +30,16 @@ class Router {
   void operator()(const SetSysctl& a) { is_.sysctls[a.name] = a.value; }
   void operator()(const SetLoopbacks& a) { is_.loopbacks = a.addresses; }
   void operator()(const RemoveTunnel& a) { RC_ASSERT(is_.tunnels.erase(a.name) == 1u); }
+  void operator()(const SetManagement& a) {
+    RC_ASSERT(is_.tunnels.contains(std::string(kManagementInterface)) == !a.aspects.empty());
+    ObservedTunnel& is = take_port(std::string(kManagementInterface), a.tunnel.listen_port);
+    is.mtu = a.tunnel.mtu;
+    is.addresses = addresses_of(a.tunnel);
+    is.own_key = keys_.at(a.tunnel.own_generation);
+    is.each.clear();
+    for (const auto& peer : a.tunnel.peers) is.each.push_back({peer.key, a.tunnel.keepalive, true, allowed_of(peer)});
+    tell(is, a.tunnel.endpoint_host, a.tunnel.endpoint_port);
+  }
   void operator()(const ConfigureBird& a) {
     RC_ASSERT(a.start == !is_.bird_running);
     is_.bird_running = true;
@@ -46,21 +56,28 @@ class Router {
   }
 
  private:
+  ObservedTunnel& take_port(const std::string& name, uint16_t port) {
+    for (const auto& [of, other] : is_.tunnels) RC_ASSERT(of == name || other.listen_port != port);
+    ObservedTunnel& is = is_.tunnels[name];
+    is.name = name;
+    is.up = true;
+    is.listen_port = port;
+    return is;
+  }
+  static void tell(ObservedTunnel& is, const std::string& host, uint16_t port) {
+    if (host.empty()) return;
+    is.configured_endpoint = host_port_text(host, port);
+    is.endpoint = "203.0.113.1:1";  // what a name resolved to, or where the peer roamed
+  }
   void become(const Tunnel& tunnel) {
-    for (const auto& [name, other] : is_.tunnels)
-      RC_ASSERT(name == tunnel.name || other.listen_port != tunnel.listen_port);
-    ObservedTunnel& is = is_.tunnels[tunnel.name];
-    is.name = tunnel.name;
-    is.up = is.psk_matches = is.allowed_ips_match = true;
+    ObservedTunnel& is = take_port(tunnel.name, tunnel.listen_port);
+    is.psk_matches = is.allowed_ips_match = true;
     is.mtu = tunnel.mtu;
     is.addresses = addresses_of(tunnel);
     is.own_key = keys_.at(tunnel.own_generation);
-    is.listen_port = tunnel.listen_port;
     is.peer_key = tunnel.peer_key;
     is.keepalive = tunnel.keepalive;
-    if (tunnel.endpoint_host.empty()) return;
-    is.configured_endpoint = host_port_text(tunnel.endpoint_host, tunnel.endpoint_port);
-    is.endpoint = "203.0.113.1:1";  // what a name resolved to, or where the peer roamed
+    tell(is, tunnel.endpoint_host, tunnel.endpoint_port);
   }
 
   Observed is_;
@@ -72,6 +89,11 @@ Desired any_desired() {
   MeshState state = make_state(*rc::gen::container<MeshRecipe>(any_node()));
   if (state.nodes.empty()) return {};
   NodeId node = state.nodes.begin()->first;
+  if (*rc::gen::arbitrary<bool>()) {  // the first or another is the hub
+    const NodeId hub = *rc::gen::arbitrary<bool>() ? node : state.nodes.rbegin()->first;
+    set(state.global, {{"controller_hostname", "hub.example.net"}});
+    state.global["management_hub"] = {std::to_string(hub.value()), Sequence(2)};
+  }
   return bind(*compile(state, node), make_overlay(state, node));
 }
 
@@ -90,6 +112,9 @@ Observed any_observed() {
     if (*rc::gen::inRange(0, 4) == 0) tunnel.psk_matches = false;
     if (*rc::gen::inRange(0, 4) == 0) tunnel.peer_key.reset();
     if (*rc::gen::inRange(0, 4) == 0) tunnel.addresses.clear();
+    if (*rc::gen::inRange(0, 4) == 0 && !tunnel.each.empty()) tunnel.each.pop_back();
+    if (*rc::gen::inRange(0, 4) == 0 && !tunnel.each.empty()) tunnel.each.front().key.bytes[5] ^= 1;
+    if (*rc::gen::inRange(0, 4) == 0 && !tunnel.each.empty()) tunnel.each.front().psk_matches = false;
     if (*rc::gen::inRange(0, 4) == 0) tunnel.configured_endpoint.clear();
     ports.push_back(&tunnel.listen_port);
   }
@@ -108,7 +133,14 @@ RC_GTEST_PROP(PlanLaws, ApplyingThePlanGivesWhatIsWanted, ()) {
   Router router = run(Router(observed, own_keys()), actions);
   const Observed& now = router.observed();
   RC_ASSERT(plan(now, desired, own_keys()).empty());
-  RC_ASSERT(now.tunnels.size() == desired.tunnels.size());
+  RC_ASSERT(now.tunnels.size() == desired.tunnels.size() + (desired.management ? 1 : 0));
+  if (const auto& management = desired.management) {
+    const ObservedTunnel& is = now.tunnels.at(std::string(kManagementInterface));
+    RC_ASSERT(is.each.size() == management->peers.size() && is.listen_port == management->listen_port);
+    for (size_t i = 0; i < is.each.size(); ++i)
+      RC_ASSERT(is.each[i].psk_matches && is.each[i].key == management->peers[i].key &&
+                is.each[i].allowed == allowed_of(management->peers[i]));
+  }
   for (const auto& tunnel : desired.tunnels) {
     const ObservedTunnel& is = now.tunnels.at(tunnel.name);
     RC_ASSERT(is.up && is.psk_matches && is.allowed_ips_match);

@@ -104,6 +104,34 @@ TEST(Bind, BothEndsChooseTheSamePairs) {
   }
 }
 
+TEST(Bind, TheManagementNetworkKnowsWhoIsEnrolledOnly) {
+  MeshState state = three_sites();
+  set(state.global, {{"management_hub", "r1.ams"}, {"management_net_ipv6", "fd00:5::/64"}});
+  enrol(state, 11), enrol(state, 12, {3, 4});
+  const auto hub = desired(state, 11).management, lab = desired(state, 12).management;
+  ASSERT_TRUE(hub && lab);
+  ASSERT_EQ(hub->peers.size(), 1u) << "13 is not enrolled";
+  EXPECT_EQ(hub->peers[0].key, key_of(12, 4)) << "one lane, of the newest keys";
+  EXPECT_EQ(hub->listen_port, 51820);
+  EXPECT_EQ(hub->endpoint_host, "");
+  EXPECT_EQ(addresses_of(*hub), (std::vector{*parse_prefix("fd00:5::b/64"), *parse_prefix("fe80::b/64")}));
+  EXPECT_EQ(allowed_of(hub->peers[0]), (std::vector{*parse_prefix("fd00:5::c/128"), *parse_prefix("fe80::c/128")}));
+  ASSERT_EQ(lab->peers.size(), 1u) << "the hub alone";
+  EXPECT_EQ(lab->own_generation, 4u);
+  EXPECT_EQ(lab->peers[0].key, key_of(11, 1));
+  EXPECT_EQ(host_port_text(lab->endpoint_host, lab->endpoint_port), "198.51.100.1:51820");
+  EXPECT_FALSE(desired(state, 11).bird.contains("fd00:5::")) << "BIRD has no part in it";
+  EXPECT_TRUE(render_wireguard(*lab).contains("Endpoint = 198.51.100.1:51820\n"));
+
+  const NodeConfig pinned = *compile(state, NodeId(12));
+  state.nodes[NodeId(11)].edit().enrolment = Enrolment::revoked;
+  const auto alone = bind(pinned, make_overlay(state, NodeId(12))).management;
+  ASSERT_TRUE(alone);
+  EXPECT_TRUE(alone->peers.empty()) << "at once, and nothing is dialled";
+  EXPECT_EQ(alone->endpoint_host, "");
+  EXPECT_FALSE(desired(state, 11).management);
+}
+
 TEST(LanePort, KeepsBothLanesApart) {
   for (uint32_t base : {1u, 16'383u, 16'384u, 20'000u, 32'767u, 40'000u, 49'000u}) {
     std::set<uint16_t> ports;

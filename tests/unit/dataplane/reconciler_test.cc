@@ -32,6 +32,7 @@ class Generator {
     out.loopbacks.erase(std::ranges::unique(out.loopbacks).begin(), out.loopbacks.end());
     if (below(2) == 0) out.sysctls["net.ipv4.ip_forward"] = std::to_string(below(2));
     out.bird = "configuration " + std::to_string(below(3)) + "\n";
+    if (below(2) == 0) out.management = management();
     return out;
   }
 
@@ -39,6 +40,24 @@ class Generator {
   static IpAddress address(uint32_t last) {
     IpAddress out{true, {0xfe, 0x80}};
     out.bytes[15] = static_cast<uint8_t>(last);
+    return out;
+  }
+  ManagementTunnel management() {
+    ManagementTunnel out;
+    out.listen_port = static_cast<uint16_t>(7300 + below(2));
+    out.mtu = 1392;
+    out.keepalive = static_cast<uint16_t>(below(2) * 25);
+    out.address = address(50), out.link_local = address(11);
+    out.own_generation = 1 + below(2);
+    if (below(3) == 0) out.endpoint_host = "hub.example", out.endpoint_port = 51820;
+    for (uint32_t peer = 12; peer < 15; ++peer) {
+      if (below(2) == 0) continue;
+      ManagementTunnelPeer& each = out.peers.emplace_back();
+      each.node = NodeId(peer);
+      each.key.bytes[0] = static_cast<uint8_t>(peer + below(2) * 100);
+      each.psk_epoch = below(2);
+      each.address = address(60 + peer), each.link_local = address(peer);
+    }
     return out;
   }
   Tunnel tunnel(uint32_t peer) {
@@ -104,6 +123,8 @@ TEST_F(Reconcile, AnyRouterBecomesWhatIsWanted) {
     ASSERT_EQ(report.steps.size(), shown->size()) << "what was shown is what is done";
     ASSERT_TRUE(dry_run(router, wanted, keys.public_keys())->empty());
     ASSERT_EQ(router.state().bird, wanted.bird) << "it is confirmed";
+    ASSERT_EQ(router.state().management, wanted.management);
+    ASSERT_EQ(*parse_state(state_text(router.state())), router.state()) << "and kept over a restart";
     uint64_t executed = router.executed();
     ASSERT_EQ(apply(wanted).outcome, Reconciled::unchanged);
     ASSERT_EQ(router.executed(), executed);

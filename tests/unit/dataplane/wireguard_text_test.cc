@@ -4,6 +4,7 @@
 // wireguard-tools 1.0.20210914.
 #include "nodes/dataplane/wireguard_text.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 namespace mesh {
@@ -36,7 +37,7 @@ struct Wanted {
     tunnel.peer_key = *array_from_hex<WireGuardKey>(kPeerHex);
   }
   SecretString request() const {
-    return uapi_request(*parse_uapi(kAnswer), {tunnel, private_key, psk, endpoint});
+    return uapi_request(*parse_uapi(kAnswer), settings_of({tunnel, private_key, psk, endpoint}));
   }
 };
 
@@ -105,6 +106,49 @@ TEST(Uapi, AnotherPeerIsReplaced) {
                 "replace_allowed_ips=true\nallowed_ip=0.0.0.0/0\nallowed_ip=::/0\n\n");
 }
 
+/// The management interface of a hub: two peers, each with its own addresses.
+struct Hub {
+  SecretKey private_key = std::move(*SecretKey::from_hex(kPrivateHex));
+  SecretKey psk = std::move(*SecretKey::from_hex(kPskHex));
+  InterfaceSettings settings{"tlwg_mgmt", 51820, &private_key, {peer(0x11, "fd00::c/128"), peer(0x22, "fd00::d/128")}};
+
+  PeerSettings peer(uint8_t key, std::string_view address) {
+    PeerSettings out{{}, &psk, {}, 25, {*parse_prefix(address), *parse_prefix("fe80::c/128")}};
+    out.key.bytes.fill(key);
+    return out;
+  }
+  std::string answer() {
+    std::string out = fmt::format("private_key={}\nlisten_port=51820\n", kPrivateHex);
+    for (const PeerSettings& each : settings.peers) {
+      out += fmt::format("public_key={}\npreshared_key={}\npersistent_keepalive_interval=25\n",
+                         to_hex(each.key.view()), kPskHex);
+      for (auto at = each.allowed.rbegin(); at != each.allowed.rend(); ++at) out += "allowed_ip=" + to_text(*at) + "\n";
+    }
+    return out + "errno=0\n\n";
+  }
+};
+
+TEST(Uapi, OfSeveralPeersOnlyTheChangedOneIsSent) {
+  Hub hub;
+  const auto device = parse_uapi(hub.answer());
+  ASSERT_TRUE(device);
+  EXPECT_TRUE(uapi_request(*device, hub.settings).empty()) << "in whatever order the addresses are listed";
+  const std::string one(64, '1'), two(64, '2'), three(64, '3');
+  hub.settings.peers[1].keepalive = 20;
+  EXPECT_EQ(std::string_view(uapi_request(*device, hub.settings)),
+            "set=1\npublic_key=" + two + "\npersistent_keepalive_interval=20\n\n");
+  hub.settings.peers[1] = hub.peer(0x33, "fd00::d/128");
+  const std::string replaced(uapi_request(*device, hub.settings));
+  EXPECT_TRUE(replaced.starts_with("set=1\npublic_key=" + two + "\nremove=true\npublic_key=" + three + "\n"))
+      << replaced;
+  EXPECT_TRUE(replaced.contains("replace_allowed_ips=true\nallowed_ip=fd00::d/128\nallowed_ip=fe80::c/128\n"))
+      << replaced;
+  EXPECT_FALSE(replaced.contains(one)) << "the other is not touched";
+  hub.settings.peers.clear();
+  EXPECT_EQ(std::string_view(uapi_request(*device, hub.settings)),
+            "set=1\npublic_key=" + one + "\nremove=true\npublic_key=" + two + "\nremove=true\n\n");
+}
+
 TEST(WgDump, AnAnswerIsReadInFull) {
   std::string key = to_base64(*from_hex(kPrivateHex)), peer = to_base64(*from_hex(kPeerHex));
   auto devices =
@@ -143,7 +187,7 @@ TEST(WgConfiguration, IsAlwaysComplete) {
   std::string key = to_base64(*from_hex(kPrivateHex)), peer = to_base64(*from_hex(kPeerHex)),
               psk = to_base64(*from_hex(kPskHex));
   EXPECT_EQ(std::string_view(
-                setconf_text({wanted.tunnel, wanted.private_key, wanted.psk, wanted.endpoint})),
+                setconf_text(settings_of({wanted.tunnel, wanted.private_key, wanted.psk, wanted.endpoint}))),
             "[Interface]\nPrivateKey = " + key +
                 "\nListenPort = 12912\n[Peer]\nPublicKey = " + peer + "\nPresharedKey = " + psk +
                 "\nAllowedIPs = 0.0.0.0/0, ::/0\nPersistentKeepalive = 25\nEndpoint = "

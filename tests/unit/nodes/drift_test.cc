@@ -265,6 +265,33 @@ TEST(DriftWatch, OneLookSaysFewLines) {
   EXPECT_EQ(watch.items(3'000).size(), DriftWatch::kOverMax);
 }
 
+TEST(FindDrift, NamesThePeersOfTheManagementInterface) {
+  Desired wanted;
+  ManagementTunnel& hub = wanted.management.emplace();
+  hub.own_generation = 1, hub.keepalive = 25;
+  hub.address = *parse_address("fd00::b"), hub.link_local = *parse_address("fe80::b");
+  for (const uint8_t peer : {uint8_t{12}, uint8_t{13}}) {
+    ManagementTunnelPeer& each = hub.peers.emplace_back();
+    each.node = NodeId(peer), each.key.bytes[0] = peer;
+    each.address = hub.address.plus(peer), each.link_local = hub.link_local.plus(peer);
+  }
+  const std::map<uint32_t, WireGuardKey> keys{{1, WireGuardKey{}}};
+  DryRunState state = apply_action({}, SetManagement{hub, {}});
+  state.bird_running = true;
+  EXPECT_TRUE(find_drift(observe_state(state, wanted, keys), wanted, keys).empty());
+  state.management->peers[0].key.bytes[1] = 9;
+  state.management->peers[1].address = hub.address;
+  const auto observed = observe_state(state, wanted, keys);
+  const auto found = find_drift(observed, wanted, keys);
+  ASSERT_EQ(found.size(), 3u);
+  for (const Drift& drift : found) EXPECT_EQ(drift.aspect + " " + drift.name, "peer tlwg_mgmt");
+  const auto actions = plan(observed, wanted, keys);
+  ASSERT_EQ(actions.size(), 1u);
+  EXPECT_EQ(to_text(actions[0]), "tunnel tlwg_mgmt: set peer 12, peer 13, other peers");
+  EXPECT_TRUE(repairs(actions, observed, wanted).empty()) << "an edit, nothing died";
+  EXPECT_EQ(repairs(plan({}, wanted, keys), {}, wanted).size(), 2u) << "the interface and BIRD";
+}
+
 TEST(FindDrift, SaysNothingOfWhatDied) {
   Desired wanted;
   Tunnel tunnel;
