@@ -71,6 +71,11 @@ Result<int> delete_file(Session& session);
 Result<int> pull_files(Session& session);
 Result<int> push_files(Session& session);
 
+// ansible_verbs.cc
+Result<int> show_inventory(Session& session);
+Result<int> run_ansible_command(Session& session);
+Result<int> run_ansible_playbook(Session& session);
+
 // git_verbs.cc
 Result<int> run_git(Session& session);
 

@@ -36,6 +36,8 @@ constexpr Option kRunningOptions[] = {
     {"listen", 0, "ENDPOINT", "where operators and nodes connect, if elsewhere than before"},
     {"enrol", 0, "ENDPOINT", "where new nodes join, if elsewhere than before"},
     {"tree", 0, "DIR", "the working tree of git", "", Hint::file},
+    {"list", 0, "", "of all nodes; so without --host"},
+    {"host", 0, "NODE", "the variables of one node", "", Hint::node},
     {"node-floor", 0, "N", "the lowest number of the next node"},
     {"version-floor", 0, "N", "the lowest number of the next version"},
 };
@@ -127,7 +129,7 @@ constexpr std::string_view kGlobalOptions[] = {"context",  "output", "quiet",   
 
 constexpr Synonym kVerbSynonyms[] = {{"create", "add"},       {"delete", "del"}, {"remove", "del"},
                                      {"rm", "del"},           {"ls", "list"},    {"query", "show"},
-                                     {"show-all", "show_all"}};
+                                     {"show-all", "show_all"}, {"ansible-playbook", "ansible_playbook"}};
 constexpr Synonym kNounSynonyms[] = {
     {"sites", "site"},     {"nodes", "node"},       {"site", "sites"},   {"node", "nodes"},
     {"link", "links"},     {"version", "versions"}, {"token", "tokens"}, {"operator", "operators"},
@@ -342,6 +344,33 @@ void add_files(Rows& rows) {
   });
 }
 
+/// Ansible over the management network.
+void add_ansible(Rows& rows) {
+  const Argument words{.name = "ARGS...", .hint = Hint::word, .optional = true, .rest = true};
+  const std::string_view one = "run ansible on attached nodes", play = "run ansible-playbook on attached nodes";
+  rows.insert(rows.end(), {
+    {"inventory", "", {}, reading({"list", "host"}), "the attached nodes, as Ansible reads a dynamic inventory",
+     "  inventory --list\n  inventory --host r1.ams\n"
+     "For ansible -i SCRIPT, with a script of two lines: #!/bin/sh and exec meshcli inventory \"$@\". Groups: site_S for\n"
+     "each site, group_G for each member of the attribute groups; what Ansible does not take in a name is _. Variables:\n"
+     "ansible_host, node_id, site, version_active, version_latest, and the attributes in force. ansible_host is the\n"
+     "node's address in the management network (global attribute management_hub), else its IPv4 loopback.",
+     show_inventory},
+    {"ansible", "all", {words}, {}, one,
+     "  ansible all all -m ping\n  ansible site ams all -a uptime\n  ansible node r1.ams all -m setup\n"
+     "With the inventory of `inventory`, cut to what is meant; nodes that are not attached are named and left out. It\n"
+     "runs here: on the machine of the management hub, or where its addresses lead. All words behind all, site S or\n"
+     "node N are Ansible's, and so is the exit code; options of meshcli stand before the verb.", run_ansible_command},
+    {"ansible", "site", {kSite, words}, {}, one, "", run_ansible_command},
+    {"ansible", "node", {kNode, words}, {}, one, "", run_ansible_command},
+    {"ansible_playbook", "all", {words}, {}, play,
+     "  ansible_playbook all play.yml\n  ansible-playbook site ams play.yml --check\n"
+     "As `ansible`; ansible-playbook is the same verb.", run_ansible_playbook},
+    {"ansible_playbook", "site", {kSite, words}, {}, play, "", run_ansible_playbook},
+    {"ansible_playbook", "node", {kNode, words}, {}, play, "", run_ansible_playbook},
+  });
+}
+
 /// Intent as a whole: files, and the way back.
 void add_intent(Rows& rows) {
   const Options applies = change({"file", "prune", "detailed-exitcode"});
@@ -481,6 +510,7 @@ const Grammar& meshcli_grammar() {
     add_changing(out);
     add_confirming(out);
     add_files(out);
+    add_ansible(out);
     add_intent(out);
     add_trust(out);
     add_running(out);

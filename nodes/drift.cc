@@ -130,7 +130,8 @@ struct BringsBack {
   bool operator()(const CreateTunnel& a) const { return !observed.tunnels.contains(a.tunnel.name); }
   bool operator()(const UpdateTunnel& a) const {
     auto is = observed.tunnels.find(a.tunnel.name);
-    return is == observed.tunnels.end() || !is->second.answers || lacks_address(is->second, addresses_of(a.tunnel), a.tunnel.peer_addresses);
+    return is == observed.tunnels.end() || !is->second.answers ||
+           lacks_address(is->second, addresses_of(a.tunnel), a.tunnel.peer_addresses);
   }
   bool operator()(const SetManagement& a) const {
     auto is = observed.tunnels.find(std::string(kManagementInterface));

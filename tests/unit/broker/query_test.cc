@@ -53,6 +53,7 @@ TEST_F(Queries, EveryKindAnswers) {
                                                        {"state", "StateDigest"},
                                                        {"enrolment", "Enrolment"},
                                                        {"export", "Export"},
+                                                       {"inventory", "Inventory"},
                                                        {"whoami", "Principal"},
                                                        {"nodes_roots", "CosignatureList"}};
   for (const auto& [kind, name] : kinds) EXPECT_EQ(ask(kind).value("kind", ""), name) << kind;
@@ -87,6 +88,20 @@ TEST_F(Queries, AttributesComeWithTheLevelThatSetThem) {
   EXPECT_EQ(all["attributes"]["endpoint"]["scope"], "node r1.ams");
   EXPECT_EQ(all["attributes"]["wg_mtu"]["scope"], "default");
   EXPECT_EQ(all["effective"]["links"][0]["keepalive"], 20);
+}
+
+TEST_F(Queries, TheInventoryHasWhatAnsibleNeedsOfEnrolledNodes) {
+  const json inventory = ask("inventory");
+  EXPECT_EQ(inventory["management"], false);
+  for (const json& item : inventory["items"]) {
+    const json node = ask("show_all", {{"scope", "node " + item["fullname"].get<std::string>()}});
+    EXPECT_EQ(item.contains("address"), item["enrolled"].get<bool>()) << item;
+    if (!item["enrolled"].get<bool>()) continue;
+    EXPECT_EQ(item["address"], node["effective"]["loopback4"]) << "there is no management network";
+    EXPECT_EQ(item["attributes"]["wg_keepalive"], 20);
+    EXPECT_EQ(item["version_latest"], 1);
+  }
+  EXPECT_EQ(inventory["items"][0]["fullname"], "r1.ams");
 }
 
 TEST_F(Queries, AProofVerifiesAgainstTheCheckpoint) {
