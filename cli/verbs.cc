@@ -351,10 +351,11 @@ void add_ansible(Rows& rows) {
   rows.insert(rows.end(), {
     {"inventory", "", {}, reading({"list", "host"}), "the attached nodes, as Ansible reads a dynamic inventory",
      "  inventory --list\n  inventory --host r1.ams\n"
-     "For ansible -i SCRIPT, with a script of two lines: #!/bin/sh and exec meshcli inventory \"$@\". Groups: site_S for\n"
-     "each site, group_G for each member of the attribute groups; what Ansible does not take in a name is _. Variables:\n"
-     "ansible_host, node_id, site, version_active, version_latest, and the attributes in force. ansible_host is the\n"
-     "node's address in the management network (global attribute management_hub), else its IPv4 loopback.",
+     "For ansible -i SCRIPT, with a script of two lines: #!/bin/sh and exec meshcli inventory \"$@\". Groups: site_S\n"
+     "for each site, group_G for each member of the attribute groups; what Ansible does not take in a name is _.\n"
+     "Variables: ansible_host, node_id, site, version_active, version_latest, and the attributes in force.\n"
+     "ansible_host is the node's address in the management network (global attribute management_hub), else its IPv4\n"
+     "loopback.",
      show_inventory},
     {"ansible", "all", {words}, {}, one,
      "  ansible all all -m ping\n  ansible site ams all -a uptime\n  ansible node r1.ams all -m setup\n"

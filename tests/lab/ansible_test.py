@@ -142,7 +142,8 @@ class AnsibleTest(LabTest):
 
 
 if __name__ == "__main__":
-    missing = [program for program in ("ansible", "ansible-playbook", "sshd", "ssh-keygen") if not shutil.which(program)]
+    needed = ("ansible", "ansible-playbook", "sshd", "ssh-keygen")
+    missing = [program for program in needed if not shutil.which(program)]
     if missing:
         print(f"not installed: {', '.join(missing)} (apt-get install ansible-core openssh-server)")
         sys.exit(77)
