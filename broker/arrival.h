@@ -3,6 +3,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 
 #include "schemas/message.h"
 
@@ -15,6 +16,7 @@ struct Arrival {
   Result<Message> message;
   std::optional<Result<Request>> request;  // what a Submit's bytes say
   std::optional<SignKey> checked;          // that Submit's signature is of this key
+  std::string address = {};                // of a stranger's machine, as TCP tells it
 };
 
 /// Pure, any thread; about 45 us for a Submit when `signer`, whose signature is expected, is given.

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <optional>
+#include <string>
 
 #include "broker/output.h"
 
@@ -29,8 +30,11 @@ struct WaitingNode {
   SignedJoin join;
   JoinStatement statement;
   Timestamp since;
-  int64_t mono_ms = 0;  // last asked
+  int64_t mono_ms = 0;       // last asked
+  std::string address = {};  // where it last asked from, as TCP tells it
 };
+/// Without a token anybody may ask: one machine, or one NAT, gets this part of the room and no more.
+inline constexpr size_t kWaitingPerAddressMax = 32;
 /// By fingerprint of the newcomer's signing key.
 using WaitingRoom = std::map<std::string, WaitingNode>;
 

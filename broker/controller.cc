@@ -121,7 +121,7 @@ void Controller::rebuild_peers() {
 }
 
 bool Controller::enrolment_wanted(Now now) const {
-  if (!waiting_.empty()) return true;
+  if (!waiting_.empty() || now.mono_ms < gather_until_ms_) return true;
   return std::any_of(state_.tokens.begin(), state_.tokens.end(), [&](const auto& item) {
     const Token& token = item.second;
     return token.state == TokenState::open &&
@@ -149,10 +149,12 @@ void Controller::receive(const SessionId& session, Arrival arrival, Now now) {
   ReplyTo to{session, arrival.correlation};
   if (!message) return fail_to(to, message.error());
   if (session.enrolment) {
+    const auto* query = std::get_if<Query>(&message->body);
+    if (query && query->kind == kGreetingQuery) return send(to, QueryResult{greeting(), false, {}});
     if (!std::holds_alternative<Join>(message->body))
       return fail_to(
           to, {Errc::not_permitted, "only a join is answered here", "use the main endpoint"});
-    deferred_.push_back({session, to.correlation, std::move(message->body)});
+    deferred_.push_back({session, to.correlation, std::move(message->body), std::move(arrival.address)});
     return;
   }
   auto peer = peers_.find(session.user);

@@ -39,6 +39,9 @@ struct Restored {
   Sequence sequence;
 };
 
+/// The one query that a stranger's socket answers.
+inline constexpr std::string_view kGreetingQuery = "greeting";
+
 struct ControllerOptions {
   LogSigner sign;
   std::function<RequestId()> new_request_id;
@@ -76,8 +79,11 @@ class Controller {
 
   /// Whether a key may connect to the main socket. From memory.
   bool admits(const BoxKey& key) const { return peers_.contains(key); }
-  /// Whether the enrolment socket shall be bound.
+  /// Whether the enrolment socket shall be bound: somebody may join, waits, or is looked for.
   bool enrolment_wanted(Now now) const;
+  /// What anybody may know: a JSON document with the request that created the log, from which the log's id and all its
+  /// first keys follow (README.md, "Newcomers without a token").
+  std::string greeting() const;
 
   /// One frame from a session. Submits are decided at once; everything else waits for flush().
   void receive(const SessionId& session, ByteView frame, Now now) {
@@ -141,6 +147,7 @@ class Controller {
     SessionId session;
     uint64_t correlation = 0;
     Body body;
+    std::string address = {};  // of a stranger
   };
   /// What an operator was shown and may commit.
   struct PreparedCommit {
@@ -223,7 +230,10 @@ class Controller {
   void on_node_status(const Peer& peer, const NodeStatus& status, Now now);
   void on_outcome(const ReplyTo& to, const Peer& peer, const OutcomeMessage& message);
   void on_orphans(const ReplyTo& to, const Orphans& message);
-  void on_join(const ReplyTo& to, const Join& join, Now now);
+  void on_gather(const Peer& peer, Now now);
+  void on_join(const ReplyTo& to, const Join& join, const std::string& address, Now now);
+  void wait_for_approval(const ReplyTo& to, const Join& join, const JoinStatement& statement,
+                         const std::string& address, Now now);
   void settle_joins();
   void report_outcomes(Now now);
   void expire_tokens(Now now);
@@ -237,6 +247,7 @@ class Controller {
   Subscriptions subscriptions_;
   Board board_;
   WaitingRoom waiting_;
+  int64_t gather_until_ms_ = 0;  // an operator looks for newcomers: the door is open
   std::map<SessionId, Visitor> sessions_;
   std::vector<Staged> staged_;
   size_t staged_bytes_ = 0;

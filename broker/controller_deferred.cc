@@ -17,12 +17,13 @@ namespace {
 constexpr size_t kPreparedMax = 16;         // shown and not yet committed; the oldest is forgotten
 constexpr size_t kOutcomesPerEntry = 200;   // well below the limits of a request
 constexpr size_t kOutcomesPerNodeMax = 64;  // a node resends what is not acknowledged
+constexpr int64_t kGatherMs = 60'000;       // after the last look at who waits
 }  // namespace
 
 void Controller::handle(const Deferred& deferred, Now now) {
   ReplyTo to{deferred.session, deferred.correlation};
   if (const auto* join = std::get_if<Join>(&deferred.body)) {
-    if (deferred.session.enrolment) return on_join(to, *join, now);
+    if (deferred.session.enrolment) return on_join(to, *join, deferred.address, now);
     return fail_to(to, {Errc::usage, "a join goes to the enrolment endpoint", {}});
   }
   auto it = peers_.find(deferred.session.user);
@@ -95,6 +96,7 @@ void Controller::remember(PreparedCommit prepared) {
 void Controller::on_query(const ReplyTo& to, const Peer& peer, const Query& query, Now now) {
   if (query.kind == "optimise") return on_optimise(to, peer, query);
   const bool now_asked = query.at == Sequence();
+  if (query.kind == "pending" && query.arguments.contains("gather")) on_gather(peer, now);
   // An anchor needs the snapshot that it countersigns, and only an administrator signs one.
   const Operator* asker = state_.find_operator(peer.principal.name);
   if (query.kind == "state" && now_asked && asker && asker->role == Role::admin) save_snapshot();
@@ -210,7 +212,32 @@ void Controller::expire_tokens(Now now) {
   }
 }
 
-void Controller::on_join(const ReplyTo& to, const Join& join, Now now) {
+/// Opens the door to newcomers for a while. Not for viewers: who cannot admit anybody has no need of it.
+void Controller::on_gather(const Peer& peer, Now now) {
+  const Operator* asker = state_.find_operator(peer.principal.name);
+  if (asker && !asker->banned && asker->role != Role::viewer) gather_until_ms_ = now.mono_ms + kGatherMs;
+}
+
+void Controller::wait_for_approval(const ReplyTo& to, const Join& join, const JoinStatement& statement,
+                                   const std::string& address, Now now) {
+  const std::string print = fingerprint(statement.sign_key.view());
+  if (!waiting_.contains(print)) {
+    const auto neighbours =
+        std::ranges::count_if(waiting_, [&](const auto& item) { return item.second.address == address; });
+    if (waiting_.size() >= kWaitingNodesMax ||
+        (!address.empty() && static_cast<size_t>(neighbours) >= kWaitingPerAddressMax))
+      return answer(to, Refused{{Errc::exhausted,
+                                 fmt::format("{} nodes wait for approval already",
+                                             std::min(waiting_.size(), kWaitingNodesMax)),
+                                 "try again later"}});
+  }
+  WaitingNode& entry = waiting_.try_emplace(print, WaitingNode{join.join, statement, now.wall}).first->second;
+  entry.mono_ms = now.mono_ms;
+  entry.address = address;
+  send(to, Waiting{print});
+}
+
+void Controller::on_join(const ReplyTo& to, const Join& join, const std::string& address, Now now) {
   auto refuse = [&](Error error) { answer(to, Refused{std::move(error)}); };
   if (!broken_.empty())
     return refuse({Errc::unavailable, "the log refuses writes: " + broken_, "try again later"});
@@ -243,20 +270,22 @@ void Controller::on_join(const ReplyTo& to, const Join& join, Now now) {
         !verify_signature(token->second.key, kJoinDomain, join.join.statement,
                           join.join.token_signature))
       return refuse({Errc::unauthenticated, "the join is not signed by the token", {}});
-    if (!waiting_.contains(print) && waiting_.size() >= kWaitingNodesMax)
-      return refuse({Errc::exhausted,
-                     fmt::format("{} nodes wait for approval already", kWaitingNodesMax),
-                     "try again later"});
-    WaitingNode& entry =
-        waiting_.try_emplace(print, WaitingNode{join.join, *statement, now.wall, 0}).first->second;
-    entry.mono_ms = now.mono_ms;
-    return send(to, Waiting{print});
+    return wait_for_approval(to, join, *statement, address, now);
   }
   Request request = own_request({AdmitNode{join.join, *statement}});
   SignedRequest signed_request = sign_own(request);
   auto staged = stage(signed_request, request, now);
   if (!staged) return refuse(staged.error());
   admissions_.emplace_back(to, *statement);
+}
+
+std::string Controller::greeting() const {
+  Request first;
+  first.log = state_.log;
+  first.epoch = 1;
+  first.principal = Principal::controller();
+  first.commands = {state_.genesis};
+  return fmt::format(R"({{"kind":"Greeting","genesis":"{}"}})", to_base64(encode_request(first)));
 }
 
 void Controller::settle_joins() {

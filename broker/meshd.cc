@@ -26,6 +26,24 @@ CLI::App* add_restore(CLI::App& app, mesh::meshd::RestoreOptions& options) {
   return verb;
 }
 
+CLI::App* add_run(CLI::App& app, RunOptions& options) {
+  auto* verb = app.add_subcommand(
+      "run", "Run the controller until SIGTERM; prints \"ready ENDPOINT\" when it serves");
+  verb->add_option("--data", options.data, "Directory of the controller")->required();
+  verb->add_option("--listen", options.listen,
+                       "Where operators and nodes connect, instead of meshd.toml's; may be given again: "
+                       "the old address and the new one, while the controller moves");
+  verb->add_option("--enrol", options.enrol,
+                       "Where new nodes join, instead of meshd.toml's; may be given again");
+  verb->add_option("--hello", options.hello,
+                       "Where newcomers without a token learn the public keys, instead of meshd.toml's, or of the port "
+                       "after --enrol; may be given again");
+  verb->add_option("-l,--loglevel", options.log_level, "debug, info, warning or error")
+      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
+      ->capture_default_str();
+  return verb;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -58,17 +76,7 @@ int main(int argc, char** argv) {
 
   RunOptions run_options;
   std::string data, output = "table";
-  auto* run_verb = app.add_subcommand(
-      "run", "Run the controller until SIGTERM; prints \"ready ENDPOINT\" when it serves");
-  run_verb->add_option("--data", run_options.data, "Directory of the controller")->required();
-  run_verb->add_option("--listen", run_options.listen,
-                       "Where operators and nodes connect, instead of meshd.toml's; may be given again: "
-                       "the old address and the new one, while the controller moves");
-  run_verb->add_option("--enrol", run_options.enrol,
-                       "Where new nodes join, instead of meshd.toml's; may be given again");
-  run_verb->add_option("-l,--loglevel", run_options.log_level, "debug, info, warning or error")
-      ->check(CLI::IsMember({"debug", "info", "warning", "error"}))
-      ->capture_default_str();
+  auto* run_verb = add_run(app, run_options);
 
   auto* verify_verb =
       app.add_subcommand("verify", "Check a log directory or a backup from its first entry to its last");

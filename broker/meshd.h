@@ -21,6 +21,7 @@ struct Settings {
   std::vector<std::string> publish;  // what nodes and operators connect to
   std::string python;                // renders templates; empty = as TemplateRendererOptions
   std::string bird;                  // checks BIRD files; empty = that of PATH, "none" = nothing does
+  std::vector<std::string> hello;    // where newcomers learn the public keys; empty = beside each of enrol, at port + 1
 };
 /// Errors: not_found (fix: meshd init), invalid.
 Result<Settings> load_settings(const std::filesystem::path& data);
@@ -44,7 +45,7 @@ struct InitOptions {
 int init(const InitOptions& options);
 struct RunOptions {
   std::filesystem::path data;
-  std::vector<std::string> listen, enrol;  // instead of those of meshd.toml; empty = as they are
+  std::vector<std::string> listen, enrol, hello;  // instead of those of meshd.toml; empty = as they are
   std::string log_level = "info";
 };
 int run(const RunOptions& options);

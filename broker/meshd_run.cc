@@ -15,6 +15,7 @@
 #include "broker/controller.h"
 #include "broker/meshd.h"
 #include "broker/meshd_frames.h"
+#include "broker/meshd_hello.h"
 #include "broker/template_renderer.h"
 #include "eventstore/log/rocks_event_log.h"
 
@@ -42,12 +43,13 @@ bool has_space(const std::filesystem::path& directory) {
 class Shell {
  public:
   Shell(BusServer& bus, WorkerPool& pool, Controller& controller, const BoxSecret& key,
-        std::vector<std::string> enrol)
+        std::vector<std::string> enrol, std::vector<std::string> hello)
       : bus_(bus),
         pool_(pool),
         controller_(controller),
         key_(key),
         enrol_(std::move(enrol)),
+        hello_(std::move(hello)),
         reader_(std::max(std::thread::hardware_concurrency(), 2u) - 1) {}
 
   int tick() {
@@ -64,8 +66,10 @@ class Shell {
     auto arrivals = reader_.read(
         frames, [&](const SessionId& session) { return controller_.signer_of(session); });
     Now now = read_clocks();
-    for (size_t i = 0; i < frames.size(); ++i)
+    for (size_t i = 0; i < frames.size(); ++i) {
+      arrivals[i].address = std::move(frames[i].address);
       controller_.receive(frames[i].session, std::move(arrivals[i]), now);
+    }
     controller_.flush(read_clocks());
     deliver();
   }
@@ -90,6 +94,7 @@ class Shell {
     bool open = !bus_.enrolment_endpoint().empty(),
          wanted = controller_.enrolment_wanted(read_clocks());
     if (open == wanted) return;
+    hello_ports_.clear();
     if (!wanted) return bus_.close_enrolment();
     EnrolmentOptions options;
     options.endpoint = enrol_.front();
@@ -98,6 +103,20 @@ class Shell {
         !opened && opened.error().message != enrolment_problem_) {
       enrolment_problem_ = opened.error().message;
       spdlog::error("enrolment is closed: {}", enrolment_problem_);
+    }
+    if (!bus_.enrolment_endpoint().empty()) open_hello();
+  }
+
+  /// Newcomers that have the key need no hello, so that a port that is taken is no more than a warning.
+  void open_hello() {
+    for (const std::string& endpoint : hello_) {
+      auto port = HelloPort::open(endpoint, controller_.greeting() + "\n");
+      if (port) {
+        hello_ports_.push_back(std::move(*port));
+      } else if (port.error().message != hello_problem_) {
+        hello_problem_ = port.error().message;
+        spdlog::warn("newcomers need --controller-key: {}", hello_problem_);
+      }
     }
   }
 
@@ -115,7 +134,9 @@ class Shell {
   Controller& controller_;
   const BoxSecret& key_;
   std::vector<std::string> enrol_;  // at least one
-  std::string enrolment_problem_, reported_;
+  std::vector<std::string> hello_;
+  std::vector<std::unique_ptr<HelloPort>> hello_ports_;  // as long as the enrolment socket is open
+  std::string enrolment_problem_, hello_problem_, reported_;
   FrameReader reader_;
   bool stopping_ = false;
 };
@@ -133,6 +154,33 @@ std::shared_ptr<Renderer> make_renderer(const Settings& settings) {
   return std::make_shared<TemplateRenderer>(std::move(options));
 }
 
+/// Beside each enrolment socket, at the next port, unless they were chosen.
+Result<std::vector<std::string>> hello_endpoints(const Settings& settings) {
+  if (!settings.hello.empty()) return settings.hello;
+  std::vector<std::string> out;
+  for (const std::string& enrol : settings.enrol) {
+    auto port = port_of(enrol);
+    if (!port) return std::unexpected(port.error());
+    auto endpoint = with_port(enrol, static_cast<uint16_t>(*port < 65'535 ? *port + 1 : *port - 1));
+    if (!endpoint) return std::unexpected(endpoint.error());
+    out.push_back(std::move(*endpoint));
+  }
+  return out;
+}
+
+/// The addresses as they were asked for, with the ports that they got.
+Status say_ready(const std::vector<std::string>& asked, const std::vector<std::string>& bound) {
+  std::string ready = "ready";
+  for (size_t i = 0; i < asked.size(); ++i) {
+    auto port = port_of(bound[i]);
+    if (!port) return std::unexpected(port.error());
+    ready += " " + *with_port(asked[i], *port);
+  }
+  fmt::print("{}\n", ready);
+  std::fflush(stdout);
+  return {};
+}
+
 Status serve(const RunOptions& run_options) {
   const std::filesystem::path& data = run_options.data;
   StopSignals signals;  // before the log, whose threads would otherwise take the signals
@@ -140,6 +188,9 @@ Status serve(const RunOptions& run_options) {
   if (!settings) return std::unexpected(settings.error());
   if (!run_options.listen.empty()) settings->listen = run_options.listen;
   if (!run_options.enrol.empty()) settings->enrol = run_options.enrol;
+  if (!run_options.hello.empty()) settings->hello = run_options.hello;
+  auto hello = hello_endpoints(*settings);
+  if (!hello) return std::unexpected(hello.error());
   auto log_key = SignSecret::load(log_key_path(data));
   auto controller_key = BoxSecret::load(controller_key_path(data));
   if (!log_key) return std::unexpected(log_key.error());
@@ -185,20 +236,12 @@ Status serve(const RunOptions& run_options) {
   if (!bus) return std::unexpected(bus.error());
   // Destroyed first: workers end before the controller whose log they read.
   WorkerPool pool(1, [&] { (*bus)->wake(); });
-  Shell shell(**bus, pool, **controller, *controller_key, settings->enrol);
+  Shell shell(**bus, pool, **controller, *controller_key, settings->enrol, *hello);
   spdlog::info("log {} at #{}", to_hex((*controller)->state().log.view()),
                (*controller)->state().sequence.value());
   if (const std::string why = (*controller)->read_only(); !why.empty())
     spdlog::warn("read-only until meshcli controller start-epoch: {}", why);
-  // The addresses as they were asked for, with the ports that they got.
-  std::string ready = "ready";
-  for (size_t i = 0; i < settings->listen.size(); ++i) {
-    auto port = port_of((*bus)->bound_endpoints()[i]);
-    if (!port) return std::unexpected(port.error());
-    ready += " " + *with_port(settings->listen[i], *port);
-  }
-  fmt::print("{}\n", ready);
-  std::fflush(stdout);
+  MESH_TRY(say_ready(settings->listen, (*bus)->bound_endpoints()));
   run_reactor(**bus, signals, pool, shell);
   if ((*controller)->fatal()) return fail_in("opening the log again", *(*controller)->fatal());
   return {};

@@ -56,7 +56,7 @@ Result<Settings> load_settings(const std::filesystem::path& data) {
   try {
     toml::table table = toml::parse_file(path.string());
     Settings settings{texts(table["listen"]), texts(table["enrol"]), texts(table["publish"]),
-                      table["python"].value_or(""), table["bird"].value_or("")};
+                      table["python"].value_or(""), table["bird"].value_or(""), texts(table["hello"])};
     if (settings.listen.empty() || settings.enrol.empty())
       return fail(Errc::invalid,
                   fmt::format("{} has no listen or no enrol endpoint", path.string()));
@@ -75,6 +75,7 @@ Status save_settings(const std::filesystem::path& data, const Settings& settings
   insert(table, "publish", settings.publish);
   if (!settings.python.empty()) table.insert("python", settings.python);
   if (!settings.bird.empty()) table.insert("bird", settings.bird);
+  if (!settings.hello.empty()) insert(table, "hello", settings.hello);
   std::FILE* file = std::fopen(temporary.c_str(), "w");
   if (!file) return fail(Errc::io, fmt::format("{} cannot be written", temporary.string()));
   std::ostringstream text;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <set>
 
 #include "broker/queries_internal.h"
 #include "eventstore/model/canonical.h"
@@ -86,10 +87,16 @@ json reported_head(const QueryFacts& facts, const Node& node) {
 }
 
 Answer pending(const QueryFacts& facts) {
+  std::set<SignKey> admitted;  // they stay in the room until they ask again and hear of it
+  for (const auto& [id, node] : facts.state.nodes)
+    if (node->enrolment == Enrolment::enrolled) admitted.insert(node->sign_key);
   json items = json::array();
-  for (const auto& [print, waiting] : facts.waiting)
+  for (const auto& [print, waiting] : facts.waiting) {
+    if (admitted.contains(waiting.statement.sign_key)) continue;
     items.push_back({{"fingerprint", print},
                      {"node", waiting.statement.node},
+                     {"address", waiting.address},
+                     {"asked_s", (facts.now.mono_ms - waiting.mono_ms) / 1000},
                      {"hostname", waiting.statement.hostname},
                      {"machine", waiting.statement.machine},
                      {"token", waiting.statement.token == TokenId()
@@ -99,6 +106,7 @@ Answer pending(const QueryFacts& facts) {
                      {"join", to_base64(waiting.join.statement) + "." +
                                   to_base64(waiting.join.node_signature.view()) + "." +
                                   to_base64(waiting.join.token_signature.view())}});
+  }
   return list_document(facts, "PendingList", std::move(items));
 }
 

@@ -100,6 +100,9 @@ Result<int> simulate(Session& session);
 Result<int> show_blame(Session& session);
 Result<int> bisect(Session& session);
 
+// attach_verbs.cc
+Result<int> attach_node(Session& session);
+
 // people_verbs.cc
 Result<int> token_create(Session& session);
 Result<int> token_revoke(Session& session);

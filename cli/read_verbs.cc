@@ -9,6 +9,7 @@
 #include "cli/scope.h"
 #include "cli/version.h"
 #include "cli/views.h"
+#include "eventstore/model/crypto.h"
 
 namespace mesh::cli {
 
@@ -202,6 +203,7 @@ Result<int> controller_connection(Session& session) {
   if (!context) return std::unexpected(std::move(context).error());
   const Connection& connection = (*context)->connection;
   if (session.for_people()) {
+    session.print(fmt::format("# fingerprint {}\n", fingerprint(connection.log.view())));
     session.print(connection_text(connection));
     session.hint(
         "These lines complete the draft that `meshcli operator keygen` writes for a new operator.");
@@ -212,6 +214,7 @@ Result<int> controller_connection(Session& session) {
     return int{kSuccess};
   }
   session.print_document({{"kind", "Connection"},
+                          {"fingerprint", fingerprint(connection.log.view())},
                           {"endpoints", connection.endpoints},
                           {"controller_key", to_base64(connection.controller_key.view())},
                           {"log_id", to_hex(connection.log.view())},

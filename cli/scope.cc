@@ -1,5 +1,9 @@
 #include "cli/scope.h"
 
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
 namespace mesh::cli {
 
 Target target_named(const std::string& scope) {
@@ -30,6 +34,15 @@ std::string to_text(const Target& target) {
 
 std::string fleet_text(const Target& target) {
   return target.level == Level::global ? "all" : to_text(target);
+}
+
+Result<Json> node_status(Client& client, const std::string& node) {
+  auto document = client.query("status", {{"node", node}});
+  if (!document) return document;
+  const Json& items = value_at(*document, "items");
+  if (!items.is_array() || items.empty())
+    return fail(Errc::not_found, fmt::format("node \"{}\" does not exist", node));
+  return Json(items[0]);
 }
 
 }  // namespace mesh::cli

@@ -17,5 +17,7 @@ Target target_named(const std::string& scope);
 std::string to_text(const Target& target);
 /// The same, but "all" for everything: as commit and activate call it.
 std::string fleet_text(const Target& target);
+/// The item of the status document about `node`, a number or a full name. Errors: not_found, those of a query.
+Result<Json> node_status(Client& client, const std::string& node);
 
 }  // namespace mesh::cli

@@ -7,6 +7,7 @@
 
 #include "cli/activation.h"
 #include "cli/handlers.h"
+#include "cli/scope.h"
 #include "cli/views.h"
 
 namespace mesh::cli {
@@ -112,15 +113,6 @@ Result<Condition> parse_condition(const std::string& text) {
 
 Result<int64_t> duration_option(const Session& session, std::string_view name, int64_t otherwise) {
   return session.has(name) ? parse_duration_s(session.option(name)) : Result<int64_t>(otherwise);
-}
-
-Result<Json> node_status(Client& client, const std::string& node) {
-  auto document = client.query("status", {{"node", node}});
-  if (!document) return document;
-  const Json& items = value_at(*document, "items");
-  if (!items.is_array() || items.empty())
-    return fail(Errc::not_found, fmt::format("node \"{}\" does not exist", node));
-  return Json(items[0]);
 }
 
 }  // namespace

@@ -42,6 +42,12 @@ constexpr Option kRunningOptions[] = {
     {"version-floor", 0, "N", "the lowest number of the next version"},
 };
 
+/// Of `attach`.
+constexpr Option kAttachOptions[] = {
+    {"fingerprint", 0, "FINGERPRINT", "whom to admit, without asking; the whole fingerprint, which was compared"},
+    {"replace", 0, "", "other hardware takes the place of a node: its number, addresses and links"},
+};
+
 /// Of `simulate`.
 constexpr Option kSimulateOptions[] = {
     {"fail", 0, "link A B|node N|site S", "what shall have failed; may be given again", "", Hint::none,
@@ -434,6 +440,15 @@ void add_trust(Rows& rows) {
     {"token", "list", {}, reading(), "the tokens", "", list_tokens},
     {"token", "revoke", {{.name = "ID", .hint = Hint::word}}, change(), "no node may join with it any more", "",
      token_revoke},
+    {"attach", "node", {kNode}, change({"fingerprint", "replace", "timeout", "no-wait"}),
+     "admit a machine that asks without a token",
+     "  attach node r1.ams\n  attach node r1.ams --fingerprint 3f2a:91c0:... --timeout 10m\n"
+     "  attach node r1.ams --replace\n"
+     "Machines ask with `meshnode join --controller HOST`, or with ops/bootstrap-node. Gathers for 20 seconds who\n"
+     "does, lets you choose whom you know by its fingerprint, and follows it until its first version runs. The door\n"
+     "for newcomers is open while somebody attaches, and a minute longer. Exit 9 when the time is over.\n"
+     "--replace gives the place of a node to other hardware in one entry: the keys of the old one get nothing.",
+     attach_node},
     {"node", "pending", {}, {}, "who waits to be admitted", "", node_pending},
     {"node", "approve", {{.name = "FINGERPRINT", .hint = Hint::word}}, change({"node"}),
      "admit who waits, after comparing the fingerprint", "  node approve 3f2a:91c0 --node r1.ams", node_approve},
@@ -520,6 +535,7 @@ const Grammar& meshcli_grammar() {
   static const std::vector<Option> options = [] {
     std::vector<Option> out = option_table();
     out.insert(out.end(), std::begin(kSimulateOptions), std::end(kSimulateOptions));
+    out.insert(out.end(), std::begin(kAttachOptions), std::end(kAttachOptions));
     out.insert(out.end(), std::begin(kRunningOptions), std::end(kRunningOptions));
     return out;
   }();

@@ -112,6 +112,7 @@ const ListView kFilesView{{{"LEVEL", "scope"},
 
 const ListView kPendingView{{{"FINGERPRINT", "fingerprint"},
                              {"ASKS TO BE", "node"},
+                             {"ADDRESS", "address"},
                              {"HOSTNAME", "hostname"},
                              {"MACHINE", "machine", Cell::text, true},
                              {"TOKEN", "token"},

@@ -63,6 +63,36 @@ void add_dataplane(CLI::App* verb, mesh::MeshnodeOptions& options) {
       ->capture_default_str();
 }
 
+CLI::App* add_join(CLI::App& app, mesh::MeshnodeOptions& options) {
+  auto* verb = add_verb(app, "join", "Enrol this node: with a token of `meshcli token create`, or by asking", options);
+  auto* token = verb->add_option("--token-file", options.token_file, "File with the token; - reads standard input");
+  auto* controller = verb->add_option("--controller", options.controller,
+                                      "Ask this controller without a token: HOST[:PORT] of its enrolment, port 7401");
+  token->excludes(controller);
+  verb->add_option("--controller-key", options.controller_key,
+                   "Its public key in hex or base64, or a file with what `meshcli controller connection` prints")
+      ->needs(controller);
+  verb->add_option("--fingerprint", options.fingerprint,
+                   "Its fingerprint, as `meshcli controller connection` shows it; else a person is asked")
+      ->needs(controller);
+  verb->add_option("--hello-port", options.hello_port, "Where it tells its keys, if not the port after enrolment's")
+      ->needs(controller)
+      ->check(CLI::Range(1, 65535));
+  verb->add_option("--node", options.node, "Which node to be, for a token that admits a whole site, or as a wish");
+  verb->add_option("--timeout", options.timeout_s, "Seconds to wait for the controller, or for an approval")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add_output(verb, options);
+  return verb;
+}
+
+mesh::Status join(const mesh::MeshnodeOptions& options) {
+  if (options.token_file.empty() == options.controller.empty())
+    return mesh::fail(mesh::Errc::usage, "join needs --token-file, or --controller to ask without a token",
+                      "see meshnode join --help");
+  return mesh::run_join(options);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -74,13 +104,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(std::string(kExitCodes));
 
-  auto* join = add_verb(app, "join", "Enrol this node with a token from `meshcli token create`", options);
-  join->add_option("--token-file", options.token_file, "File with the token; - reads standard input")->required();
-  join->add_option("--node", options.node, "Which node to be, for a token that admits a whole site");
-  join->add_option("--timeout", options.timeout_s, "Seconds to wait for the controller, or for an approval")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
-  add_output(join, options);
+  auto* join_verb = add_join(app, options);
   auto* run = add_verb(app, "run", "Route: apply what is on disk, then follow the controller", options);
   add_dataplane(run, options);
   run->add_flag("--once-synced", options.once_synced, "End when the log's head is reached, applied and reported");
@@ -122,7 +146,7 @@ int main(int argc, char** argv) {
     fmt::print("{}", app.help("", CLI::AppFormatMode::All));
     return 0;
   }
-  if (join->parsed()) return report(mesh::run_join(options));
+  if (join_verb->parsed()) return report(join(options));
   if (run->parsed()) return report(mesh::run_node(options));
   if (status->parsed()) return report(mesh::show_status(options));
   if (history->parsed()) return report(mesh::show_history(options));

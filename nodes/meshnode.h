@@ -20,6 +20,9 @@ inline constexpr std::string_view kProgramVersion = MESH_VERSION;
 struct MeshnodeOptions {
   std::filesystem::path data;
   std::string token_file, node;       // join
+  std::string controller;             // join without a token: HOST[:PORT] of its enrolment
+  std::string controller_key, fingerprint;  // how it is known
+  uint16_t hello_port = 0;            // where it tells its keys; 0 = the port after enrolment's
   int timeout_s = 60;                 // join
   std::string dataplane = "linux";    // run, leave, rollback: or "dry-run"
   std::filesystem::path run_dir = "/run/meshnode";  // the same: what belongs to the processes that outlive us
@@ -63,6 +66,9 @@ AgentOptions agent_options(const NodeIdentity& identity, const NodeKeys& keys);
 
 /// Another one after each boot of the machine; after each call, where the kernel does not tell.
 std::string machine_boot_id();
+/// System, kernel, processor and memory in one printable line of at most kMachineFactsMax bytes, for people.
+std::string machine_facts();
+inline constexpr size_t kMachineFactsMax = 200;
 /// Since the machine booted, time asleep included: a suspended router prolongs no deadline, and nobody who sets the
 /// clock moves one.
 int64_t machine_now_ms();

@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 #include <sodium.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,10 +9,13 @@
 #include <cstdio>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "broker/bus/client.h"
 #include "eventstore/model/crypto.h"
+#include "eventstore/model/limits.h"
 #include "nodes/meshnode.h"
+#include "nodes/meshnode_greeting.h"
 #include "schemas/codec.h"
 
 namespace mesh {
@@ -26,6 +28,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr size_t kTokenBytesMax = 16 * 1024;
 constexpr auto kAskAgain = std::chrono::seconds(3);  // while an operator decides
+constexpr int kRefusalsMax = 20;  // in a row: a crowd goes away, a wrong key does not
 
 /// From a file or standard input only: arguments and environment are readable by others.
 Result<std::string> read_token(const std::string& path) {
@@ -58,7 +61,8 @@ Status make_directories(const fs::path& data) {
   return {};
 }
 
-SignedJoin make_join(const TokenText& token, const NodeKeys& keys, const SignSecret& token_key,
+/// `token_key`: nothing without a token.
+SignedJoin make_join(const TokenText& token, const NodeKeys& keys, const SignSecret* token_key,
                      const std::string& node) {
   JoinStatement statement;
   statement.log = token.log;
@@ -67,24 +71,26 @@ SignedJoin make_join(const TokenText& token, const NodeKeys& keys, const SignSec
   statement.sign_key = keys.sign.public_key();
   statement.box_key = keys.box.public_key();
   statement.wireguard_key = keys.tunnels.public_keys().at(1);
-  struct utsname system {};
-  if (::uname(&system) == 0) {
-    statement.hostname = system.nodename;
-    statement.machine = fmt::format("{} {} {}", system.sysname, system.release, system.machine);
-  }
+  char hostname[kHostNameBytesMax + 1] = {};
+  if (::gethostname(hostname, sizeof hostname - 1) == 0) statement.hostname = hostname;
+  statement.machine = machine_facts();
   statement.nonce = random_array<Digest>();
   SignedJoin join;
   join.statement = encode_join(statement);
   join.node_signature = keys.sign.sign(kJoinDomain, join.statement);
-  join.token_signature = token_key.sign(kJoinDomain, join.statement);
+  if (token_key) join.token_signature = token_key->sign(kJoinDomain, join.statement);
   return join;
 }
 
 /// Asks until there is an answer that is final.
 class Asking {
  public:
-  Asking(BusClient& bus, Bytes question, int timeout_s)
-      : bus_(bus), question_(std::move(question)), until_(Clock::now() + std::chrono::seconds(timeout_s)) {}
+  /// `patient`: without a token the door may be closed, or the room full, until an operator comes.
+  Asking(BusClient& bus, Bytes question, int timeout_s, bool patient)
+      : bus_(bus),
+        question_(std::move(question)),
+        until_(Clock::now() + std::chrono::seconds(timeout_s)),
+        patient_(patient) {}
 
   Result<Admitted> run() {
     while (Clock::now() < until_) {
@@ -110,8 +116,11 @@ class Asking {
     switch (event.kind) {
       case ClientEvent::Kind::connected:
         ask_at_ = {};
+        refusals_ = 0;
         return {};
       case ClientEvent::Kind::refused:
+        unreachable_ = event.detail;
+        if (patient_ && ++refusals_ < kRefusalsMax) return {};
         return fail(Errc::unauthenticated, event.detail, "is the token of this controller?");
       case ClientEvent::Kind::unreachable:
         unreachable_ = event.detail;
@@ -127,14 +136,21 @@ class Asking {
   Status answer(ByteView frame) {
     auto message = decode_message(frame);
     if (!message) return fail_in("the controller's answer", message.error());
-    if (const auto* refused = std::get_if<Refused>(&message->body)) return std::unexpected(refused->error);
+    if (const auto* refused = std::get_if<Refused>(&message->body)) {
+      const Errc code = refused->error.code;
+      if (patient_ && (code == Errc::exhausted || code == Errc::unavailable)) {
+        unreachable_ = refused->error.message;
+        return {};
+      }
+      return std::unexpected(refused->error);
+    }
     if (const auto* error = std::get_if<ErrorReply>(&message->body)) return std::unexpected(error->error);
     if (auto* admitted = std::get_if<Admitted>(&message->body)) admitted_ = std::move(*admitted);
     const auto* waiting = std::get_if<Waiting>(&message->body);
     if (waiting && waiting_ != waiting->fingerprint) {
       waiting_ = waiting->fingerprint;
-      fmt::print(stderr, "waiting for approval; fingerprint {}\nan operator runs: meshcli node approve {}\n", waiting_,
-                 waiting_);
+      fmt::print(stderr, "waiting for approval; fingerprint {}\nan operator runs: meshcli {} {}\n", waiting_,
+                 patient_ ? "attach node NODE --fingerprint" : "node approve", waiting_);
     }
     return {};
   }
@@ -144,6 +160,8 @@ class Asking {
   Clock::time_point until_, ask_at_{};
   std::optional<Admitted> admitted_;
   std::string waiting_, unreachable_;
+  bool patient_;
+  int refusals_ = 0;
 };
 
 /// The keys of an attempt that was not admitted are used again: its answer may have been lost on the way.
@@ -163,25 +181,43 @@ Status check_not_joined(const fs::path& data, const TokenText& token) {
   return {};
 }
 
+/// What the token says; its key goes to `key`.
+Result<TokenText> open_token(const std::string& file, std::optional<SignSecret>& key) {
+  auto text = read_token(file);
+  if (!text) return std::unexpected(text.error());
+  auto token = decode_token(*text);
+  sodium_memzero(text->data(), text->size());
+  if (!token) return token;
+  auto secret = SignSecret::from_seed(token->seed);
+  sodium_memzero(token->seed.data(), token->seed.size());
+  if (!secret) return std::unexpected(secret.error());
+  key = std::move(*secret);
+  return token;
+}
+
 }  // namespace
 
 Status run_join(const MeshnodeOptions& options) {
   (void)harden_process();  // best effort: a container may forbid it
-  auto text = read_token(options.token_file);
-  if (!text) return std::unexpected(text.error());
-  auto token = decode_token(*text);
-  sodium_memzero(text->data(), text->size());
+  const bool tokenless = !options.controller.empty();
+  std::optional<SignSecret> token_key;
+  Result<TokenText> token = TokenText{};
+  if (!tokenless) token = open_token(options.token_file, token_key);
   if (!token) return std::unexpected(token.error());
-  auto token_key = SignSecret::from_seed(token->seed);
-  sodium_memzero(token->seed.data(), token->seed.size());
-  if (!token_key) return std::unexpected(token_key.error());
 
   MESH_TRY(make_directories(options.data));
   auto lock = DataLock::take(options.data);
   if (!lock) return std::unexpected(lock.error());
-  MESH_TRY(check_not_joined(options.data, *token));
+  auto before = load_identity(options.data);
+  if (before && before->node != NodeId()) MESH_TRY(check_not_joined(options.data, *token));
   auto keys = make_keys(options.data);
   if (!keys) return std::unexpected(keys.error());
+  if (tokenless) {
+    fmt::print(stderr, "this node's fingerprint is {}\n", fingerprint(keys->sign.public_key().view()));
+    token = meet_controller(options, keys->box);
+    if (!token) return std::unexpected(token.error());
+  }
+  MESH_TRY(check_not_joined(options.data, *token));
   NodeIdentity identity{token->log, token->log_key, token->controller_key, {}, {}, {}, token->enrol_endpoints,
                         token->anchor};
   MESH_TRY(save_identity(options.data, identity));
@@ -192,8 +228,8 @@ Status run_join(const MeshnodeOptions& options) {
   client.backoff_max_ms = 1'000;
   auto bus = BusClient::open(keys->box, std::move(client));
   if (!bus) return std::unexpected(bus.error());
-  const auto question = encode_message({1, Join{make_join(*token, *keys, *token_key, options.node)}});
-  auto admitted = Asking(**bus, question, options.timeout_s).run();
+  const auto join = make_join(*token, *keys, token_key ? &*token_key : nullptr, options.node);
+  auto admitted = Asking(**bus, encode_message({1, Join{join}}), options.timeout_s, tokenless).run();
   if (!admitted) return std::unexpected(admitted.error());
 
   identity.node = admitted->node;

@@ -247,6 +247,8 @@ bool Router::receive(std::vector<Incoming>& out, ServerStats& stats) {
   }
   const auto* data = frame.data<uint8_t>();
   out.push_back({{*user, *connection, impl_->options.enrolment}, Bytes(data, data + frame.size())});
+  if (impl_->options.enrolment)
+    if (const char* address = zmq_msg_gets(frame.handle(), "Peer-Address")) out.back().address = address;
   return true;
 }
 

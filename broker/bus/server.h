@@ -30,6 +30,7 @@ namespace mesh {
 struct Incoming {
   SessionId session;
   Bytes frame;
+  std::string address = {};  // of a stranger's machine, as TCP tells it; empty for others
 };
 
 struct ServerOptions {

@@ -2,6 +2,7 @@
 
 Everything that is started is ended by its process object, also when a test fails.
 """
+import contextlib
 import json
 import os
 import pathlib
@@ -54,8 +55,14 @@ class Mesh:
         self.processes.append(process)
         return process
 
-    def start_controller(self):
-        self.controller = self.start("meshd", "run", "--data", self.controller_dir, log="meshd")
+    @staticmethod
+    @contextlib.contextmanager
+    def directory():
+        with tempfile.TemporaryDirectory(prefix="meshlog-test-") as name:
+            yield pathlib.Path(name)
+
+    def start_controller(self, *options):
+        self.controller = self.start("meshd", "run", "--data", self.controller_dir, *options, log="meshd")
         ready = self.dir / "meshd.out"
         wait_until(lambda: ready.read_text().startswith("ready") or self.controller.poll() is not None,
                    "meshd is ready")

@@ -77,6 +77,102 @@ TEST_F(Enrolling, ASitesTokenWaitsForApproval) {
   EXPECT_TRUE(std::holds_alternative<Admitted>(desk.ask(newcomer.session, join)));
 }
 
+// What a stranger sends, with the address that the bus adds.
+Body ask_from(Desk& desk, const SessionId& session, const std::string& address, Body body) {
+  Arrival arrival = read_frame(encode_message({++desk.correlation, std::move(body)}));
+  arrival.address = address;
+  desk.controller->receive(session, std::move(arrival), desk.now);
+  for (auto& [to, message] : desk.answers())
+    if (to == session && message.correlation == desk.correlation) return std::move(message.body);
+  ADD_FAILURE() << "no answer";
+  return ErrorReply{};
+}
+
+TEST_F(Enrolling, TheDoorIsOpenWhileAnOperatorLooksForNewcomersAndAMinuteLonger) {
+  desk.submit({RevokeToken{TokenId(1)}, RevokeToken{TokenId(2)},
+               AddOperator{"bob", Role::viewer, {}, test::sign_secret("bob").public_key(),
+                           test::box_secret("bob").public_key()}});
+  EXPECT_FALSE(desk.controller->enrolment_wanted(desk.now));
+  desk.ask(desk.alice, Query{"pending", {}, {}});
+  EXPECT_FALSE(desk.controller->enrolment_wanted(desk.now)) << "to look is not to open";
+  desk.ask({test::box_secret("bob").public_key(), 5, false}, Query{"pending", {{"gather", "1"}}, {}});
+  EXPECT_FALSE(desk.controller->enrolment_wanted(desk.now)) << "a viewer admits nobody";
+  desk.ask(desk.alice, Query{"pending", {{"gather", "1"}}, {}});
+  EXPECT_TRUE(desk.controller->enrolment_wanted(desk.now));
+  desk.now.mono_ms += 59'999;
+  EXPECT_TRUE(desk.controller->enrolment_wanted(desk.now));
+  desk.now.mono_ms += 1;
+  EXPECT_FALSE(desk.controller->enrolment_wanted(desk.now));
+}
+
+TEST_F(Enrolling, FromTheGreetingFollowsTheLogAndItsKeys) {
+  const Body body = desk.ask(newcomer.session, Query{std::string(kGreetingQuery), {}, {}});
+  ASSERT_TRUE(std::holds_alternative<QueryResult>(body));
+  const std::string& json = std::get<QueryResult>(body).json;
+  EXPECT_LE(json.size(), 4'096u) << "one segment or two";
+  const size_t at = json.find(R"("genesis":")") + 11;
+  const auto request = decode_request(*from_base64(json.substr(at, json.find('"', at) - at)));
+  ASSERT_TRUE(request.has_value());
+  const auto& first = std::get<CreateLog>(request->commands.at(0));
+  EXPECT_EQ(derive_log_id(first), desk.controller->state().log);
+  EXPECT_EQ(first.controller_key, desk.controller->state().genesis.controller_key);
+}
+
+TEST_F(Enrolling, WhoWaitsWithoutATokenIsListedWithItsAddressUntilAdmitted) {
+  const Join join = newcomer.join(desk, "", TokenId(), nullptr);
+  ASSERT_TRUE(std::holds_alternative<Waiting>(ask_from(desk, newcomer.session, "198.51.100.7", join)));
+  const auto listed = [&] {
+    const std::string json = std::get<QueryResult>(desk.ask(desk.alice, Query{"pending", {}, {}})).json;
+    return json.find("198.51.100.7") != std::string::npos;
+  };
+  EXPECT_TRUE(listed());
+  desk.submit({ApproveNode{"r2.ams", join.join, *decode_join(join.join.statement)}});
+  EXPECT_FALSE(listed()) << "it is a node now, though it has not heard of it";
+  EXPECT_TRUE(desk.controller->enrolment_wanted(desk.now)) << "it has to hear of it";
+  EXPECT_TRUE(std::holds_alternative<Admitted>(ask_from(desk, newcomer.session, "198.51.100.7", join)));
+}
+
+TEST_F(Enrolling, OneAddressCannotFillTheWaitingRoom) {
+  for (size_t i = 0; i <= kWaitingPerAddressMax; ++i) {
+    Newcomer each;
+    each.sign = test::sign_secret("crowd" + std::to_string(i));
+    each.box = test::box_secret("crowd" + std::to_string(i));
+    each.session = {each.box.public_key(), static_cast<uint32_t>(100 + i), true};
+    const Body body = ask_from(desk, each.session, "203.0.113.9", each.join(desk, "", TokenId(), nullptr));
+    EXPECT_EQ(std::holds_alternative<Waiting>(body), i < kWaitingPerAddressMax) << i;
+    if (i == kWaitingPerAddressMax) EXPECT_EQ(desk.error_of(body).code, Errc::exhausted);
+  }
+  EXPECT_TRUE(std::holds_alternative<Waiting>(
+      ask_from(desk, newcomer.session, "198.51.100.7", newcomer.join(desk, "", TokenId(), nullptr))));
+}
+
+TEST_F(Enrolling, AReplacementIsOneEntryAndTheOldHardwareGetsNothing) {
+  const SessionId old_node = enrolled();
+  ASSERT_TRUE(desk.controller->admits(newcomer.box.public_key()));
+  Newcomer other;
+  other.sign = test::sign_secret("other");
+  other.box = test::box_secret("other");
+  other.session = {other.box.public_key(), 90, true};
+  Join join = other.join(desk, "", TokenId(), nullptr);
+  ASSERT_TRUE(std::holds_alternative<Waiting>(desk.ask(other.session, join)));
+  const Sequence before = desk.disk->head();
+  const NodeId id = desk.controller->state().find_node("r1.ams")->id;
+  desk.submit({RevokeNode{"r1.ams"}, ApproveNode{"r1.ams", join.join, *decode_join(join.join.statement)}});
+  EXPECT_EQ(desk.disk->head(), next(before));
+  EXPECT_EQ(desk.controller->state().find_node("r1.ams")->id, id);
+  EXPECT_FALSE(desk.controller->admits(newcomer.box.public_key()));
+  EXPECT_TRUE(desk.controller->admits(other.box.public_key()));
+  EXPECT_EQ(std::count(desk.muted.begin(), desk.muted.end(), newcomer.box.public_key()), 1);
+  desk.give(old_node, Query{"nodes", {}, {}});
+  for (const auto& [to, message] : desk.answers()) EXPECT_NE(to, old_node) << "it gets not even an error";
+  // With the join that admitted it once it waits like any stranger.
+  const Body again = desk.ask(newcomer.session, newcomer.join(desk, "r1.ams", TokenId(), nullptr));
+  EXPECT_TRUE(std::holds_alternative<Waiting>(again));
+  EXPECT_EQ(desk.error_of(desk.ask(newcomer.session, newcomer.join(desk, "r1.ams", TokenId(1), &token))).code,
+            Errc::not_permitted);
+  EXPECT_TRUE(desk.controller->admits(other.box.public_key()));
+}
+
 TEST_F(Enrolling, ARejectedNewcomerIsRefusedFromThenOn) {
   Join join = newcomer.join(desk, "", TokenId(), nullptr);
   ASSERT_TRUE(std::holds_alternative<Waiting>(desk.ask(newcomer.session, join)));
