@@ -79,6 +79,9 @@ Result<int> run_ansible_playbook(Session& session);
 // git_verbs.cc
 Result<int> run_git(Session& session);
 
+// import_verbs.cc
+Result<int> import_from_towalink(Session& session);
+
 // status_verbs.cc
 Result<int> show_status(Session& session);
 Result<int> wait_node(Session& session);

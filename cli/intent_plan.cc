@@ -152,22 +152,39 @@ std::string plain(const IntentPlan::Line& line) {
                      line.sign == ' ' ? "  " : fmt::format("{} ", line.sign), line.text);
 }
 
-}  // namespace
-
-Result<IntentPlan> plan_commands(const OperatorContext& context, const MeshState& now,
-                                 const std::vector<Command>& commands) {
+/// What `context`'s operator would have decided now.
+Result<std::vector<Event>> decide_commands(const OperatorContext& context, const MeshState& now,
+                                           const std::vector<Command>& commands) {
   Request request;
   request.log = context.connection.log;
   request.epoch = now.epoch;
   request.principal = Principal::human(context.name);
   request.based_on = now.sequence;
   request.commands = commands;
-  auto events = decide(now, request, Context{now.time, {}});
-  if (!events) return std::unexpected(std::move(events).error());
+  return decide(now, request, Context{now.time, {}});
+}
+
+MeshState after_events(const OperatorContext& context, const MeshState& now, const std::vector<Event>& events) {
   MeshState after = now;
-  const Applied at{next(now.sequence), now.time, request.principal};
-  for (const Event& event : *events) evolve(after, event, at);
-  return Planner(now, after, *events).run();
+  const Applied at{next(now.sequence), now.time, Principal::human(context.name)};
+  for (const Event& event : events) evolve(after, event, at);
+  return after;
+}
+
+}  // namespace
+
+Result<MeshState> state_after(const OperatorContext& context, const MeshState& now,
+                              const std::vector<Command>& commands) {
+  auto events = decide_commands(context, now, commands);
+  if (!events) return std::unexpected(std::move(events).error());
+  return after_events(context, now, *events);
+}
+
+Result<IntentPlan> plan_commands(const OperatorContext& context, const MeshState& now,
+                                 const std::vector<Command>& commands) {
+  auto events = decide_commands(context, now, commands);
+  if (!events) return std::unexpected(std::move(events).error());
+  return Planner(now, after_events(context, now, *events), *events).run();
 }
 
 std::string plan_text(const IntentPlan& plan, bool colour) {

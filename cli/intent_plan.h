@@ -23,6 +23,10 @@ struct IntentPlan {
   size_t lost_enrolled = 0;                         // of lost_nodes: their keys die at once
 };
 
+/// The state after `commands`. Errors: those of decide.
+Result<MeshState> state_after(const OperatorContext& context, const MeshState& now,
+                              const std::vector<Command>& commands);
+
 /// Decides `commands` as `context`'s operator would sign them, on `now`. Errors: those of decide.
 Result<IntentPlan> plan_commands(const OperatorContext& context, const MeshState& now,
                                  const std::vector<Command>& commands);

@@ -55,7 +55,7 @@ Result<int> propose(Session& session, Client& client, const MeshState& now, Prop
   if (proposal.commands.empty()) return nothing_to_do(session, proposal, notes->dry_run);
   auto plan = plan_commands(client.context(), now, proposal.commands);
   if (!plan) return std::unexpected(std::move(plan).error());
-  if (session.for_people()) session.print(plan_text(*plan, session.colour_out()));
+  if (session.for_people()) session.print(plan_text(*plan, session.colour_out()) + proposal.report);
   for (const std::string& warning : proposal.warnings) session.warn(warning);
 
   Reply reply;
@@ -79,6 +79,7 @@ Result<int> propose(Session& session, Client& client, const MeshState& now, Prop
     document["changed"] = changes;
     document["plan"] = plan_json(*plan);
     for (const std::string& warning : proposal.warnings) document["warnings"].push_back(warning);
+    if (proposal.more) document.update(*proposal.more);
     session.print_document(document);
   }
   const int exit = exit_of(session, changes);

@@ -15,6 +15,8 @@ struct Proposal {
   std::string line;  // "all: rolled back to #12"
   std::string name;  // typed to confirm what loses nodes
   std::vector<Bytes> attachments = {};  // of the files that the commands put
+  std::string report = {};              // printed behind the plan for people
+  const Json* more = nullptr;           // members of the document that is printed otherwise; borrowed
 };
 
 /// Shows what `proposal` does to `now`, asks when nodes are lost, then signs and submits it as one

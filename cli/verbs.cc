@@ -399,6 +399,14 @@ void add_intent(Rows& rows) {
      "`scope: site ams` or `scope: node r1.ams` says that the file is about that alone, as an export of it does.\n"
      "--prune removes what is not named: in the scope that the file names, everywhere without one.",
      apply_intent},
+    {"import", "towalink", {{.name = "DIR", .hint = Hint::file}}, backs,
+     "bring a Towalink network here, in one signed entry",
+     "  import towalink /etc/towalink --dry-run\n  import towalink /etc/towalink -m \"from Towalink\"\n"
+     "Numbers, names, attributes, groups and files of all levels are taken over, addresses and ports stay as they\n"
+     "were; keys are not: nodes make their own and are attached anew. The report says what will differ and why.\n"
+     "Everything or nothing: each mistake is told with its file and line, and then nothing is changed.\n"
+     "Templates are rendered and checked by plan and commit. `help towalink` compares the commands.",
+     import_from_towalink},
     {"rollback", "", {{.name = "INSTANT", .hint = Hint::instant},
                       {.name = "S", .hint = Hint::site, .optional = true, .keyword = "site"},
                       {.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}}, backs,

@@ -228,6 +228,18 @@ TEST(Transcript, FilesOfLevels) {
                                     "meshcli", "protocol static extra {}\n"));
 }
 
+TEST(Transcript, ImportFromTowalink) {
+  FakeController controller;
+  const std::string source = MESH_SOURCE_DIR, tree = source + "/tests/data/towalink";
+  std::string text = transcript(controller, {"help import", "import towalink " + tree + " --dry-run",
+                                             "import towalink " + tree + " -m 'from Towalink' -q",
+                                             "import towalink " + tree, "import towalink " + tree + " -o json",
+                                             "import towalink /nonexistent", "import towalnk " + tree, "import towalink",
+                                             "list nodes all -q", "log -n 1"});
+  for (size_t at; (at = text.find(source + "/")) != std::string::npos;) text.erase(at, source.size() + 1);
+  expect_golden("import", text);
+}
+
 TEST(Transcript, WhatWaitsForAConfirmation) {
   FakeController controller;
   controller.given({AddSite{"ams"}, AddSite{"lab"}, AddNode{"r1.ams"}, AddNode{"r1.lab"},
