@@ -13,6 +13,16 @@
 
 namespace mesh::answering {
 
+/// What was not measured is null.
+void put_measured(json& item, const LinkHealth& link) {
+  const auto known = [](int64_t value) { return value < 0 ? json() : json(value); };
+  item["rtt_us"] = known(link.rtt_us);
+  item["rtt_age_s"] = known(link.rtt_age_s);
+  item["mtu"] = link.mtu == 0 ? json() : json(link.mtu);
+  item["path_mtu"] = link.path_mtu == 0 ? json() : json(link.path_mtu);
+  item["path_mtu_age_s"] = known(link.path_mtu_age_s);
+}
+
 namespace {
 
 const NodeReport* report_of(const MeshState& state, NodeId id) {
@@ -140,6 +150,55 @@ json controller_json(const QueryFacts& facts) {
           {"log", to_hex(facts.state.log.view())}};
 }
 
+json name_of(const QueryFacts& facts, NodeId id) {
+  const Node* node = facts.state.find_node(id);
+  return node ? json(node->fullname()) : json();
+}
+
+json machine_json(const MachineStatus& machine) {
+  if (machine == MachineStatus()) return nullptr;  // a node before 0.4
+  return {{"load", machine.load_milli / 1000.0},
+          {"processors", machine.processors},
+          {"memory_bytes", machine.memory_bytes},
+          {"memory_free_bytes", machine.memory_free_bytes},
+          {"disk_bytes", machine.disk_bytes},
+          {"disk_free_bytes", machine.disk_free_bytes},
+          {"uptime_s", machine.uptime_s},
+          {"kernel", machine.kernel},
+          {"bird", machine.bird},
+          {"wireguard", machine.wireguard}};
+}
+
+/// Links whose tunnels promise more than comes through.
+json low_path_mtus(const QueryFacts& facts, const NodeStatus& said) {
+  json out = json::array();
+  for (const LinkHealth& link : said.links)
+    if (link.path_mtu != 0 && link.path_mtu < link.mtu)
+      out.push_back({{"peer", link.peer.value()},
+                     {"peer_name", name_of(facts, link.peer)},
+                     {"mtu", link.mtu},
+                     {"path_mtu", link.path_mtu}});
+  return out;
+}
+
+json links_of(const QueryFacts& facts, const NodeStatus& said) {
+  json out = json::array();
+  for (const LinkHealth& link : said.links) {
+    json item = {{"peer", link.peer.value()},
+                 {"peer_name", name_of(facts, link.peer)},
+                 {"interface", link.interface},
+                 {"bgp_up", link.bgp_up},
+                 {"bfd_up", link.bfd_up},
+                 {"endpoint", link.endpoint},
+                 {"rx_bytes", link.rx_bytes},
+                 {"tx_bytes", link.tx_bytes}};
+    put_measured(item, link);
+    item["handshake_age_s"] = link.handshake_age_s < 0 ? json() : json(link.handshake_age_s);
+    out.push_back(std::move(item));
+  }
+  return out;
+}
+
 json node_status_json(const QueryFacts& facts, const Node& node) {
   json item = {{"id", node.id.value()},
                {"fullname", node.fullname()},
@@ -160,6 +219,8 @@ json node_status_json(const QueryFacts& facts, const Node& node) {
                {"links_up", json()},
                {"links", json()},
                {"drift", json()},
+               {"machine", json()},
+               {"path_mtu_low", json::array()},
                {"last_outcome", json()}};
   if (const NodeReport* report = report_of(facts.state, node.id))
     item["last_outcome"] = {{"kind", outcome_word(report->kind)},
@@ -185,6 +246,8 @@ json node_status_json(const QueryFacts& facts, const Node& node) {
   item["problem"] = said.problem;
   item["program"] = said.program;
   item["links"] = said.links.size();
+  item["machine"] = machine_json(said.machine);
+  item["path_mtu_low"] = low_path_mtus(facts, said);
   if (!said.drift_policy.empty()) item["drift"] = said.drift_count;
   item["links_up"] = std::count_if(said.links.begin(), said.links.end(),
                                    [](const LinkHealth& link) { return link.bgp_up; });
@@ -203,7 +266,11 @@ Answer status(const QueryFacts& facts) {
   if (auto name = argument(facts, "node")) {
     auto node = resolve_node(facts.state, *name);
     if (!node) return std::unexpected(node.error());
-    out["items"].push_back(node_status_json(facts, **node));
+    json item = node_status_json(facts, **node);
+    item["link_items"] = json::array();
+    if (auto seen = facts.board.find((*node)->id); seen != facts.board.end())
+      item["link_items"] = links_of(facts, seen->second.status);
+    out["items"].push_back(std::move(item));
   } else {
     for (const auto& [id, node] : facts.state.nodes)
       out["items"].push_back(node_status_json(facts, *node));

@@ -152,9 +152,23 @@ Answer links(const QueryFacts& facts) {
         {"bfd_up", json()},
         {"handshake_age_s", json()},
         {"age_s", json()}};
+    put_measured(item, LinkHealth{});
+    for (const auto& [side, end] : {std::pair("a_", seen), std::pair("b_", other)}) {
+      const std::string prefix = side;
+      item[prefix + "endpoint"] = end ? json(end->endpoint) : json();
+      item[prefix + "rx_bytes"] = end ? json(end->rx_bytes) : json();
+      item[prefix + "tx_bytes"] = end ? json(end->tx_bytes) : json();
+    }
     if (const LinkHealth* known = seen ? seen : other) {
       item["bgp_up"] = known->bgp_up;
       item["bfd_up"] = known->bfd_up;
+      // What either end found too large does not get through.
+      LinkHealth measured = *known;
+      if (seen && other && other->path_mtu != 0 && (seen->path_mtu == 0 || other->path_mtu < seen->path_mtu)) {
+        measured.path_mtu = other->path_mtu;
+        measured.path_mtu_age_s = other->path_mtu_age_s;
+      }
+      put_measured(item, measured);
       if (known->handshake_age_s >= 0) item["handshake_age_s"] = known->handshake_age_s;
       item["age_s"] =
           (facts.now.mono_ms - facts.board.at(seen ? link.low : link.high).mono_ms) / 1000;

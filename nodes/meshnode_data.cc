@@ -133,6 +133,7 @@ Result<std::unique_ptr<Dataplane>> open_dataplane(const MeshnodeOptions& options
     router.node = identity.node;
     router.run_directory = options.run_dir;
     router.known_addresses = options.data / "peer_addresses";
+    router.data = options.data;
     auto linux_router = LinuxDataplane::open(std::move(router), keys);
     if (!linux_router) return std::unexpected(linux_router.error());
     return std::unique_ptr<Dataplane>(std::move(*linux_router));

@@ -40,6 +40,31 @@ Result<std::string> read_stopped(const MeshnodeOptions& options) {
   return status_json(status, "meshnode is not running", false);
 }
 
+Json machine_json(const MachineFacts& machine) {
+  return {{"load", machine.load_milli / 1000.0},
+          {"processors", machine.processors},
+          {"memory_bytes", machine.memory_bytes},
+          {"memory_free_bytes", machine.memory_free_bytes},
+          {"disk_bytes", machine.disk_bytes},
+          {"disk_free_bytes", machine.disk_free_bytes},
+          {"uptime_s", machine.uptime_s},
+          {"kernel", machine.kernel},
+          {"bird", machine.bird},
+          {"wireguard", machine.wireguard}};
+}
+
+std::string measured(const Json& link) {
+  std::string out;
+  if (const auto rtt_us = link["rtt_us"].get<int64_t>(); rtt_us >= 0) {
+    out += fmt::format(", round trip {:.1f} ms", static_cast<double>(rtt_us) / 1000);
+    if (const auto age_s = link["rtt_age_s"].get<int64_t>(); age_s > kRttFreshS) out += fmt::format(" {} s ago", age_s);
+  }
+  const auto mtu = link["mtu"].get<uint16_t>(), path_mtu = link["path_mtu"].get<uint16_t>();
+  if (path_mtu != 0 && path_mtu < mtu)
+    out += fmt::format(", packets above {} bytes do not get through, its MTU is {}", path_mtu, mtu);
+  return out;
+}
+
 std::string table(const Json& json) {
   std::string out;
   for (const auto& [key, value] : json.items()) {
@@ -69,9 +94,9 @@ std::string table(const Json& json) {
   }
   for (const auto& link : json["links"]) {
     const auto age_s = link["handshake_age_s"].get<int64_t>();
-    out += fmt::format("link {:<13}bgp {}, bfd {}, {}\n", link["interface"].get<std::string>(),
+    out += fmt::format("link {:<13}bgp {}, bfd {}, {}{}\n", link["interface"].get<std::string>(),
                        link["bgp_up"].get<bool>() ? "up" : "down", link["bfd_up"].get<bool>() ? "up" : "down",
-                       age_s < 0 ? "no handshake yet" : fmt::format("handshake {} s ago", age_s));
+                       age_s < 0 ? "no handshake yet" : fmt::format("handshake {} s ago", age_s), measured(link));
   }
   return out;
 }
@@ -102,6 +127,7 @@ std::string status_json(const AgentStatus& status, const std::string& trouble, b
                {"outcomes_waiting", status.outcomes_waiting},
                {"bird_running", status.health.bird_running},
                {"warnings", status.health.warnings},
+               {"machine", machine_json(status.health.machine)},
                {"drift_policy", status.drift_policy},
                {"observed", status.observed == Digest() ? std::string() : to_hex(status.observed.view())},
                {"scripts", Json::array()},
@@ -127,7 +153,12 @@ std::string status_json(const AgentStatus& status, const std::string& trouble, b
                              {"handshake_age_s", tunnel.handshake_age_s},
                              {"rx_bytes", tunnel.rx_bytes},
                              {"tx_bytes", tunnel.tx_bytes},
-                             {"endpoint", tunnel.endpoint}});
+                             {"endpoint", tunnel.endpoint},
+                             {"rtt_us", tunnel.rtt_us},
+                             {"rtt_age_s", tunnel.rtt_age_s},
+                             {"mtu", tunnel.mtu},
+                             {"path_mtu", tunnel.path_mtu},
+                             {"path_mtu_age_s", tunnel.path_mtu_age_s}});
   }
   // Endpoints and names come from elsewhere: what is not UTF-8 is replaced, never a reason to say nothing.
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";

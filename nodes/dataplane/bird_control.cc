@@ -288,7 +288,9 @@ Result<BirdDaemon::Sessions> BirdDaemon::sessions() {
   if (!protocols) return std::unexpected(protocols.error());
   auto bfd = control->command("show bfd sessions");
   if (!bfd) return std::unexpected(bfd.error());
-  return Sessions{true, parse_bgp_sessions(*protocols), parse_bfd_sessions(*bfd)};
+  auto status = control->command("show status");
+  if (!status) return std::unexpected(status.error());
+  return Sessions{true, parse_bird_version(*status), parse_bgp_sessions(*protocols), parse_bfd_sessions(*bfd)};
 }
 
 Result<bool> BirdDaemon::others_tell_all_of(const std::vector<std::string>& protocols) {

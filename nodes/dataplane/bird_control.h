@@ -75,6 +75,7 @@ class BirdDaemon {
 
   struct Sessions {
     bool running = false;
+    std::string version;  // "2.0.12"
     std::vector<BgpSession> bgp;
     std::vector<BfdSession> bfd;
   };

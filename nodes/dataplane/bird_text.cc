@@ -86,6 +86,14 @@ Result<bool> BirdReplyReader::take_line(std::string_view line) {
 
 BirdReply BirdReplyReader::take() { return std::exchange(reply_, {}); }
 
+std::string parse_bird_version(const BirdReply& reply) {
+  constexpr int kVersionLine = 1000;
+  constexpr std::string_view kName = "BIRD ";
+  for (const BirdLine& line : reply.lines)
+    if (line.code == kVersionLine && line.text.starts_with(kName)) return line.text.substr(kName.size());
+  return {};
+}
+
 std::vector<BgpSession> parse_bgp_sessions(const BirdReply& reply) {
   std::vector<BgpSession> out;
   bool in_bgp = false;

@@ -45,6 +45,9 @@ class BirdReplyReader {
   BirdReply reply_;
 };
 
+/// From `show status`: "2.0.12"; empty when it does not say.
+std::string parse_bird_version(const BirdReply& reply);
+
 struct BgpSession {
   std::string protocol;
   std::string interface;  // of a link-local neighbour; empty otherwise

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "eventstore/model/plan.h"
+#include "nodes/dataplane/machine.h"
 #include "nodes/dataplane/routes.h"
 #include "nodes/dataplane/tunnel_keys.h"
 
@@ -40,16 +41,24 @@ struct TunnelHealth {
   std::string endpoint;   // in use, "address:port"; empty = none
   std::string bgp_state;  // "Established", "Active", ...; empty = no session configured
   std::string bfd_state;  // "Up", "Down", "Init"; empty = no session
+  // By probe_links(); -1 and 0 = not measured (yet).
+  int64_t rtt_us = -1, rtt_age_s = -1;           // of the newest answer, and how long ago it came
+  uint16_t mtu = 0, path_mtu = 0;                // of the interface; the largest packet that came back
+  int64_t path_mtu_age_s = -1;
   bool bgp_up() const { return bgp_state == "Established"; }
   bool bfd_up() const { return bfd_state == "Up"; }
   bool operator==(const TunnelHealth&) const = default;
 };
+
+/// What was measured longer ago is no round-trip time of now: three rounds over the busiest hub.
+inline constexpr int64_t kRttFreshS = 180;
 
 struct Health {
   std::vector<TunnelHealth> tunnels;  // ascending by name; without the management interface, which is no link
   bool bird_running = false;
   std::vector<std::string>
       warnings;  // "endpoint of tlwg_12: lab.example does not resolve"; empty when all is well
+  MachineFacts machine;
   bool operator==(const Health&) const = default;
 };
 
@@ -106,6 +115,10 @@ class Dataplane {
   /// answered within kEchoFreshMs before, ascending. Never waits: call it about once a second. Errors: unavailable.
   virtual Result<std::vector<IpAddress>> probe(const std::vector<IpAddress>& from,
                                                const std::vector<IpAddress>& targets) = 0;
+
+  /// Measures round-trip times and path MTUs of the tunnels that observe() was last asked for; health() tells them.
+  /// Never waits, and sends little (path_survey.h): call it a few times a second.
+  virtual void probe_links() {}
 
   /// Removes everything that is ours: tunnels, loopbacks, the routing daemon, and sets sysctls back
   /// to what they were before. Goes on after a failure and returns the first.

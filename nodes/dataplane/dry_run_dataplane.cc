@@ -341,8 +341,14 @@ Result<Health> DryRunDataplane::health() {
     health.peer = tunnel.peer;
     health.up = true;
     health.endpoint = endpoint_text(tunnel);
+    health.rtt_us = 1'000 + tunnel.peer.value();
+    health.rtt_age_s = health.path_mtu_age_s = 0;
+    health.mtu = health.path_mtu = tunnel.mtu;
     out.tunnels.push_back(std::move(health));
   }
+  out.machine = {.load_milli = 250, .processors = 1, .memory_bytes = 1'000'000'000, .memory_free_bytes = 600'000'000,
+                 .disk_bytes = 8'000'000'000, .disk_free_bytes = 5'000'000'000, .uptime_s = 86'400,
+                 .kernel = "dry run", .bird = "dry run", .wireguard = "dry run"};
   out.warnings.push_back("dry run: no packet is carried");
   if (look_) look_(out);
   return out;

@@ -82,6 +82,7 @@ class DryRunDataplane : public Dataplane {
   /// No packet is carried, so nothing is waited for; the calls are counted.
   void await_other_paths(const std::vector<std::string>& going) override;
   void await_silence(const std::vector<std::string>&) override {}
+  /// Of what nobody can measure here, such as round-trip times and the machine: numbers that are always the same.
   Result<Health> health() override;
   Result<RouteLook> look_at_routes(const Desired& wanted) override;
   Status mend_routes(const std::vector<RouteDifference>& differences) override;

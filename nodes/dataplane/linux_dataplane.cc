@@ -10,14 +10,12 @@
 #include <cerrno>
 #include <utility>
 
+#include "nodes/dataplane/machine.h"
+
 namespace mesh {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// WireGuard makes a new handshake every two minutes while packets flow, and gives up a session
-// after three.
-constexpr int64_t kSilentSeconds = 180;
 
 const Tunnel* find_tunnel(const Desired& wanted, const std::string& name) {
   auto it = std::ranges::find(wanted.tunnels, name, &Tunnel::name);
@@ -44,6 +42,14 @@ const WireGuardPeer* find_peer(const WireGuardDevice* device, const WireGuardKey
   return it == device->peers.end() ? nullptr : &*it;
 }
 
+void put_measured(const PathSurvey::Report& report, TunnelHealth& out) {
+  constexpr int64_t kSecond = 1'000'000;
+  out.rtt_us = report.rtt_us;
+  if (report.rtt_age_us >= 0) out.rtt_age_s = report.rtt_age_us / kSecond;
+  out.path_mtu = report.path_mtu;
+  if (report.path_mtu_age_us >= 0) out.path_mtu_age_s = report.path_mtu_age_us / kSecond;
+}
+
 Status make_directory(const std::filesystem::path& directory) {
   std::error_code error;
   if (std::filesystem::create_directories(directory, error) &&
@@ -66,6 +72,7 @@ LinuxDataplane::LinuxDataplane(Options options, const TunnelKeys& keys, Rtnetlin
       endpoints_(options_.run_directory / "endpoints"),
       known_(options_.known_addresses),
       handshakes_(options_.run_directory / "handshakes"),
+      paths_(options_.survey),
       next_refresh_(Clock::now() + options_.refresh_interval) {}
 
 Result<std::unique_ptr<LinuxDataplane>> LinuxDataplane::open(Options options,
@@ -120,6 +127,7 @@ Result<Observed> LinuxDataplane::observe(const Desired& wanted) {
 
   auto seen = look();
   if (!seen) return std::unexpected(seen.error());
+  watch_paths(*seen, wanted);
   auto addresses = netlink_.addresses();
   if (!addresses) return std::unexpected(addresses.error());
   auto bird = bird_.observe();
@@ -159,6 +167,14 @@ Result<Observed> LinuxDataplane::observe(const Desired& wanted) {
   for (const auto& [name, value] : wanted.sysctls)
     if (auto is = sysctls_.read(name)) out.sysctls.emplace(name, std::move(*is));
   return out;
+}
+
+void LinuxDataplane::watch_paths(const Seen& seen, const Desired& wanted) {
+  std::vector<PathSurvey::Target> targets;
+  for (const Tunnel& tunnel : wanted.tunnels)
+    if (auto link = seen.links.find(tunnel.name); link != seen.links.end() && link->second.up)
+      targets.push_back({link->second.index, tunnel.peer_address, static_cast<uint16_t>(link->second.mtu)});
+  paths_.watch(targets);
 }
 
 ObservedTunnel LinuxDataplane::observe_tunnel(const LinkInfo& link, const WireGuardDevice* device,
@@ -362,7 +378,7 @@ std::vector<std::string> LinuxDataplane::choices(const Tunnel& tunnel) {
 
 bool LinuxDataplane::is_silent(const std::string& tunnel) const {
   const int64_t age = handshakes_.age(tunnel);
-  return age < 0 || age > kSilentSeconds;
+  return age < 0 || age > options_.silent_after.count();
 }
 
 Status LinuxDataplane::refresh_endpoints(const Desired& wanted) {
@@ -410,6 +426,17 @@ Status LinuxDataplane::tell_endpoint(const Tunnel& tunnel, const LinkInfo& link,
   return endpoints_.put(tunnel.name, {endpoint_text(tunnel), endpoint});
 }
 
+std::string LinuxDataplane::wireguard_of(const Seen& seen) {
+  bool kernel = false, userspace = false;
+  for (const auto& [name, link] : seen.links) {
+    if (name == kLoopbackInterface) continue;
+    (link.kind == "wireguard" ? kernel : userspace) = true;
+  }
+  if (userspace && userspace_version_.empty()) userspace_version_ = userspace_wireguard();
+  const std::string both = kernel && userspace ? ", " : "";
+  return (kernel ? kernel_wireguard() : std::string()) + both + (userspace ? userspace_version_ : std::string());
+}
+
 Result<Health> LinuxDataplane::health() {
   auto seen = look();
   if (!seen) return std::unexpected(seen.error());
@@ -428,6 +455,10 @@ Result<Health> LinuxDataplane::health() {
   };
   Health out;
   out.bird_running = sessions->running;
+  out.machine = read_machine(options_.data);
+  out.machine.bird = sessions->version;
+  out.machine.wireguard = wireguard_of(*seen);
+  if (!paths_.problem().empty()) out.warnings.push_back(paths_.problem());
   for (const auto& [name, link] : seen->links) {
     if (name == kLoopbackInterface) continue;
     if (name == kManagementInterface) {
@@ -439,6 +470,8 @@ Result<Health> LinuxDataplane::health() {
     health.name = name;
     health.peer = peer_in_name(name);
     health.up = link.up;
+    health.mtu = static_cast<uint16_t>(link.mtu);
+    put_measured(paths_.report(link.index), health);
     if (auto device = seen->devices.find(name); device == seen->devices.end()) {
       out.warnings.push_back(fmt::format("the process of tunnel {} does not answer", name));
     } else {

@@ -15,6 +15,7 @@
 #include "nodes/dataplane/dataplane.h"
 #include "nodes/dataplane/echo.h"
 #include "nodes/dataplane/endpoints.h"
+#include "nodes/dataplane/path_prober.h"
 #include "nodes/dataplane/peer_memory.h"
 #include "nodes/dataplane/route_watch.h"
 #include "nodes/dataplane/rtnetlink.h"
@@ -35,6 +36,10 @@ class LinuxDataplane final : public Dataplane {
     std::filesystem::path run_directory =
         "/run/meshnode";                            // one per network namespace; made when missing
     std::filesystem::path known_addresses;          // of peers given by name; on the node's disk
+    std::filesystem::path data = "/";               // whose file system's free space health() tells
+    PathSurvey::Options survey;                     // of round-trip times and path MTUs
+    // WireGuard makes a new handshake every two minutes while packets flow, and gives up a session after three.
+    std::chrono::seconds silent_after{180};
     std::string bird_user = "bird";                 // see BirdDaemon::Options
     std::chrono::seconds bird_confirm_timeout{60};  // longer than the rest of any plan takes
     // How long all names of one observe() together may hold up a plan. One that was reached before
@@ -73,6 +78,7 @@ class LinuxDataplane final : public Dataplane {
                                        const std::vector<IpAddress>& targets) override {
     return echo_.probe(from, targets);
   }
+  void probe_links() override { paths_.run(); }
   Status remove_all() override;
 
  private:
@@ -82,6 +88,8 @@ class LinuxDataplane final : public Dataplane {
   };
   LinuxDataplane(Options options, const TunnelKeys& keys, Rtnetlink netlink);
   Result<Seen> look();
+  void watch_paths(const Seen& seen, const Desired& wanted);
+  std::string wireguard_of(const Seen& seen);
   Status check_names(const Seen& seen, const Desired& wanted) const;
   Status check_ports(const Seen& seen, const Desired& wanted) const;
   WireGuardBackend& backend(const LinkInfo& link);
@@ -139,6 +147,8 @@ class LinuxDataplane final : public Dataplane {
   KnownAddresses known_;
   HandshakeWatch handshakes_;
   Echo echo_;
+  PathProber paths_;
+  std::string userspace_version_;  // empty = not asked yet
   std::chrono::steady_clock::time_point resolve_deadline_{}, next_refresh_{};
 };
 

@@ -248,6 +248,16 @@ Event Generator::event(size_t kind) {
   std::unreachable();
 }
 
+MachineStatus Generator::machine() {
+  return {narrow(), narrow(), wide(), wide(), wide(), wide(), wide(), line(kHostNameBytesMax), name(), name()};
+}
+
+LinkHealth Generator::link_health() {
+  return {NodeId(narrow()), line(kInterfaceNameMax), flag(), flag(), flag() ? -1 : wide_signed(), wide(), wide(),
+          line(kEndpointBytesMax), flag() ? -1 : wide_signed(), flag() ? -1 : wide_signed(),
+          static_cast<uint16_t>(narrow()), static_cast<uint16_t>(narrow()), flag() ? -1 : wide_signed()};
+}
+
 Body Generator::body(size_t kind) {
   const auto error = [this] {
     return Error{static_cast<Errc>(1 + below(12)), prose(3000), prose(300)};
@@ -261,16 +271,6 @@ Body Generator::body(size_t kind) {
     Bytes header = bytes(300);
     header.push_back(1);
     return EncodedEntry{header, bytes(600)};
-  };
-  const auto link = [this] {
-    return LinkHealth{NodeId(narrow()), line(kInterfaceNameMax), flag(), flag(),
-                      flag() ? -1 : wide_signed(), wide(), wide(), line(kEndpointBytesMax),
-                      flag() ? -1 : wide_signed(), flag() ? -1 : wide_signed(), static_cast<uint16_t>(narrow()),
-                      static_cast<uint16_t>(narrow()), flag() ? -1 : wide_signed()};
-  };
-  const auto machine = [this] {
-    return MachineStatus{narrow(), narrow(), wide(), wide(), wide(), wide(), wide(),
-                         line(kHostNameBytesMax), name(), name()};
   };
   const auto drift = [this] {
     return DriftItem{name(), line(kHostNameBytesMax), prose(kDriftTextMax), prose(kDriftTextMax), wide(),
@@ -307,7 +307,8 @@ Body Generator::body(size_t kind) {
     case 14:
       return NodeStatus{Sequence(wide()), array<Digest>(), prose(kNoteBytesMax), Version(narrow()),
                         Version(narrow()), Sequence(wide()), prose(kMessageBytesMax), prose(kMessageBytesMax),
-                        name(), list(5, link), prose(kNoteBytesMax), list(5, drift), narrow(), name(), array<Digest>(),
+                        name(), list(5, [this] { return link_health(); }), prose(kNoteBytesMax), list(5, drift),
+                        narrow(), name(), array<Digest>(),
                         Version(narrow()), ActivationId(wide()), static_cast<int64_t>(wide()), machine()};
     case 15: return OutcomeMessage{signed_outcome()};
     case 16: return Ack{wide()};

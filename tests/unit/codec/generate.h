@@ -54,6 +54,8 @@ class Generator {
   std::vector<VersionRow> version_rows();
   JoinStatement statement();
   SignedJoin join(const JoinStatement& statement);
+  MachineStatus machine();
+  LinkHealth link_health();
   Outcome outcome();
   SignedOutcome signed_outcome();
   CreateLog create_log();
