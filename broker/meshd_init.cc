@@ -93,7 +93,9 @@ std::string admin_context(const CreateLog& genesis, const LogId& log, const Sign
 }
 
 Status create(const InitOptions& options, std::string& recovery_text, LogId& log_id) {
-  Settings settings{{options.listen}, {options.enrol}, {}, {}};
+  Settings settings;
+  settings.listen = {options.listen};
+  settings.enrol = {options.enrol};
   MESH_TRY(fix_ports(settings));
   auto main_endpoint = published(options.publish, settings.listen.front());
   if (!main_endpoint) return std::unexpected(main_endpoint.error());

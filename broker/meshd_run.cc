@@ -150,7 +150,11 @@ void start_logging(const std::string& level) {
 std::shared_ptr<Renderer> make_renderer(const Settings& settings) {
   TemplateRendererOptions options;
   options.python = settings.python;
-  if (settings.bird != "none") options.bird = settings.bird.empty() ? find_program("bird") : settings.bird;
+  if (settings.bird.empty()) {
+    options.bird = find_program("bird");
+  } else if (settings.bird != "none") {
+    options.bird = settings.bird;
+  }
   return std::make_shared<TemplateRenderer>(std::move(options));
 }
 

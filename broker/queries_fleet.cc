@@ -173,11 +173,14 @@ json machine_json(const MachineStatus& machine) {
 json low_path_mtus(const QueryFacts& facts, const NodeStatus& said) {
   json out = json::array();
   for (const LinkHealth& link : said.links)
-    if (link.path_mtu != 0 && link.path_mtu < link.mtu)
+    if (link.path_mtu != 0 && link.path_mtu < link.mtu) {
+      const auto peer = facts.board.find(link.peer);
       out.push_back({{"peer", link.peer.value()},
                      {"peer_name", name_of(facts, link.peer)},
+                     {"peer_links", peer == facts.board.end() ? json() : json(peer->second.status.links.size())},
                      {"mtu", link.mtu},
                      {"path_mtu", link.path_mtu}});
+    }
   return out;
 }
 

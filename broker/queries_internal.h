@@ -126,6 +126,8 @@ Result<const VersionRecord*> version_named(const Node& node, std::string_view te
 json node_state(const QueryFacts& facts, const Node& node);
 /// Null at a past instant.
 json connected(const QueryFacts& facts, const Node& node);
+/// What a node measured of a link: rtt_us, rtt_age_s, mtu, path_mtu, path_mtu_age_s.
+void put_measured(json& item, const LinkHealth& link);
 /// The newest entry that the node says it has; null at a past instant.
 json reported_head(const QueryFacts& facts, const Node& node);
 /// The version that the node says it runs, else the one it last reported.

@@ -2,9 +2,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "cli/handlers.h"
+#include "cli/link_text.h"
 #include "cli/version.h"
 #include "cli/views.h"
 #include "schemas/json.h"
@@ -181,10 +183,19 @@ class Doctor {
         warn(fmt::format("node {}", text_at(node, "fullname")), detail);
       }
     }
+    check_paths(value_at(*document, "items"));
     if (named > kNodesNamed)
       warn("nodes", fmt::format("and {} more", named - kNodesNamed), "see `meshcli status`");
     add("nodes", named == 0 ? "ok" : "note",
         fmt::format("{} of {} well, {} not enrolled or revoked", well, total, absent));
+  }
+
+  void check_paths(const Json& items) {
+    auto findings = path_findings(items);
+    for (uint64_t i = 0; i < std::min<uint64_t>(findings.size(), kNodesNamed); ++i)
+      warn("mtu", std::move(findings[i].detail), std::move(findings[i].fix));
+    if (findings.size() > kNodesNamed)
+      warn("mtu", fmt::format("and {} more links", findings.size() - kNodesNamed), "see `meshcli list links`");
   }
 
   Session& session_;

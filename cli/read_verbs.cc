@@ -6,6 +6,7 @@
 
 #include "cli/file_contents.h"
 #include "cli/handlers.h"
+#include "cli/link_text.h"
 #include "cli/scope.h"
 #include "cli/version.h"
 #include "cli/views.h"
@@ -113,10 +114,7 @@ Result<int> list_links(Session& session) {
   auto document = ask(session, "links", arguments);
   if (!document) return std::unexpected(std::move(document).error());
   if (session.for_people())
-    for (Json& item : (*document)["items"])
-      for (const char* key : {"bgp_up", "bfd_up"})
-        if (item.contains(key) && item[key].is_boolean())
-          item[key] = item[key].get<bool>() ? "up" : "down";
+    for (Json& item : (*document)["items"]) add_link_texts(item);
   if (session.format() == Format::name) {
     for (const Json& item : value_at(*document, "items"))
       session.print(text_at(item, "a_name") + " " + text_at(item, "b_name") + "\n");

@@ -7,6 +7,7 @@
 
 #include "cli/activation.h"
 #include "cli/handlers.h"
+#include "cli/link_text.h"
 #include "cli/scope.h"
 #include "cli/views.h"
 
@@ -45,11 +46,36 @@ std::string pending_texts(const Json& document, bool colour) {
   return out;
 }
 
+constexpr size_t kFindingsShown = 5;
+
+/// Links whose MTU is too large, with what mends them.
+std::string findings_text(const Json& items) {
+  std::string out;
+  const auto findings = path_findings(items);
+  for (size_t i = 0; i < std::min(findings.size(), kFindingsShown); ++i)
+    out += fmt::format("\n{}\n  {}\n", findings[i].detail, findings[i].fix);
+  if (findings.size() > kFindingsShown)
+    out += fmt::format("\nand {} more: meshcli doctor\n", count_text(findings.size() - kFindingsShown, "such link"));
+  return out;
+}
+
+/// The machine and the links of the node that was asked for.
+std::string node_text(const Json& item, bool wide, bool colour) {
+  if (!value_at(item, "link_items").is_array()) return {};
+  std::string out = machine_text(item);
+  if (!out.empty()) out = "\n" + out;
+  Json links = value_at(item, "link_items");
+  for (Json& link : links) add_link_texts(link);
+  if (!links.empty()) out += "\n" + table_text(links, kNodeLinksView, wide, colour);
+  return out;
+}
+
 std::string status_text(const Json& document, bool wide, bool colour) {
   Json rows = value_at(document, "items");
   for (Json& row : rows) {
     if (!value_at(row, "links").is_null())
       row["links_text"] = fmt::format("{}/{}", number_at(row, "links_up"), number_at(row, "links"));
+    add_machine_texts(row);
     // Who was never heard of lags behind nothing.
     if (number_at(row, "age_s") < 0 || value_at(row, "age_s").is_null()) row["lag"] = nullptr;
     const Json& outcome = value_at(row, "last_outcome");
@@ -59,7 +85,8 @@ std::string status_text(const Json& document, bool wide, bool colour) {
   }
   std::string out = head_line(document, rows) + pending_texts(document, colour);
   if (!rows.empty()) out += "\n" + table_text(rows, kStatusView, wide, colour);
-  return out;
+  if (rows.size() == 1) out += node_text(rows.front(), wide, colour);
+  return out + findings_text(rows);
 }
 
 void print_status(Session& session, const Json& document) {

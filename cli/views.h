@@ -5,7 +5,7 @@
 
 namespace mesh::cli {
 
-extern const ListView kSitesView, kNodesView, kChangedView, kChangesView, kLinksView, kVersionsView,
+extern const ListView kSitesView, kNodesView, kChangedView, kChangesView, kLinksView, kNodeLinksView, kVersionsView,
     kTokensView, kOperatorsView, kPendingView, kAttributesView, kEffectiveView, kStatusView,
     kDoctorView, kActivationView, kActivationsView, kTagsView, kBlameView, kOrphansView, kPointsView, kRoutesView,
     kFilesView;

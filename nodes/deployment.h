@@ -87,11 +87,10 @@ class Deployment {
   /// Looks up peers' names again where a tunnel is silent. Every half minute or so.
   void refresh_endpoints();
 
-  /// A version that has to be fetched before act() can go on.
   /// Measures the links (dataplane.h). A few times a second.
   void probe_links() { dataplane_.probe_links(); }
 
-  /// The digest of a configuration that has to be fetched before act() can go on.
+  /// A version that has to be fetched before act() can go on.
   const std::optional<VersionRow>& wanted() const { return wanted_; }
   /// The blobs of it to ask for now.
   std::vector<Digest> missing() const { return wanted_ ? fetch_.missing() : std::vector<Digest>(); }

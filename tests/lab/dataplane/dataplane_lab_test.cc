@@ -290,7 +290,7 @@ TEST_F(DataplaneLab, WgConfiguresAsTheSocketDoes) {
   one->ns.run([&] {
     auto netlink = Rtnetlink::open();
     KernelWireGuard through_wg(*netlink);
-    Status done = through_wg.configure({tunnel, key, psk, endpoint});
+    Status done = through_wg.configure(settings_of({tunnel, key, psk, endpoint}));
     ASSERT_TRUE(done) << done.error().message;
     expect_set(through_wg);
     if (!one->ns.processes("wireguard-go tlwg_13").empty()) {

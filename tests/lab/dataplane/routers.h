@@ -97,6 +97,8 @@ class Router {
     options.bird_confirm_timeout = confirm_timeout;
     options.refresh_interval = refresh_interval;
     options.known_addresses = known_addresses;
+    options.silent_after = silent_after;
+    options.survey = survey;
     return options;
   }
 
@@ -160,6 +162,8 @@ class Router {
   std::chrono::seconds confirm_timeout{60};
   std::chrono::milliseconds refresh_interval{15'000};
   std::filesystem::path known_addresses;
+  std::chrono::seconds silent_after{180};
+  PathSurvey::Options survey;
   NodeConfig config_;
   Overlay overlay_;
   const int i_;

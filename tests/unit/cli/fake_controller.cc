@@ -321,9 +321,9 @@ std::string FakeController::activations_json(const Query& query) const {
 Result<Body> FakeController::answer_query(const Query& query) {
   const MeshState& state = replica.state;
   const auto hex = [](const auto& bytes) { return quoted(to_hex(bytes.view())); };
-  const std::string document = query.kind + (query.kind == "simulate" ? "-" + query.arguments.at("want") : "");
-  if (const auto canned = documents.find(document); canned != documents.end())
-    return json_body(canned->second);
+  std::string document = query.kind + (query.kind == "simulate" ? "-" + query.arguments.at("want") : "");
+  if (query.arguments.contains("node") && documents.contains(document + "-node")) document += "-node";
+  if (const auto canned = documents.find(document); canned != documents.end()) return json_body(canned->second);
   if (query.kind == "checkpoint")
     return json_body(fmt::format(R"({{"kind":"Checkpoint","sequence":{},"note":{}}})",
                                  entries.size(), quoted(checkpoint(entries.size()))));

@@ -89,6 +89,14 @@ TEST(BirdSessions, AreFoundAmongTheProtocols) {
                                      {"peer_13b", "", "100.64.0.13", "Active"}}));
 }
 
+TEST(BirdVersion, IsRead) {
+  const BirdReply status{{{1000, "BIRD 2.0.12"}, {1011, "Router ID is 100.64.0.11"}, {13, "Daemon is up and running"}},
+                         {}};
+  EXPECT_EQ(parse_bird_version(status), "2.0.12");
+  EXPECT_EQ(parse_bird_version({}), "");
+  EXPECT_EQ(parse_bird_version({{{8001, "BIRD is not here"}}, {}}), "");
+}
+
 TEST(BirdSessions, OfBfdAreRead) {
   BirdReply reply = read(
       "1020-bfd1:\n"

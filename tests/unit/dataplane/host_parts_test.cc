@@ -14,6 +14,7 @@
 #include "nodes/dataplane/endpoints.h"
 #include "nodes/dataplane/peer_memory.h"
 #include "nodes/dataplane/files.h"
+#include "nodes/dataplane/machine.h"
 #include "nodes/dataplane/process.h"
 #include "nodes/dataplane/sysctls.h"
 #include "nodes/dataplane/udp_ports.h"
@@ -101,6 +102,22 @@ TEST_F(HostParts, AMissingProgramNamesItsPackage) {
   EXPECT_EQ(missing.error().code, Errc::unavailable);
   EXPECT_TRUE(missing.error().fix.contains("no-such-package"));
   EXPECT_EQ(run_program({"/no/such/program"}, {}, 1s).error().code, Errc::unavailable);
+}
+
+TEST_F(HostParts, TheMachineTellsWhatItIs) {
+  EXPECT_EQ(parse_load_milli("1.25 0.50 0.10 2/345 6789\n"), 1'250u);
+  for (const char* text : {"", "x", "-1 0 0", "nan", "1e9"}) EXPECT_EQ(parse_load_milli(text), 0u) << text;
+  const char* meminfo = "MemTotal:        2048 kB\nMemAvailableX: 7 kB\nMemAvailable:    1024 kB";
+  EXPECT_EQ(parse_meminfo(meminfo, "MemTotal"), 2'097'152u);
+  EXPECT_EQ(parse_meminfo(meminfo, "MemAvailable"), 1'048'576u);
+  EXPECT_EQ(parse_meminfo(meminfo, "Mem"), 0u);
+  EXPECT_EQ(parse_meminfo("MemTotal:", "MemTotal"), 0u);
+  const auto here = read_machine(root_);
+  EXPECT_GE(here.processors, 1u);
+  EXPECT_GT(here.memory_bytes, here.memory_free_bytes);
+  EXPECT_GT(here.disk_bytes, 0u);
+  EXPECT_TRUE(here.kernel.starts_with("Linux "));
+  EXPECT_EQ(read_machine(root_ / "none").disk_bytes, 0u);
 }
 
 TEST_F(HostParts, WhatTunnelsWereToldSurvives) {

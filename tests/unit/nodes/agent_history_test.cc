@@ -46,7 +46,17 @@ TEST_F(AgentTest, TheCosignedCheckpointAndTheRootAreInTheStatus) {
   ASSERT_FALSE(statuses.empty());
   const auto& last = statuses.back();
   EXPECT_EQ(last.head, Sequence(log.size()));
-  EXPECT_EQ(last.links.size(), 2u);
+  ASSERT_EQ(last.links.size(), 2u);
+  for (const auto& link : last.links) {
+    EXPECT_EQ(link.rtt_us, 1'000 + link.peer.value()) << "as the simulated router measures";
+    EXPECT_EQ(link.rtt_age_s, 0);
+    EXPECT_EQ(link.mtu, 1'420);
+    EXPECT_EQ(link.path_mtu, link.mtu);
+    EXPECT_EQ(link.path_mtu_age_s, 0);
+  }
+  EXPECT_EQ(last.machine.load_milli, 250u);
+  EXPECT_EQ(last.machine.disk_free_bytes, 5'000'000'000u);
+  EXPECT_EQ(last.machine.kernel, "dry run");
   EXPECT_TRUE(open_note(last.cosignature, cosigner_name(log.id(), NodeId(11)), node.signer().key));
   EXPECT_TRUE(open_checkpoint(last.cosignature, checkpoint_origin(log.id(), 1), log.log_key()));
 }
