@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "cli/handlers.h"
@@ -26,9 +27,8 @@ Result<Json> ask_inventory(Session& session) {
 
 /// What Ansible takes for the name of a group or a variable: everything else becomes "_".
 std::string ansible_name(std::string text) {
-  std::ranges::replace_if(
-      text, [](char c) { return !((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'); },
-      '_');
+  for (char& c : text)
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))) c = '_';
   return text;
 }
 
@@ -54,13 +54,16 @@ std::vector<std::string> groups_of(const Json& item) {
 
 /// As `ansible-inventory --list` reads it, of the enrolled nodes among `items`.
 Json inventory_of(const std::vector<Json>& items) {
-  Json out = {{"_meta", {{"hostvars", Json::object()}}}, {"all", {{"hosts", Json::array()}, {"children", Json::array()}}}};
+  Json out;
+  out["_meta"]["hostvars"] = Json::object();
+  out["all"] = {{"hosts", Json::array()}, {"children", Json::array()}};
   std::map<std::string, Json> groups;
   for (const Json& item : items) {
     const std::string name = text_at(item, "fullname");
     out["_meta"]["hostvars"][name] = variables_of(item);
     out["all"]["hosts"].push_back(name);
-    for (const std::string& group : groups_of(item)) groups.try_emplace(group, Json::array()).first->second.push_back(name);
+    for (const std::string& group : groups_of(item))
+      groups.try_emplace(group, Json::array()).first->second.push_back(name);
   }
   for (auto& [group, hosts] : groups) {
     out["all"]["children"].push_back(group);
@@ -83,10 +86,8 @@ Result<std::vector<Json>> select(Session& session, const Json& document, const T
   bool known = target.level == Level::global;
   for (const Json& item : value_at(document, "items")) {
     const std::string name = text_at(item, "fullname");
-    const bool meant = target.level == Level::global ||
-                       (target.level == Level::site ? text_at(item, "site") == target.name
-                                                    : name == target.name || value_at(item, "id").dump() == target.name);
-    if (!meant) continue;
+    if (target.level == Level::site && text_at(item, "site") != target.name) continue;
+    if (target.level == Level::node && name != target.name && value_at(item, "id").dump() != target.name) continue;
     known = true;
     if (flag_at(item, "enrolled"))
       out.push_back(item);
@@ -134,7 +135,8 @@ Json static_inventory(const std::vector<Json>& items) {
 Result<int> run_ansible(Session& session, const std::string& program) {
   if (session.invocation().rest.empty())
     return fail(Errc::usage, fmt::format("{} needs arguments", program),
-                fmt::format("as in: meshcli {} all {}", session.verb().verb, program == "ansible" ? "all -m ping" : "play.yml"));
+                fmt::format("as in: meshcli {} all {}", session.verb().verb,
+                            program == "ansible" ? "all -m ping" : "play.yml"));
   auto document = ask_inventory(session);
   if (!document) return std::unexpected(std::move(document).error());
   auto nodes = select(session, *document, target_of(session));
