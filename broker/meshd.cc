@@ -26,7 +26,7 @@ CLI::App* add_restore(CLI::App& app, mesh::meshd::RestoreOptions& options) {
   return verb;
 }
 
-CLI::App* add_run(CLI::App& app, RunOptions& options) {
+CLI::App* add_run(CLI::App& app, mesh::meshd::RunOptions& options) {
   auto* verb = app.add_subcommand(
       "run", "Run the controller until SIGTERM; prints \"ready ENDPOINT\" when it serves");
   verb->add_option("--data", options.data, "Directory of the controller")->required();

@@ -140,7 +140,9 @@ TEST_F(Enrolling, OneAddressCannotFillTheWaitingRoom) {
     each.session = {each.box.public_key(), static_cast<uint32_t>(100 + i), true};
     const Body body = ask_from(desk, each.session, "203.0.113.9", each.join(desk, "", TokenId(), nullptr));
     EXPECT_EQ(std::holds_alternative<Waiting>(body), i < kWaitingPerAddressMax) << i;
-    if (i == kWaitingPerAddressMax) EXPECT_EQ(desk.error_of(body).code, Errc::exhausted);
+    if (i == kWaitingPerAddressMax) {
+      EXPECT_EQ(desk.error_of(body).code, Errc::exhausted);
+    }
   }
   EXPECT_TRUE(std::holds_alternative<Waiting>(
       ask_from(desk, newcomer.session, "198.51.100.7", newcomer.join(desk, "", TokenId(), nullptr))));

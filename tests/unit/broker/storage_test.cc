@@ -154,8 +154,8 @@ TEST(Blobs, OperatorsFetchThemInPieces) {
 
 /// A file of the log: salt and content.
 Bytes file_blob(std::string_view content, uint8_t salt = 7) {
-  Bytes out(kFileSaltBytes, salt);
-  out.insert(out.end(), content.begin(), content.end());
+  Bytes out(kFileSaltBytes + content.size(), salt);
+  std::ranges::copy(content, out.begin() + kFileSaltBytes);
   return out;
 }
 SetAttribute put_file(Target target, const std::string& name, const Bytes& blob) {
