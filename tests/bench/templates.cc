@@ -44,7 +44,7 @@ Status add_own_templates(MeshState& state, MemoryEventLog& log) {
 }
 
 Result<PreparedPlan> prepare_all(const MeshState& state, const EventLog& log, Renderer& renderer) {
-  return prepare_commit(state, log, Prepare{Target{}, true, false}, "bench", &renderer);
+  return prepare_commit(state, log, Prepare{mesh::Target{}, true, false}, "bench", &renderer);
 }
 
 /// As a commit does: the candidates are the latest versions, and their blobs are kept.

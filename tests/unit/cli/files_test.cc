@@ -2,6 +2,8 @@
 // over unseen, neither in the log nor in a folder. Method: command lines against a controller in memory, with real
 // folders and an editor that is a function.
 #include <gtest/gtest.h>
+
+#include <algorithm>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -50,8 +52,8 @@ class Files : public testing::Test {
   }
   /// By another operator, at another place.
   void others_put(const std::string& name, const std::string& content) {
-    Bytes blob(kFileSaltBytes, 9);
-    blob.insert(blob.end(), content.begin(), content.end());
+    Bytes blob(kFileSaltBytes + content.size(), 9);
+    std::ranges::copy(content, blob.begin() + kFileSaltBytes);
     controller_.blobs[sha256(blob)] = blob;
     controller_.given({SetAttribute{{}, std::string(kFilePrefix) + name, FileRef{sha256(blob), content.size()}}});
   }
