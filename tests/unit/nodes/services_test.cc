@@ -356,7 +356,9 @@ TEST_F(ServicesTest, ACrashAtAnyStepEndsWithTheFilesOfOneVersion) {
         ASSERT_TRUE(forward || files(at) == had) << files(at);
         ASSERT_EQ(read["dns"], forward ? "b(none)" : "am") << "the daemon read what is there";
         ASSERT_EQ(read["nft"], forward ? "y" : "x");
-        for (const auto& name : *at.list("etc/dnsmasq.d"))
+        const auto placed = at.list("etc/dnsmasq.d");
+        ASSERT_TRUE(placed);
+        for (const auto& name : *placed)
           ASSERT_TRUE(name == "dns.conf" || name == "more.conf") << name;
       }
     }

@@ -229,7 +229,7 @@ TEST(Trial, OneOfTwoTunnelsToAPeerIsEnough) {
   const auto gates = bgp_for(0);
   Sight sight;
   sight.tunnels = {tunnel("tlwg_12", 12), tunnel("tlwg_12b", 12)};
-  sight.health = Health{{seen("tlwg_12", 12, "Active"), seen("tlwg_12b", 12, "Established")}, true, {}};
+  sight.health = Health{{seen("tlwg_12", 12, "Active"), seen("tlwg_12b", 12, "Established")}, true, {}, {}};
   Trial trial({}, std::nullopt, false);
   EXPECT_EQ(trial.look(gates, sight, 0), Trial::Verdict::healthy);
 }
@@ -249,7 +249,7 @@ TEST(Trial, ARouterThatCannotBeReadOnceLosesNothing) {
   const auto gates = bgp_for(2'000);
   Sight sight;
   sight.tunnels = {tunnel("tlwg_12", 12)};
-  sight.health = Health{{seen("tlwg_12", 12, "Established")}, true, {}};
+  sight.health = Health{{seen("tlwg_12", 12, "Established")}, true, {}, {}};
   Trial trial({}, std::nullopt, false);
   EXPECT_EQ(trial.look(gates, sight, 1'000), Trial::Verdict::waits);
   auto blind = sight;
