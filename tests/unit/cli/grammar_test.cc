@@ -189,7 +189,7 @@ TEST(Grammar, MistakesNameTheNearestWord) {
       {"list nods", "did you mean \"list nodes\"?"},
       {"list nodes --outptu json", "did you mean --output?"},
       {"list nodes -o jsno", "one of table, wide, json, yaml, jsonl, name"},
-      {"list", "list sites|nodes|changed|changes|links|versions|tokens|operators|tags|activations"},
+      {"list", "list sites|nodes|changed|changes|links|versions|tokens|operators|tags|files|activations"},
       {"plan everything", "plan all|site|node"},
       {"commit all -m", "-m TEXT"},
       {"add site", "usage: add site SITE"},
