@@ -190,10 +190,11 @@ class Exporter {
       : session_(session), client_(client), tree_(std::move(tree)) {}
 
   Result<GitExport> run() {
-    MESH_TRY(prepare());
-    MESH_TRY(read_last());
+    // First, so that nothing is made when there is no controller.
     auto newest = newest_commit();
     if (!newest) return std::unexpected(std::move(newest).error());
+    MESH_TRY(prepare());
+    MESH_TRY(read_last());
     if (*newest <= out_.last) return std::move(out_);
     MESH_TRY(replay());
     if (commits_.empty()) return std::move(out_);
