@@ -238,7 +238,7 @@ TEST(Transcript, ImportFromTowalink) {
                                              "import towalink " + tree + " -m 'from Towalink' -q",
                                              "import towalink " + tree, "import towalink " + tree + " -o json",
                                              "import towalink /nonexistent", "import towalnk " + tree, "import towalink",
-                                             "list nodes all -q", "log -n 1"});
+                                             "log -n 1"});
   for (size_t at; (at = text.find(source + "/")) != std::string::npos;) text.erase(at, source.size() + 1);
   expect_golden("import", text);
 }
