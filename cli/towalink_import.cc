@@ -239,11 +239,15 @@ class Importer {
                           line.substr(0, 16)));
       }
     }
-    if (!keys.empty()) add_value(target, "node_sshauthkeys", AttributeValue(std::move(keys)), attribute.where);
+    // Below the global level no key at all is something else than nothing said.
+    if (!keys.empty() || target.level != Level::global)
+      add_value(target, "node_sshauthkeys", AttributeValue(std::move(keys)), attribute.where);
   }
 
   void add_value(const Target& target, const std::string& name, AttributeValue value, const std::string& where) {
-    const ScopeMask mask = target.level == Level::global ? kAtGlobal : target.level == Level::site ? kAtSite : kAtNode;
+    const ScopeMask mask = target.level == Level::global ? kAtGlobal
+                           : target.level == Level::site ? kAtSite
+                                                         : kAtNode;
     if (auto valid = check_attribute(name, value, mask, now_.rules); !valid)
       return problem(where, valid.error().message, valid.error().fix);
     if (target.level == Level::global)

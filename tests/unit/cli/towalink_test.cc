@@ -220,6 +220,20 @@ TEST(Towalink, EveryMistakeHasItsPlaceAndItsFix) {
   }
 }
 
+TEST(Towalink, OfSshKeysWhatIsNoKeyIsLeftOutAndAnEmptyListStaysOne) {
+  Folder folder(false);
+  const std::string key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA", forced = "command=\\\"x\\\" " + key;
+  folder.write("config.toml", "node_sshauthkeys = [\"" + key + " a\\n" + key + " b\\n# old\\n\", \"" + forced + "\"]\n");
+  folder.write("site_a/config.toml", "node_sshauthkeys = []\n");
+  const mesh::test::World world = imported(folder.path());
+  const AttributeValue both(std::vector<Scalar>{key + " a", key + " b"});
+  EXPECT_EQ(world.state().global.find("node_sshauthkeys")->second.value, both);
+  EXPECT_EQ(world.state().find_site("a")->attributes.find("node_sshauthkeys")->second.value,
+            AttributeValue(std::vector<Scalar>()));
+  const TowalinkImport found = import_of(folder.path(), mesh::test::World().state());
+  EXPECT_TRUE(says(found.notes, ImportTopic::dropped, "config.toml:1", "only public keys without options"));
+}
+
 TEST(Towalink, LinksAreFollowedWithinTheFolderOnly) {
   Folder folder(false), outside(false);
   outside.write("secret", "of this machine");
