@@ -87,9 +87,9 @@ class AnsibleTest(LabTest):
     def on_the_hub(self, *words, code=0):
         env = os.environ | {"ANSIBLE_PRIVATE_KEY_FILE": os.path.join(self.keys, "login"), "ANSIBLE_REMOTE_USER": "root",
                             "ANSIBLE_LOCAL_TEMP": self.keys, "HOME": self.keys, "LC_ALL": "C.UTF-8",
-                            "ANSIBLE_SSH_ARGS": f"-o UserKnownHostsFile={self.keys}/known -o ConnectTimeout=10"}
+                            "ANSIBLE_SSH_ARGS": f"-o UserKnownHostsFile={self.keys}/known -o ConnectTimeout=30"}
         done = subprocess.run([*self.mesh.enter_router(self.hub), binary("meshcli"), "--context", self.mesh.context,
-                               *words], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=180)
+                               *words], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr + self.ssh_logs())
         return done
 
