@@ -16,7 +16,7 @@ import unittest
 
 from fixture import LabTest, lab, main
 from lab_mesh import binary
-from lab_net import run, write_text
+from lab_net import read_text, run, write_text
 
 PLAY = """- hosts: group_edge
   gather_facts: false
@@ -59,8 +59,8 @@ class AnsibleTest(LabTest):
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", os.path.join(cls.keys, name))
         cls.inventory = json.loads(cli("inventory", "--list"))
         cls.hosts = cls.inventory["_meta"]["hostvars"]
-        known = [f"{host['ansible_host']} {open(os.path.join(cls.keys, 'host.pub')).read()}"
-                 for host in cls.hosts.values()]
+        host_key = read_text(os.path.join(cls.keys, "host.pub"))
+        known = [f"{host['ansible_host']} {host_key}\n" for host in cls.hosts.values()]
         write_text(os.path.join(cls.keys, "known"), "".join(known))
 
     @staticmethod
@@ -79,8 +79,9 @@ class AnsibleTest(LabTest):
         config = os.path.join(self.keys, f"{site.name}.conf")
         write_text(config, SSHD.format(address=self.address(site), keys=self.keys))
         self.mesh.in_router(site, "mkdir", "-p", "/run/sshd")
-        sshd = subprocess.Popen([*self.mesh.enter_router(site), shutil.which("sshd"), "-D", "-e", "-f", config],
-                                stdin=subprocess.DEVNULL, stderr=open(os.path.join(self.keys, f"{site.name}.log"), "w"))
+        with open(os.path.join(self.keys, f"{site.name}.log"), "w") as log:
+            sshd = subprocess.Popen([*self.mesh.enter_router(site), shutil.which("sshd"), "-D", "-e", "-f", config],
+                                    stdin=subprocess.DEVNULL, stderr=log)
         self.addCleanup(sshd.wait)
         self.addCleanup(sshd.kill)
 
@@ -90,11 +91,12 @@ class AnsibleTest(LabTest):
                             "ANSIBLE_SSH_ARGS": f"-o UserKnownHostsFile={self.keys}/known -o ConnectTimeout=30"}
         done = subprocess.run([*self.mesh.enter_router(self.hub), binary("meshcli"), "--context", self.mesh.context,
                                *words], env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400)
-        self.assertEqual(done.returncode, code, done.stdout + done.stderr + self.ssh_logs())
+        if done.returncode != code:
+            self.fail(f"exit {done.returncode}, not {code}\n{done.stdout}{done.stderr}{self.ssh_logs()}")
         return done
 
     def ssh_logs(self):
-        return "".join(open(os.path.join(self.keys, name)).read() for name in os.listdir(self.keys)
+        return "".join(read_text(os.path.join(self.keys, name)) for name in os.listdir(self.keys)
                        if name.endswith(".log"))
 
     def test_1_the_inventory_is_the_log(self):
@@ -123,8 +125,8 @@ class AnsibleTest(LabTest):
         self.on_the_hub("ansible_playbook", "all", play)
         for site in (self.mesh.sites[1], self.masked):
             name = self.mesh.node_name(site)
-            said = open(os.path.join(self.keys, f"{name}.said")).read()
-            self.assertEqual(said, f"{10 + site.number} {site.name} v{self.hosts[name]['version_active']}\n")
+            said = read_text(os.path.join(self.keys, f"{name}.said")).strip()
+            self.assertEqual(said, f"{10 + site.number} {site.name} v{self.hosts[name]['version_active']}")
         failed = self.on_the_hub("ansible", "site", "site3", "all", "-m", "command", "-a", "false", code=2)
         self.assertIn("gw.site3 | FAILED", failed.stdout)
         self.assertNotIn("gw.site2", failed.stdout)
