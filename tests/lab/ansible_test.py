@@ -130,7 +130,7 @@ class AnsibleTest(LabTest):
         failed = self.on_the_hub("ansible", "site", "site3", "all", "-m", "command", "-a", "false", code=2)
         self.assertIn("gw.site3 | FAILED", failed.stdout)
         self.assertNotIn("gw.site2", failed.stdout)
-        none = self.on_the_hub("ansible", "node", "later.site2", "all", "-m", "ping", code=1)
+        none = self.on_the_hub("ansible", "node", "later.site2", "all", "-m", "ping", code=7)
         self.assertIn("no attached nodes selected", none.stderr)
 
     def test_3_the_mesh_knows_nothing_of_it(self):

@@ -1,6 +1,6 @@
 // Claim: the inventory is the log in Ansible's own form; ansible gets the attached nodes that were meant and no others,
-// in a file that is gone afterwards; who is not attached is named; Ansible's exit code is passed on, and what is missing
-// is said. Method: a canned answer of the controller, and a program that only looks at what it was given.
+// in a file that is gone afterwards; who is not attached is named; Ansible's exit code is passed on, and what is
+// missing is said. Method: a canned answer of the controller, and a program that only looks at what it was given.
 #include <gtest/gtest.h>
 
 #include <filesystem>
