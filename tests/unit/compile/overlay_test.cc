@@ -106,6 +106,7 @@ TEST(Bind, BothEndsChooseTheSamePairs) {
 
 TEST(Bind, TheManagementNetworkKnowsWhoIsEnrolledOnly) {
   MeshState state = three_sites();
+  state.rules = kFileRules;
   set(state.global, {{"management_hub", "r1.ams"}, {"management_net_ipv6", "fd00:5::/64"}});
   enrol(state, 11), enrol(state, 12, {3, 4});
   const auto hub = desired(state, 11).management, lab = desired(state, 12).management;

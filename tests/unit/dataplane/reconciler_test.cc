@@ -123,7 +123,10 @@ TEST_F(Reconcile, AnyRouterBecomesWhatIsWanted) {
     ASSERT_EQ(report.steps.size(), shown->size()) << "what was shown is what is done";
     ASSERT_TRUE(dry_run(router, wanted, keys.public_keys())->empty());
     ASSERT_EQ(router.state().bird, wanted.bird) << "it is confirmed";
-    ASSERT_EQ(router.state().management, wanted.management);
+    auto management = router.state().management;
+    if (management && wanted.management && wanted.management->endpoint_host.empty())  // nothing to tell WireGuard
+      management->endpoint_host = "", management->endpoint_port = 0;
+    ASSERT_EQ(management, wanted.management);
     ASSERT_EQ(*parse_state(state_text(router.state())), router.state()) << "and kept over a restart";
     uint64_t executed = router.executed();
     ASSERT_EQ(apply(wanted).outcome, Reconciled::unchanged);
