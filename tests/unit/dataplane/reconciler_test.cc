@@ -125,7 +125,7 @@ TEST_F(Reconcile, AnyRouterBecomesWhatIsWanted) {
     ASSERT_EQ(router.state().bird, wanted.bird) << "it is confirmed";
     const auto& management = router.state().management;  // where nobody is, nobody is dialled or kept awake
     ASSERT_EQ(management.has_value(), wanted.management.has_value());
-    if (management) ASSERT_EQ(management->peers, wanted.management->peers);
+    if (management) { ASSERT_EQ(management->peers, wanted.management->peers); }
     ASSERT_EQ(*parse_state(state_text(router.state())), router.state()) << "and kept over a restart";
     uint64_t executed = router.executed();
     ASSERT_EQ(apply(wanted).outcome, Reconciled::unchanged);
