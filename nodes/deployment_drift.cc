@@ -12,6 +12,8 @@ constexpr int64_t kServicesAgainMs = 60'000;  // a daemon that does not take its
 }
 
 bool Deployment::reconcile_again(int64_t now) {
+  // What was refused for allow.toml is tried again when that is another one.
+  if (options_.services && options_.services->permits_otherwise()) tried_.reset();
   const auto before = router_problem_;
   const auto steps = steps_.size();
   // What never became what it shall be has a problem, not a drift, and is tried again as a whole.

@@ -158,8 +158,18 @@ Status Services::run_well(const std::string& name, std::string_view command, std
 
 // --- check ---
 
+bool Services::permits_otherwise() {
+  if (!refused_by_ || options_.allow().value_or("") == *refused_by_) return false;
+  refused_by_.reset();
+  return true;
+}
+
 Status Services::check(const WantedServices& wanted) {
-  MESH_TRY(check_permitted(wanted));
+  refused_by_.reset();
+  if (auto permitted = check_permitted(wanted); !permitted) {
+    refused_by_ = options_.allow().value_or("");
+    return permitted;
+  }
   std::set<std::string> paths;
   for (const auto& service : wanted.services) {
     for (const auto& [name, content] : service.files)

@@ -84,6 +84,8 @@ class Services {
   /// Errors: not_permitted (with the lines to add), invalid (a check refuses: its last words; no command), conflict (a
   /// file that somebody else placed), not_found (no such directory), exhausted, io.
   Status check(const WantedServices& wanted);
+  /// True once when allow.toml is another one since check() found that it did not permit something.
+  bool permits_otherwise();
   /// Whether start() would run something.
   bool starts(const WantedServices& wanted);
   /// Never fails: what ends with another code than 0 is a problem().
@@ -165,6 +167,7 @@ class Services {
   ServicesOptions options_;
   Files& machine_;
   std::optional<Manifest> manifest_;
+  std::optional<std::string> refused_by_;  // allow.toml as it was then
   std::string not_started_;  // why scripts that should run do not
   std::vector<std::string> steps_;
 };

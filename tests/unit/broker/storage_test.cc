@@ -217,7 +217,10 @@ TEST(Files, AreListedWithTheirLevelAndAuthor) {
 TEST(Blobs, ANodeFetchesItsConfigurationsAndTheirFiles) {
   test::World world;
   world.must({AddSite{"ams"}, AddNode{"r1.ams"}, AddNode{"r2.ams"}});
-  for (const char* node : {"r1.ams", "r2.ams"}) world.enrol(node);
+  for (const char* node : {"r1.ams", "r2.ams"}) {
+    world.enrol(node);
+    world.must(SetAttribute{{Level::node, node}, "endpoint", std::string("192.0.2.") + node[1]});
+  }
   std::vector<Blob> blobs;
   const auto commit = [&](const std::string& node, const std::string& file) {
     world.must(SetAttribute{{Level::node, node}, "file:" + file, FileRef{sha256(as_bytes(file)), 1}});
@@ -227,7 +230,8 @@ TEST(Blobs, ANodeFetchesItsConfigurationsAndTheirFiles) {
       blobs.push_back({config_digest(config), Bytes(text.begin(), text.end())});
     }
     for (const auto& [digest, content] : candidates->contents) blobs.push_back({digest, content});
-    ASSERT_TRUE(world.commit(Principal::human("alice"), Target{}));
+    auto committed = world.commit(Principal::human("alice"), Target{});
+    ASSERT_TRUE(committed) << committed.error().message;
   };
   commit("r1.ams", "one.conf");
   commit("r2.ams", "two.conf");

@@ -287,6 +287,13 @@ TEST_F(FetchTest, ServicesAndScriptsFollowTheVersion) {
   node.serve();
   EXPECT_TRUE(outcome().message.contains("commands = [\"check\", \"reload\"]")) << outcome().message;
   EXPECT_EQ(status().active, Version(2));
+  const auto told = node.store().serial();
+  node.pass(20'000);
+  EXPECT_EQ(node.store().serial(), told) << "not tried for ever";
+  allow = "destinations = [\"/etc/dnsmasq.d\"]\ncommands = [\"check\", \"reload\"]\nstartup_scripts = true\n";
+  node.pass(5'000);
+  EXPECT_EQ(status().active, Version(4)) << "root has put the line there";
+  EXPECT_EQ(outcome().kind, OutcomeKind::applied);
 }
 
 TEST_F(FetchTest, AScriptThatFailsIsAProblemAndNoReasonToGoBack) {
