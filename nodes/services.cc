@@ -69,13 +69,17 @@ std::string Services::at(std::string_view path) {
   return std::string(path);
 }
 
+/// Those that are not there; their names are durable on return, or what is in them would not be.
 Status Services::make_dirs(const std::string& path) {
-  for (size_t end = 0; end != std::string::npos;) {
-    end = path.find('/', end + 1);
-    if (const auto part = path.substr(0, end); !part.empty()) MESH_TRY(machine_.make_dir(part));
-    if (end + 1 == path.size()) break;
+  for (size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
+    const auto part = path.substr(0, end);
+    if (!machine_.list(part)) {
+      MESH_TRY(machine_.make_dir(part));
+      const size_t parent = part.rfind('/');
+      MESH_TRY(machine_.sync_dir(parent == std::string::npos ? "." : part.substr(0, parent)));
+    }
+    if (end == std::string::npos || end + 1 == path.size()) return {};
   }
-  return {};
 }
 
 /// Aside under a name that daemons pass over, synced, renamed; the caller syncs the directory.
