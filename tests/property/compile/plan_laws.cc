@@ -91,7 +91,6 @@ Desired any_desired() {
   NodeId node = state.nodes.begin()->first;
   if (*rc::gen::arbitrary<bool>()) {  // the first or another is the hub
     const NodeId hub = *rc::gen::arbitrary<bool>() ? node : state.nodes.rbegin()->first;
-    state.rules = kFileRules;
     set(state.global, {{"controller_hostname", "hub.example.net"}});
     state.global["management_hub"] = {std::to_string(hub.value()), Sequence(2)};
   }

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "broker/queries.h"
+#include "eventstore/log/memory_event_log.h"
 #include "tests/support/world.h"
 
 namespace mesh::test {
@@ -21,6 +22,7 @@ struct HealthQuery : ::testing::Test {
       world.must(AddNode{name});
       world.enrol(name);
     }
+    world.must(SetAttribute{{Level::node, "r1.ams"}, "endpoint", {"192.0.2.1"}});
     NodeStatus status;
     status.program = "0.4.0";
     status.machine = {.load_milli = 1'250, .processors = 2, .memory_bytes = 4'000, .memory_free_bytes = 3'000,
@@ -43,6 +45,7 @@ struct HealthQuery : ::testing::Test {
     QueryFacts facts;
     facts.state = world.state();
     facts.board = board;
+    facts.log = &log;
     facts.now = {Timestamp(5'000'000), 100'000};
     facts.query = {kind, std::move(arguments), {}};
     auto answer = answer_query(std::move(facts));
@@ -55,6 +58,7 @@ struct HealthQuery : ::testing::Test {
     return status.links.front();
   }
   World world;
+  MemoryEventLog log{world.state().log};
   Board board;
 };
 

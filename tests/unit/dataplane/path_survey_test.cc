@@ -147,7 +147,7 @@ TEST(PathSurvey, AHubAsksNoMoreThanItMay) {
   constexpr int kLinks = 3'000;
   world.add_many(kLinks, {});
   world.run(600);
-  EXPECT_LE(world.sent, 600u * 65) << "50 rounds and 10 large ones a second, and what begins late";
+  EXPECT_LE(world.sent, 600u * 75) << "50 rounds a second, and 10 checks of two packets";
   for (int i = 1; i <= kLinks; ++i) {
     ASSERT_GE(world.sent_over[i], 8u) << i;
     ASSERT_EQ(world.report(i).rtt_us, 20'000) << i;

@@ -586,9 +586,8 @@ TEST_F(TrialTest, WhatANewEpochDoesNotKnowGoesBack) {
   EXPECT_EQ(status().root, restored.root(restored.size()));
   EXPECT_TRUE(back());
   EXPECT_EQ(last().kind, OutcomeKind::reverted);
-  // Its number is given again, and means another activation.
   restored.activate_confirmed(20);
-  ASSERT_EQ(restored.newest(), log.newest());
+  ASSERT_GT(restored.newest(), log.newest()) << "numbers of lost entries are not given again";
   node.follow(restored);
   node.pass(500);
   EXPECT_TRUE(on_v2());
