@@ -193,7 +193,7 @@ Status check_bird_files(const std::filesystem::path& bird, const std::map<std::s
   std::string said;
   for (;;) {
     auto more = (*child)->read(deadline);
-    if (!more) return fail(Errc::invalid, "bird.conf: BIRD did not read it in time");
+    if (!more) return fail(Errc::exhausted, "bird.conf: BIRD did not read it in time");
     if (more->empty()) break;
     if (said.size() < 64 * 1024) said += *more;
   }

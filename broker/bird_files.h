@@ -20,7 +20,7 @@ bool is_bird_file(std::string_view name);
 Status confine_bird_file(const std::string& name, Bytes& content, std::vector<std::string>& warnings);
 
 /// Runs `bird -p` on bird.conf among `files`, which are confined. Errors: invalid (file and line), unavailable (BIRD
-/// cannot be run).
+/// cannot be run), exhausted (it takes too long).
 Status check_bird_files(const std::filesystem::path& bird, const std::map<std::string, Bytes>& files);
 
 }  // namespace mesh

@@ -143,14 +143,19 @@ Result<std::shared_ptr<const Rendering>> TemplateRenderer::render(const RenderTa
   std::lock_guard lock(mutex_);
   if (auto known = known_.find(key); known != known_.end()) {
     order_.splice(order_.end(), order_, known->second.used);
-    return known->second.rendering;
+    return known->second.outcome;
   }
-  auto made = render_anew(task);
-  if (!made) return std::unexpected(made.error());
   ++rendered_;
-  auto shared = std::make_shared<const Rendering>(std::move(*made));
-  remember(key, shared);
-  return shared;
+  auto made = render_anew(task);
+  // Other errors are of this machine and this moment.
+  if (!made && made.error().code != Errc::invalid) return std::unexpected(made.error());
+  Outcome outcome = fail(Errc::invalid, "");
+  if (made)
+    outcome = std::make_shared<const Rendering>(std::move(*made));
+  else
+    outcome = std::unexpected(made.error());
+  remember(key, outcome);
+  return outcome;
 }
 
 Result<Rendering> TemplateRenderer::render_anew(const RenderTask& task) {
@@ -196,10 +201,11 @@ Result<Rendering> TemplateRenderer::render_anew(const RenderTask& task) {
   return out;
 }
 
-void TemplateRenderer::remember(const Digest& key, std::shared_ptr<const Rendering> rendering) {
-  size_t bytes = 0;
-  for (const RenderedFile& file : rendering->files) bytes += sizeof file + file.name.size() + file.content.size();
-  known_[key] = {std::move(rendering), bytes, order_.insert(order_.end(), key)};
+void TemplateRenderer::remember(const Digest& key, Outcome outcome) {
+  size_t bytes = sizeof(Known) + sizeof key;
+  if (outcome)
+    for (const RenderedFile& file : (*outcome)->files) bytes += sizeof file + file.name.size() + file.content.size();
+  known_.emplace(key, Known{std::move(outcome), bytes, order_.insert(order_.end(), key)});
   bytes_ += bytes;
   while (bytes_ > options_.cache_bytes && order_.size() > 1) {
     auto oldest = known_.find(order_.front());

@@ -29,17 +29,19 @@ class TemplateRenderer : public Renderer {
   ~TemplateRenderer() override;
   Result<std::shared_ptr<const Rendering>> render(const RenderTask& task) override;
 
-  /// How many nodes were rendered and not remembered, for tests.
+  /// How many tasks were not answered from memory, for tests.
   uint64_t rendered() const { return rendered_; }
 
  private:
+  using Outcome = Result<std::shared_ptr<const Rendering>>;
+  /// Errors of templates too: one that uses up its time shall do so once, not with every question.
   struct Known {
-    std::shared_ptr<const Rendering> rendering;
+    Outcome outcome;
     size_t bytes = 0;
     std::list<Digest>::iterator used;
   };
   Result<Rendering> render_anew(const RenderTask& task);
-  void remember(const Digest& key, std::shared_ptr<const Rendering> rendering);
+  void remember(const Digest& key, Outcome outcome);
 
   TemplateRendererOptions options_;
   std::mutex mutex_;  // one process, one node at a time
