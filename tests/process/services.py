@@ -59,6 +59,7 @@ class Services(unittest.TestCase):
 
     def test_services(self):
         with Mesh() as self.mesh:
+            self.mesh.start_controller()
             self.data, self.allow = self.mesh.dir / "s1", self.mesh.dir / "allow.toml"
             self.placed = self.data / "dry-services/etc/dnsmasq.d/dns_mesh.conf"
             self.mesh.add_site("s1", 1)
