@@ -92,7 +92,7 @@ Desired any_desired() {
   if (*rc::gen::arbitrary<bool>()) {  // the first or another is the hub
     const NodeId hub = *rc::gen::arbitrary<bool>() ? node : state.nodes.rbegin()->first;
     set(state.global, {{"controller_hostname", "hub.example.net"}});
-    state.global["management_hub"] = {std::to_string(hub.value()), Sequence(2)};
+    state.global["management_hub"] = {typed(std::to_string(hub.value())), Sequence(2)};
   }
   return bind(*compile(state, node), make_overlay(state, node));
 }
