@@ -193,6 +193,12 @@ void add_reading(Rows& rows) {
     {"show_all", "node", {kNode}, reading(), "a node's attributes, each with the level it came from",
      "`-o wide`, json and yaml also show the configuration compiled from them.\n"
      "  show_all node r1.ams --at -2h -o wide", show_effective},
+  });
+}
+
+/// What is, and what would be.
+void add_looking(Rows& rows) {
+  rows.insert(rows.end(), {
     {"status", "", {{.name = "N", .hint = Hint::node, .optional = true, .keyword = "node"}},
      reading({"watch", "interval"}),
      "the controller, the nodes and what is under way", "", show_status},
@@ -531,6 +537,7 @@ const Grammar& meshcli_grammar() {
   static const Rows rows = [] {
     Rows out;
     add_reading(out);
+    add_looking(out);
     add_changing(out);
     add_confirming(out);
     add_files(out);

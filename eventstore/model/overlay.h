@@ -61,7 +61,7 @@ struct Tunnel {
   bool operator==(const Tunnel&) const = default;
 };
 
-/// What is on the interface, ascending: what a rendered file says, else the link-local address and the IPv4 loopback, as
+/// What is on the interface, ascending: what a rendered file says, else the link-local address and the IPv4 loopback as
 /// on an unnumbered link: nothing is sent to it, but where an interface has no IPv4 address Linux drops packets whose
 /// way back is another interface even when `rp_filter` is loose (fib_validate_source, 6.1). Without peer_addresses.
 std::vector<IpPrefix> addresses_of(const Tunnel& tunnel);

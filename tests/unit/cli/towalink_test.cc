@@ -223,7 +223,8 @@ TEST(Towalink, EveryMistakeHasItsPlaceAndItsFix) {
 TEST(Towalink, OfSshKeysWhatIsNoKeyIsLeftOutAndAnEmptyListStaysOne) {
   Folder folder(false);
   const std::string key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA", forced = "command=\\\"x\\\" " + key;
-  folder.write("config.toml", "node_sshauthkeys = [\"" + key + " a\\n" + key + " b\\n# old\\n\", \"" + forced + "\"]\n");
+  folder.write("config.toml",
+               "node_sshauthkeys = [\"" + key + " a\\n" + key + " b\\n# old\\n\", \"" + forced + "\"]\n");
   folder.write("site_a/config.toml", "node_sshauthkeys = []\n");
   const mesh::test::World world = imported(folder.path());
   const AttributeValue both(std::vector<Scalar>{key + " a", key + " b"});

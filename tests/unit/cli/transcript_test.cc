@@ -237,8 +237,8 @@ TEST(Transcript, ImportFromTowalink) {
   std::string text = transcript(controller, {"help import", "import towalink " + tree + " --dry-run",
                                              "import towalink " + tree + " -m 'from Towalink' -q",
                                              "import towalink " + tree, "import towalink " + tree + " -o json",
-                                             "import towalink /nonexistent", "import towalnk " + tree, "import towalink",
-                                             "log -n 1"});
+                                             "import towalink /nonexistent", "import towalnk " + tree,
+                                             "import towalink", "log -n 1"});
   for (size_t at; (at = text.find(source + "/")) != std::string::npos;) text.erase(at, source.size() + 1);
   expect_golden("import", text);
 }
