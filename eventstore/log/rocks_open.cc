@@ -136,7 +136,12 @@ Status RocksEventLog::Impl::open_database(Mode mode) {
     if (!torn) damage_ = torn.error();
     const auto recovery = torn ? rocksdb::WALRecoveryMode::kPointInTimeRecovery
                                : rocksdb::WALRecoveryMode::kSkipAnyCorruptedRecords;
-    status = rocksdb::DB::OpenForReadOnly(make_options(seams_, recovery), path_.string(), &raw);
+    // A controller that runs may remove a file between the reading of its manifest and the opening of what that names.
+    constexpr int kTries = 5;
+    for (int tries = 0; tries < kTries; ++tries) {
+      status = rocksdb::DB::OpenForReadOnly(make_options(seams_, recovery), path_.string(), &raw);
+      if (status.ok() || !status.ToString().contains("No such file or directory")) break;
+    }
   }
   if (!status.ok()) return std::unexpected(to_error(status, "rocksdb"));
   db_.reset(raw);

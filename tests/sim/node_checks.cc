@@ -210,7 +210,10 @@ void NodeHost::check_router() {
   const bool back = status.problem.find(" is over here") != std::string::npos ||
                     status.problem.find(" had gone back when ") != std::string::npos;
   const bool over = back && clock_.now() > excused_until_;
-  if (!status.problem.empty() && !over) return;
+  if (!status.problem.empty() && !over) {
+    checked_active_ = status.active;  // what it wants by then is looked at when it is at the head
+    return;
+  }
   // What the damage took is unknown until it is fetched: the router keeps what it runs.
   if (damaged_ && status.active == Version()) return;
   const bool on_trial = !over && status.pending_activation != ActivationId();
