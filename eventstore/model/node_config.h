@@ -64,7 +64,7 @@ struct ManagementPeer {
 struct ManagementConfig {
   bool hub = false;
   uint16_t listen_port = 0, mtu = 0, keepalive = 0;
-  IpAddress address;     // management_net_ipv6 + number, /128 on the interface but at the hub, which has the network
+  IpAddress address;     // management_net_ipv6 + number, /64 on the interface
   IpAddress link_local;  // fe80:: + number
   std::vector<ManagementPeer> peers;  // ascending by node
   bool operator==(const ManagementConfig&) const = default;

@@ -134,6 +134,10 @@ def copy_tree(tree: pathlib.Path) -> None:
         if not source.exists():
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_symlink():
+            target.unlink(missing_ok=True)
+            target.symlink_to(os.readlink(source))
+            continue
         if not target.exists() or source.read_bytes() != target.read_bytes():
             shutil.copy2(source, target)
 
