@@ -57,8 +57,8 @@ void add_dataplane(CLI::App* verb, mesh::MeshnodeOptions& options) {
       ->capture_default_str();
   verb->add_option("--allow", options.allow, "What services, start-up scripts and SSH keys may do on this router")
       ->capture_default_str();
-  verb->add_option("--authorized-keys", options.authorized_keys, "Where the SSH keys of node_sshauthkeys are put")
-      ->capture_default_str();
+  verb->add_option("--authorized-keys", options.authorized_keys,
+                   "Where the SSH keys of node_sshauthkeys are put, instead of root's authorized_keys");
   verb->add_option("--run-dir", options.run_dir, "Sockets and files of the processes that outlive meshnode")
       ->capture_default_str();
 }

@@ -27,7 +27,7 @@ struct MeshnodeOptions {
   std::string dataplane = "linux";    // run, leave, rollback: or "dry-run"
   std::filesystem::path run_dir = "/run/meshnode";  // the same: what belongs to the processes that outlive us
   std::filesystem::path allow = "/etc/meshnode/allow.toml";  // run, leave, rollback: see nodes/allow.h
-  std::filesystem::path authorized_keys = "/root/.ssh/authorized_keys";  // the same
+  std::filesystem::path authorized_keys;  // the same; empty = root's
   bool once_synced = false;           // run
   std::string output = "table";       // "table" or "json"
   std::string version;                // rollback: "v3" or "3"; empty = the previous one

@@ -1,5 +1,6 @@
 // The machine of Services.
 #include <fmt/ranges.h>
+#include <pwd.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,6 +27,11 @@ Result<std::string> read_allow(const fs::path& path) {
   return read_file(path, kAllowBytesMax);
 }
 
+std::string keys_of_root() {
+  const struct passwd* root = ::getpwuid(0);
+  return std::string(root ? root->pw_dir : "") + "/.ssh/authorized_keys";
+}
+
 }  // namespace
 
 MachineServices open_services(const MeshnodeOptions& options) {
@@ -35,7 +41,8 @@ MachineServices open_services(const MeshnodeOptions& options) {
   services.data = data.string();
   services.allow_file = options.allow.string();
   services.allow = [path = options.allow] { return read_allow(path); };
-  services.authorized_keys = fs::absolute(options.authorized_keys).string();
+  services.authorized_keys =
+      options.authorized_keys.empty() ? keys_of_root() : fs::absolute(options.authorized_keys).string();
   services.boot_id = machine_boot_id();
   services.make_destinations = dry;
   services.run = run_command;

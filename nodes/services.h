@@ -62,7 +62,7 @@ struct ServicesOptions {
   std::string data;                                           // the data directory, absolute
   std::string allow_file;                                     // its name, for people
   std::function<Result<std::string>()> allow;                 // its text; not_found = nothing is permitted
-  std::string authorized_keys = "/root/.ssh/authorized_keys";
+  std::string authorized_keys;                                // absolute
   std::string boot_id;
   CommandRunner run;
   bool make_destinations = false;  // where no machine is: a directory that is not there is made

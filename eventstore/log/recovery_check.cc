@@ -176,7 +176,8 @@ void RecordFileScan::add_block(const std::string& file, uint64_t offset, ByteVie
     } while (block.size() - at >= kHeaderBytes && !checks(block.subspan(at)));
     if (block.size() - at < kHeaderBytes) return;
   }
-  if (file_ends_here && !all_zero(block.subspan(at))) note_damage({file, offset + at}, true);
+  // Too few for a header, zeros of an unwritten sector too: RocksDB calls it a truncated header.
+  if (file_ends_here && at < block.size()) note_damage({file, offset + at}, true);
 }
 
 Result<std::optional<TornWrite>> RecordFileScan::verdict() const {

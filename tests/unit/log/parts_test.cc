@@ -161,6 +161,20 @@ TEST(RecoveryCheck, WholeFilesPass) {
   EXPECT_EQ(scan(file.bytes).value(), std::nullopt);
 }
 
+// A power loss may leave the file longer than what was written of its last record's header.
+TEST(RecoveryCheck, ZerosThatAreTooFewForAHeaderAreTorn) {
+  RecordFile file;
+  file.add(payload(100, 1));
+  const uint64_t end = file.bytes.size();
+  for (size_t zeros = 1; zeros < 7; ++zeros) {
+    file.bytes.resize(end + zeros);
+    const auto torn = scan(file.bytes);
+    ASSERT_TRUE(torn) << zeros << ": " << torn.error().message;
+    ASSERT_TRUE(*torn) << zeros;
+    EXPECT_EQ((*torn)->offset, end);
+  }
+}
+
 TEST(RecoveryCheck, AFileCutAnywhereIsTornAtTheWriteThatWasCut) {
   RecordFile file;
   for (const size_t size : {10, 30, 33'000, 5}) file.add(payload(size, size));

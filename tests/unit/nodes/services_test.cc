@@ -19,9 +19,9 @@ using Strings = std::vector<std::string>;
 struct ServicesTest : ::testing::Test {
   ServicesTest() { build(disk); }
   static void build(MemoryFiles& machine) {
-    for (const char* directory : {"etc", "etc/dnsmasq.d", "etc/nft", "root", "root/.ssh", "var"})
+    for (const char* directory : {"etc", "etc/dnsmasq.d", "etc/nft", "etc/ssh", "var"})
       ASSERT_TRUE(machine.make_dir(directory));
-    for (const char* directory : {".", "etc", "root"}) ASSERT_TRUE(machine.sync_dir(directory));
+    for (const char* directory : {".", "etc"}) ASSERT_TRUE(machine.sync_dir(directory));
   }
   /// A program that starts.
   std::unique_ptr<Services> open(MemoryFiles& machine, const std::string& boot = "boot") {
@@ -32,6 +32,7 @@ struct ServicesTest : ::testing::Test {
       if (allow.empty()) return fail(Errc::not_found, "none");
       return allow;
     };
+    options.authorized_keys = "/etc/ssh/keys_of_root";
     options.boot_id = boot;
     options.run = [this, &machine](const Strings& words, std::chrono::milliseconds) -> Result<CommandResult> {
       if (machine.dead()) return fail(Errc::io, "the program is dead");
@@ -202,20 +203,20 @@ TEST_F(ServicesTest, HandEditsAreNamedAndSetBack) {
 }
 
 TEST_F(ServicesTest, KeysAreABlockAndOtherLinesStay) {
-  ASSERT_TRUE(disk.write("root/.ssh/authorized_keys", as_bytes("ssh-rsa MINE me"), 0600));
+  ASSERT_TRUE(disk.write("etc/ssh/keys_of_root", as_bytes("ssh-rsa MINE me"), 0600));
   auto it = open(disk);
   ASSERT_TRUE(it->apply({{}, {}, {"ssh-ed25519 K one", "ssh-ed25519 L two"}, {}}, nullptr));
-  auto text = text_of("root/.ssh/authorized_keys");
+  auto text = text_of("etc/ssh/keys_of_root");
   EXPECT_TRUE(text.starts_with("ssh-rsa MINE me\n# BEGIN meshnode")) << text;
   EXPECT_TRUE(text.ends_with("\nssh-ed25519 K one\nssh-ed25519 L two\n# END meshnode\n")) << text;
-  ASSERT_TRUE(disk.write("root/.ssh/authorized_keys", as_bytes(text + "ssh-rsa NEW n\n"), 0600));
+  ASSERT_TRUE(disk.write("etc/ssh/keys_of_root", as_bytes(text + "ssh-rsa NEW n\n"), 0600));
   ASSERT_TRUE(it->apply({{}, {}, {"ssh-ed25519 L two"}, {}}, nullptr));
-  text = text_of("root/.ssh/authorized_keys");
+  text = text_of("etc/ssh/keys_of_root");
   EXPECT_FALSE(text.contains(" K "));
   EXPECT_TRUE(text.starts_with("ssh-rsa MINE me\nssh-rsa NEW n\n# BEGIN")) << text;
   ASSERT_TRUE(it->apply({}, nullptr));
-  EXPECT_EQ(text_of("root/.ssh/authorized_keys"), "ssh-rsa MINE me\nssh-rsa NEW n\n");
-  ASSERT_TRUE(disk.write("root/.ssh/authorized_keys", as_bytes("# BEGIN meshnode\nssh-rsa X\n"), 0600));
+  EXPECT_EQ(text_of("etc/ssh/keys_of_root"), "ssh-rsa MINE me\nssh-rsa NEW n\n");
+  ASSERT_TRUE(disk.write("etc/ssh/keys_of_root", as_bytes("# BEGIN meshnode\nssh-rsa X\n"), 0600));
   EXPECT_EQ(it->check({{}, {}, {"ssh-ed25519 K"}, {}}).error().code, Errc::conflict);
   EXPECT_FALSE(it->apply({{}, {}, {"ssh-ed25519 K"}, {}}, nullptr));
 }
@@ -319,7 +320,7 @@ TEST_F(ServicesTest, ACrashAtAnyStepEndsWithTheFilesOfOneVersion) {
       two{{}, {dns("b"), firewall("y")}, {"ssh-ed25519 L"}, {}};
   const auto files = [&](MemoryFiles& at) {
     return text_of(at, "etc/dnsmasq.d/dns.conf") + text_of(at, "etc/dnsmasq.d/more.conf") +
-           text_of(at, "etc/nft/mesh.nft") + text_of(at, "root/.ssh/authorized_keys");
+           text_of(at, "etc/nft/mesh.nft") + text_of(at, "etc/ssh/keys_of_root");
   };
   std::map<std::string, std::string> read;  // by service
   uint64_t deaths = 0;
