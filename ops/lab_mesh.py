@@ -99,6 +99,13 @@ class Mesh:
     def node_data(self, site):
         return self.path("nodes", site.name)
 
+    def allow_file(self, site):
+        """The router's own; what the machine permits to a meshnode of its own is not the lab's."""
+        return self.path("nodes", f"{site.name}.allow.toml")
+
+    def authorized_keys(self, site):
+        return self.path("nodes", f"{site.name}.authorized_keys")
+
     # Programs.
 
     def cli(self, *words, timeout=120, ok=(0,)):
@@ -236,7 +243,8 @@ class Mesh:
         if self.agent_pid(site):
             raise LabError(f"meshnode of {site.name} is already running")
         self.spawn(site.name, [*self.enter_router(site), binary("meshnode"), "run", "--data", self.node_data(site),
-                               "--dataplane", self.dataplane])
+                               "--dataplane", self.dataplane, "--allow", self.allow_file(site),
+                               "--authorized-keys", self.authorized_keys(site)])
 
     def agent_pid(self, site):
         return self.pid_of(site.name, site.router_ns)

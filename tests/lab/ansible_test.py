@@ -4,8 +4,8 @@ its inventory is the log: groups per site and per group attribute, host variable
 not attached is named and left out; Ansible's exit code is that of meshcli; what is announced in the mesh does not know
 the management network.
 Method: four real sites; the first is the hub, on whose machine Ansible runs; the internet masks the last one and lets
-nothing in to it. Real ansible over real ssh: an sshd in every router, on its management address, with keys made for
-the test. Exit code 77 = skipped (also without ansible-core or openssh-server)."""
+nothing in to it. Real ansible over real ssh: an sshd in every router, on its management address, that lets in whom
+node_sshauthkeys names. Exit code 77 = skipped (also without ansible-core or openssh-server)."""
 
 import json
 import os
@@ -28,7 +28,7 @@ PLAY = """- hosts: group_edge
 SSHD = """Port 22
 ListenAddress {address}
 HostKey {keys}/host
-AuthorizedKeysFile {keys}/login.pub
+AuthorizedKeysFile {authorized}
 PermitRootLogin prohibit-password
 PasswordAuthentication no
 StrictModes no
@@ -46,17 +46,21 @@ class AnsibleTest(LabTest):
         super().setUpClass()
         cls.hub, *_, cls.masked = cls.mesh.sites
         cls.put_behind_nat(cls.masked)
+        cls.keys = os.path.join(cls.directory(), "ssh")
+        os.mkdir(cls.keys, 0o700)
+        for name in ("host", "login"):
+            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", os.path.join(cls.keys, name))
+        login = read_text(os.path.join(cls.keys, "login.pub")).strip()
+        for site in cls.mesh.sites:
+            write_text(cls.mesh.allow_file(site), "ssh_keys = true\n")
         cli = cls.mesh.cli
         cli("set", "global", "management_hub", cls.mesh.node_name(cls.hub))
+        cli("set", "global", "node_sshauthkeys", json.dumps([login]))
         cli("set", "node", cls.mesh.node_name(cls.masked), "endpoint", "empty")
         cli("set", "site", "site2", "groups", '["default", "edge"]')
         cli("set", "node", cls.mesh.node_name(cls.masked), "groups", '["default", "edge"]')
         cli("commit", "all", "-m", "a management network")
         cli("activate", "all")
-        cls.keys = os.path.join(cls.directory(), "ssh")
-        os.mkdir(cls.keys, 0o700)
-        for name in ("host", "login"):
-            run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", os.path.join(cls.keys, name))
         cls.inventory = json.loads(cli("inventory", "--list"))
         cls.hosts = cls.inventory["_meta"]["hostvars"]
         host_key = read_text(os.path.join(cls.keys, "host.pub"))
@@ -77,7 +81,8 @@ class AnsibleTest(LabTest):
 
     def start_sshd(self, site):
         config = os.path.join(self.keys, f"{site.name}.conf")
-        write_text(config, SSHD.format(address=self.address(site), keys=self.keys))
+        write_text(config, SSHD.format(address=self.address(site), keys=self.keys,
+                                        authorized=self.mesh.authorized_keys(site)))
         self.mesh.in_router(site, "mkdir", "-p", "/run/sshd")
         with open(os.path.join(self.keys, f"{site.name}.log"), "w") as log:
             sshd = subprocess.Popen([*self.mesh.enter_router(site), shutil.which("sshd"), "-D", "-e", "-f", config],
