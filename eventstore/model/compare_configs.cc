@@ -23,7 +23,9 @@ class Comparison {
     value(Effect::session_reset, "AS", before.as_number, after.as_number);
     value(Effect::session_reset, "loopback", before.loopback4, after.loopback4);
     value(Effect::hot, "loopback", before.loopback6, after.loopback6);
-    other_as_ = before.as_number != after.as_number;
+    auto style = [](RoutingStyle routing) { return std::string(routing == RoutingStyle::link ? "link" : "loopback"); };
+    value(Effect::session_reset, "routing style", style(before.routing), style(after.routing));
+    other_session_ = before.as_number != after.as_number || before.routing != after.routing;
     other_id_ = before.loopback4 != after.loopback4;
   }
 
@@ -112,7 +114,7 @@ class Comparison {
   void changed(const LinkConfig& before, const LinkConfig& after) {
     // A peer hears of another port by our next packet, unless its NAT lets only answers in.
     const bool unheard = before.listen_port != after.listen_port && after.endpoint_host.empty();
-    const bool both_ends = other_as_ || before.peer_as != after.peer_as || before.address != after.address ||
+    const bool both_ends = other_session_ || before.peer_as != after.peer_as || before.address != after.address ||
                            before.peer_address != after.peer_address || unheard;
     if (both_ends)
       out_.resets.push_back({after.peer, fmt::format("until {} has changed too", after.peer_name)});
@@ -142,7 +144,8 @@ class Comparison {
   }
 
   ConfigChange out_;
-  bool other_as_ = false, other_id_ = false;
+  bool other_session_ = false;  // both ends of every link have to change
+  bool other_id_ = false;
 };
 
 }  // namespace
@@ -166,8 +169,6 @@ ConfigChange compare_configs(const NodeConfig* before, const NodeConfig& after) 
   out.sysctls(old.sysctls, after.sysctls);
   out.value(Effect::hot, "drift", std::string(drift_policy_name(old.drift)),
             std::string(drift_policy_name(after.drift)));
-  auto style = [](RoutingStyle routing) { return std::string(routing == RoutingStyle::link ? "link" : "loopback"); };
-  out.value(Effect::session_reset, "routing style", style(old.routing), style(after.routing));
   out.named("file", old.files, after.files, Effect::hot);
   if (old.files == after.files) out.named("source", old.sources, after.sources, Effect::none);
   out.named("service", old.services, after.services, Effect::hot);

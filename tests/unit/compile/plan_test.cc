@@ -233,6 +233,18 @@ TEST(CompareConfigs, AnotherPortIsHeardOfUnlessThePeerIsBehindNat) {
   EXPECT_EQ(change.resets.size(), 1u);
 }
 
+TEST(CompareConfigs, AnotherRoutingStyleResetsEveryLinkUntilItsPeerHasItToo) {
+  const NodeConfig before = *compile(three_sites(), NodeId(11));
+  NodeConfig after = before;
+  after.routing = RoutingStyle::loopback;
+  const ConfigChange change = compare_configs(&before, after);
+  EXPECT_EQ(change.lines, Steps{"~ routing style link -> loopback"});
+  EXPECT_EQ(change.effect, Effect::session_reset);
+  ASSERT_EQ(change.resets.size(), before.links.size());
+  EXPECT_TRUE(change.resets[0].duration.starts_with("until ")) << change.resets[0].duration;
+  EXPECT_EQ(compare_configs(nullptr, after).effect, Effect::hot) << "there was no session";
+}
+
 TEST(CompareConfigs, TheFirstVersionListsEverything) {
   ConfigChange change = compare_configs(nullptr, *compile(three_sites(), NodeId(11)));
   EXPECT_EQ(change.effect, Effect::hot);
