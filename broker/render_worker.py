@@ -160,17 +160,15 @@ class Task:
 
     def render(self, template, variables):
         parts, size = [], 0
-        for part in template.generate(variables):
+        running = template.generate(variables)
+        for part in running:
             parts.append(part)
-            size += len(part)
+            size += len(part.encode())
             if size > self.settings["file"] or size > self.room:
-                raise TooMuch(f"it makes more than {min(self.settings['file'], self.room)} bytes")
-        text = "".join(parts)
-        size = len(text.encode())
-        if size > self.settings["file"] or size > self.room:
-            raise TooMuch(f"it makes more than {min(self.settings['file'], self.room)} bytes")
+                # Raised where the template is: so it has a line.
+                running.throw(TooMuch(f"it makes more than {min(self.settings['file'], self.room)} bytes"))
         self.room -= size
-        return text
+        return "".join(parts)
 
     def template(self, environment, name):
         self.name = name

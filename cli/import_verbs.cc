@@ -85,7 +85,8 @@ Result<int> import_from_towalink(Session& session) {
                   folder,
                   contents.take_attachments(),
                   report_text(notes, session.colour_out()),
-                  &extra});
+                  &extra,
+                  "next: meshcli plan; meshcli attach node NODE for each router; meshcli commit all --activate"});
 }
 
 }  // namespace mesh::cli

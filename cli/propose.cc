@@ -12,8 +12,6 @@ namespace mesh::cli {
 
 namespace {
 
-constexpr std::string_view kCommitNext = "next: meshcli plan, then meshcli commit all --activate";
-
 std::string some_of(const std::vector<std::string>& names) {
   constexpr size_t kShown = 5;
   const size_t shown = std::min(names.size(), kShown);
@@ -71,7 +69,7 @@ Result<int> propose(Session& session, Client& client, const MeshState& now, Prop
   if (session.for_people()) {
     session.print(fmt::format("{}  {}\n", printable(proposal.line),
                               notes->dry_run ? "(dry run)" : reply_suffix(reply, false, true)));
-    if (!notes->dry_run && changes) session.hint(kCommitNext);
+    if (!notes->dry_run && changes) session.hint(proposal.next);
   } else if (session.format() == Format::name) {
     if (reply.sequence != Sequence()) session.print(fmt::format("{}\n", reply.sequence.value()));
   } else {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/session.h"
@@ -17,6 +18,7 @@ struct Proposal {
   std::vector<Bytes> attachments = {};  // of the files that the commands put
   std::string report = {};              // printed behind the plan for people
   const Json* more = nullptr;           // members of the document that is printed otherwise; borrowed
+  std::string_view next = "next: meshcli plan, then meshcli commit all --activate";  // a hint when something changed
 };
 
 /// Shows what `proposal` does to `now`, asks when nodes are lost, then signs and submits it as one

@@ -239,6 +239,7 @@ class Importer {
                           line.substr(0, 16)));
       }
     }
+    ssh_keys_ = ssh_keys_ || !keys.empty();
     // Below the global level no key at all is something else than nothing said.
     if (!keys.empty() || target.level != Level::global)
       add_value(target, "node_sshauthkeys", AttributeValue(std::move(keys)), attribute.where);
@@ -423,9 +424,12 @@ class Importer {
           fmt::format("{} template{} rendered and checked at the commit: meshcli plan says what is "
                       "wrong with them",
                       templates, templates == 1 ? " is" : "s are"));
-    if (startup_)
+    std::string permitted;
+    if (startup_) permitted = "startup_scripts = true (startup_*)";
+    if (ssh_keys_) permitted += std::string(startup_ ? " and " : "") + "ssh_keys = true (node_sshauthkeys)";
+    if (!permitted.empty())
       say(ImportTopic::check, "",
-          "startup_* run only where /etc/meshnode/allow.toml of the node permits start-up scripts");
+          fmt::format("a node activates this only when its /etc/meshnode/allow.toml says {}", permitted));
   }
 
   template <class Visit>
@@ -459,7 +463,7 @@ class Importer {
   std::map<NodeId, std::string> numbers_;  // where each was said
   std::set<std::string> site_names_, dropped_names_;
   std::map<std::string, std::vector<std::string>> unknown_;
-  bool startup_ = false;
+  bool startup_ = false, ssh_keys_ = false;
 };
 
 bool share_a_group(const NodeIntent& a, const NodeIntent& b) {

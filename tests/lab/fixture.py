@@ -28,6 +28,7 @@ ENTER = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--mount", "--pid
          "--mount-proc", "--propagation", "private", "--", "sh", "-ec",
          'mount -t tmpfs -o mode=755 tmpfs /run; ip link set lo up; exec "$@"', "sh"]
 SETTLED_SECONDS = 60
+SAME_SECONDS = 0.2  # two tellings of one instant
 
 
 def lab(*words, code=0):
@@ -97,6 +98,12 @@ def one_at_a_time():
         os.close(folder)
 
 
+def clock_seconds(clock):
+    """Of the day, of HH:MM:SS.mmm."""
+    hours, minutes, rest = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(rest)
+
+
 class LabTest(unittest.TestCase):
     """One lab of SITES sites for all tests of the class, which run in the order of their names and leave it whole;
     with SITES = None a test brings up its own."""
@@ -146,6 +153,20 @@ class LabTest(unittest.TestCase):
         self.wait("all sessions are up", lambda: all(
             link["bgp_up"] and link["bfd_up"] for site in self.mesh.sites
             for link in self.mesh.node_status(site)["links"]))
+
+    def birdc(self, site, *words):
+        return self.mesh.in_router(site, "birdc", "-s", "/run/meshnode/bird/bird.ctl", "show", *words)
+
+    def sessions(self, site):
+        """{BGP protocol: (its state, since when)}"""
+        rows = [line.split() for line in self.birdc(site, "protocols").splitlines()]
+        return {row[0]: (row[5], row[4]) for row in rows if len(row) > 5 and row[1] == "BGP"}
+
+    def assert_same_sessions(self, before, now):
+        """Those of `before`, held all the while. BIRD counts from now, so that an instant moves by a millisecond."""
+        for name, (state, since) in before.items():
+            self.assertEqual((state, now[name][0]), ("Established", "Established"), name)
+            self.assertLess(abs(clock_seconds(now[name][1]) - clock_seconds(since)), SAME_SECONDS, name)
 
     def ring(self):
         """Every site and the next."""

@@ -134,8 +134,10 @@ TEST_F(RendererTest, TimeAndSizeAreLimited) {
   EXPECT_EQ(refusal("{{ range(10**9) }}"),
             "t.jinja:1: Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).");
   EXPECT_EQ(refusal("{{ 9**9999999 }}"), "t.jinja:1: ** makes too large a number");
-  EXPECT_EQ(refusal("{% for i in range(99999) %}aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa{% endfor %}"),
-            "t.jinja: it makes more than 1048576 bytes");
+  EXPECT_EQ(refusal("\n{% for i in range(99999) %}aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa{% endfor %}"),
+            "t.jinja:2: it makes more than 1048576 bytes");
+  EXPECT_EQ(refusal("{% for i in range(99999) %}\u00e4\u00e4\u00e4\u00e4\u00e4\u00e4{% endfor %}"),
+            "t.jinja:1: it makes more than 1048576 bytes");
   EXPECT_EQ(refusal("{% include 't.jinja' %}"), "t.jinja:1: it includes or calls itself without end");
   EXPECT_EQ(text("{{ 2 }}"), "2");
 }
