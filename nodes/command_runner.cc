@@ -85,7 +85,7 @@ Result<CommandResult> run_command(const std::vector<std::string>& words, std::ch
   auto program = find(words.front());
   if (!program) return std::unexpected(program.error());
   // In memory: a full disk hides nobody's last words, and nobody fills a disk with them.
-  Fd out(::memfd_create("output", MFD_CLOEXEC)), in(::open("/dev/null", O_RDONLY | O_CLOEXEC));
+  Fd out(::memfd_create("output", MFD_CLOEXEC | MFD_ALLOW_SEALING)), in(::open("/dev/null", O_RDONLY | O_CLOEXEC));
   if (!out || !in) return fail_errno("opening the output of a command", errno);
   pid_t pid = 0;
   if (const int error = spawn(pid, *program, words, in.get(), out.get()); error != 0)
@@ -105,6 +105,8 @@ Result<CommandResult> run_command(const std::vector<std::string>& words, std::ch
     }
     std::this_thread::sleep_for(kPoll);
   }
+  // What a daemon that was left says from now on nobody reads, and it would be memory for ever.
+  (void)::fcntl(out.get(), F_ADD_SEALS, F_SEAL_GROW);
   return CommandResult{WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status), end_of(out.get())};
 }
 

@@ -19,7 +19,7 @@ std::string name_in(const std::string& endpoint) {
 }  // namespace
 
 void ControllerDial::add(const std::string& address, const std::string& endpoint) {
-  if (list_.size() == kClientEndpointsMax || !split_controller_endpoint(address)) return;
+  if (!split_controller_endpoint(address)) return;
   if (std::ranges::find(list_, address) != list_.end()) return;
   list_.push_back(address);
   endpoint_of_[address] = endpoint;
@@ -29,8 +29,12 @@ std::vector<std::string> ControllerDial::addresses(int64_t now, const std::strin
   const auto endpoints = known_.walk();
   look_up(endpoints, now, !in_use.empty());
   list_.clear();
+  // A name may have any number of addresses: the endpoints behind it, and the connection that stands, have theirs too.
+  const size_t share = (kClientEndpointsMax - 1) / std::max<size_t>(endpoints.size(), 1);
+  static_assert(ControllerEndpoints::kWalkMax < kClientEndpointsMax);
   for (const auto& endpoint : endpoints) {
     const auto name = name_in(endpoint);
+    const size_t most = list_.size() + share;
     if (name.empty()) {
       add(endpoint, endpoint);
       continue;
@@ -38,11 +42,11 @@ std::vector<std::string> ControllerDial::addresses(int64_t now, const std::strin
     const auto port = split_controller_endpoint(endpoint)->port.value_or(0);
     for (const auto& found : resolver_.get(name, std::chrono::steady_clock::time_point::min())) {
       const auto address = "tcp://" + host_port_text(to_text(found), port);
-      add(address, endpoint);
+      if (list_.size() < most) add(address, endpoint);
       // The connection stands over the name itself: nobody saw which of its addresses it is.
       if (in_use == endpoint && known_.address_of(endpoint).empty()) known_.spoke(endpoint, address);
     }
-    add(known_.address_of(endpoint), endpoint);
+    if (list_.size() < most) add(known_.address_of(endpoint), endpoint);
   }
   const auto used = in_use.empty() ? endpoint_of_.end() : endpoint_of_.find(in_use);
   if (used != endpoint_of_.end() && std::ranges::find(endpoints, used->second) != endpoints.end()) {

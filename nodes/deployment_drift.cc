@@ -53,6 +53,7 @@ bool Deployment::look_at_services(const WantedServices& wanted, std::vector<Drif
   edited.insert(edited.end(), placed.begin(), placed.end());
   if (options_.services->unsettled() && next_services_ms_ <= now) {
     next_services_ms_ = now + kServicesAgainMs;
+    options_.services->start(wanted);
     apply_services(wanted);
   }
   return !placed.empty();

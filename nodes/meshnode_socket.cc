@@ -8,7 +8,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <utility>
 
@@ -51,12 +53,18 @@ void send_all(int fd, std::string_view rest) {
   }
 }
 
-/// One line, without its end; empty when none came in time.
+/// One line, without its end; empty when it did not come whole in time: the program waits for nobody's next letter.
 std::string read_request(int fd) {
+  using Clock = std::chrono::steady_clock;
+  const auto until = Clock::now() + std::chrono::milliseconds(kRequestMs);
+  const auto left_ms = [&] {
+    return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(until - Clock::now()).count());
+  };
   std::string request;
   char buffer[1024];
   pollfd item{fd, POLLIN, 0};
-  while (request.size() < kRequestMax && !request.ends_with('\n') && ::poll(&item, 1, kRequestMs) == 1) {
+  while (request.size() < kRequestMax && !request.ends_with('\n') &&
+         ::poll(&item, 1, std::max(0, left_ms())) == 1) {
     const auto n = ::recv(fd, buffer, sizeof buffer, 0);
     if (n <= 0) break;
     request.append(buffer, static_cast<size_t>(n));

@@ -322,7 +322,10 @@ std::string Services::problem() {
 // --- apply ---
 
 Status Services::apply(const WantedServices& wanted, const WantedServices* previous) {
-  MESH_TRY(check_permitted(wanted));
+  if (auto permitted = check_permitted(wanted); !permitted) {
+    failed_ = failed_ || previous == nullptr;
+    return permitted;
+  }
   auto done = place(wanted, previous == nullptr);
   if (done || previous == nullptr) return done;
   auto error = done.error();
@@ -336,9 +339,10 @@ Status Services::apply(const WantedServices& wanted, const WantedServices* previ
 
 /// `all`: goes on after a failure.
 Status Services::place(const WantedServices& wanted, bool all) {
-  auto first = run_tunnels(wanted);
+  auto first = run_tunnels(wanted, all);
   if (first || all) keep_first(first, place_files(wanted, all));
   if (first || all) keep_first(first, write_keys(wanted.ssh_keys));
+  failed_ = !first;
   return first;
 }
 
@@ -401,8 +405,13 @@ Status Services::switch_files(const WantedService& service) {
     directories.insert(at(service.destination));
     steps_.push_back(fmt::format("{}: placed", path));
   }
+  const auto taken_over = [&](const std::string& path) {  // by another name, or another pattern
+    return std::ranges::any_of(manifest().services, [&](const auto& other) {
+      return other.first != service.name && other.second.files.contains(path);
+    });
+  };
   for (const auto& [path, digest] : entry.files) {
-    if (stay.contains(path)) continue;
+    if (stay.contains(path) || taken_over(path)) continue;
     if (!machine_.read(at(path)) && !machine_.list(at(directory_of(path)))) continue;  // its directory is gone
     MESH_TRY(machine_.remove(at(path)));
     directories.insert(at(directory_of(path)));
@@ -434,17 +443,21 @@ Status Services::reload(const std::string& name, bool stays) {
 }
 
 bool Services::unsettled() {
-  return std::ranges::any_of(manifest().services, [](const auto& each) { return each.second.unsettled; });
+  return failed_ || !not_started_.empty() ||
+         std::ranges::any_of(manifest().services, [](const auto& each) { return each.second.unsettled; });
 }
 
-/// PostDown of what goes or changes, then PostUp of what is new.
-Status Services::run_tunnels(const WantedServices& wanted) {
+/// PostDown of what goes or changes, then PostUp of what is new. `all`: goes on after a failure.
+Status Services::run_tunnels(const WantedServices& wanted, bool all) {
   auto& ran = manifest().tunnels;
   Status first;
   const auto run_all = [&](const std::string& tunnel, std::string_view what, const std::vector<std::string>& commands) {
     const auto name = fmt::format("{} {}", what, tunnel);
+    Status done;
     for (const auto& command : commands)
-      keep_first(first, run_well(name, replaced(command, "%i", tunnel), {}, kReloadLimit));
+      keep_first(done, run_well(name, replaced(command, "%i", tunnel), {}, kReloadLimit));
+    keep_first(first, done);
+    return done.has_value();
   };
   const auto stands = [&](const std::string& name, const RanCommands& each) {
     const auto want = wanted.tunnels.find(name);
@@ -458,24 +471,23 @@ Status Services::run_tunnels(const WantedServices& wanted) {
     auto allow = allowed();
     const auto may = [&](const std::string& command) { return allow && allow->command(command); };
     const bool permitted = std::ranges::all_of(each.commands.down, may);
-    if (each.boot == options_.boot_id && permitted) run_all(name, "postdown", each.commands.down);
+    if (each.boot == options_.boot_id && permitted) (void)run_all(name, "postdown", each.commands.down);
   }
   for (const auto& [name, commands] : wanted.tunnels) {
     if (ran.contains(name)) continue;
     ran[name] = {commands, options_.boot_id};
     MESH_TRY(save());
-    run_all(name, "postup", commands.up);
-    if (first) continue;
+    if (run_all(name, "postup", commands.up)) continue;
     ran.erase(name);  // tried again
     MESH_TRY(save());
-    return first;
+    if (!all) return first;
   }
   return first;
 }
 
 // --- keys ---
 
-/// The whole file with the block as it shall be. Errors: conflict (half a block), io.
+/// The whole file with the block as it shall be. Errors: conflict (half a block), invalid (no key), io.
 Result<std::string> Services::keys_text(const std::vector<std::string>& keys) {
   auto bytes = machine_.read(at(options_.authorized_keys));
   if (!bytes && bytes.error().code != Errc::not_found) return std::unexpected(bytes.error());
@@ -497,7 +509,12 @@ Result<std::string> Services::keys_text(const std::vector<std::string>& keys) {
                 fmt::format("remove its line \"{}\" and the keys below it", kBegin));
   if (keys.empty()) return out;
   out += fmt::format("{}: node_sshauthkeys; what is changed between these lines is overwritten\n", kBegin);
-  for (const auto& key : keys) out += key + "\n";
+  for (const auto& key : keys) {
+    // With lines of its own one would end the block, and stay when the block goes.
+    if (key.starts_with('#') || std::ranges::any_of(key, [](unsigned char c) { return c < ' '; }))
+      return fail(Errc::invalid, "a key of node_sshauthkeys is not one line");
+    out += key + "\n";
+  }
   return out + fmt::format("{}\n", kEnd);
 }
 

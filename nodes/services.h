@@ -93,7 +93,7 @@ class Services {
   /// With `previous`: the first failure takes everything back to it. Without: all that can be done is done, and the
   /// first failure is the value. Errors: as check(), and what a reload said.
   Status apply(const WantedServices& wanted, const WantedServices* previous);
-  /// Something is left to be done that apply() could not do.
+  /// Something is left to be done that start() or apply() could not do.
   bool unsettled();
   std::vector<Drift> look(const WantedServices& wanted);
   /// Removes all that was placed. Scripts cannot be undone.
@@ -150,7 +150,7 @@ class Services {
   Status switch_files(const WantedService& service);
   Status remove_leftovers(const std::string& directory);
   Status reload(const std::string& name, bool stays);
-  Status run_tunnels(const WantedServices& wanted);
+  Status run_tunnels(const WantedServices& wanted, bool all);
   Status write_keys(const std::vector<std::string>& keys);
   Result<std::string> keys_text(const std::vector<std::string>& keys);
   void run_script(const std::string& name, const std::string& content);
@@ -169,6 +169,7 @@ class Services {
   std::optional<Manifest> manifest_;
   std::optional<std::string> refused_by_;  // allow.toml as it was then
   std::string not_started_;  // why scripts that should run do not
+  bool failed_ = false;      // the last apply() left something undone
   std::vector<std::string> steps_;
 };
 

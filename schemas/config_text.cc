@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include "eventstore/model/attribute_table.h"
 #include "eventstore/model/state.h"
 #include "schemas/json_reader.h"
 
@@ -77,6 +78,17 @@ ManagementConfig read_management(JsonReader& config, const Json& json) {
   return management;
 }
 
+/// What the log lets nobody name otherwise. Whoever reads a configuration makes paths of these.
+Status check_names(const NodeConfig& config) {
+  for (const auto* files : {&config.sources, &config.files})
+    for (const ConfigFile& file : *files)
+      if (auto name = check_file_name(file.name); !name) return fail(Errc::corrupt, name.error().message);
+  for (const ServiceConfig& service : config.services)
+    if (service.name.empty() || service.name.find_first_of("./") != std::string::npos)
+      return fail(Errc::corrupt, fmt::format("service name \"{}\" is not valid", service.name));
+  return {};
+}
+
 }  // namespace
 
 Result<NodeConfig> parse_config_text(std::string_view text) {
@@ -121,6 +133,7 @@ Result<NodeConfig> parse_config_text(std::string_view text) {
   if (in.optional("ssh_keys") != nullptr) in.get("ssh_keys", config.ssh_keys);
   if (const Json* management = in.optional("management")) config.management = read_management(in, *management);
   MESH_TRY(in.status());
+  MESH_TRY(check_names(config));
   if (config_text(config) != text)
     return fail(Errc::corrupt, "the configuration is not in its canonical form");
   return config;

@@ -9,6 +9,7 @@
 namespace mesh {
 
 /// The inverse of config_text, checked by writing it again: the result has exactly this text, and so its digest.
+/// Names of files and services in it lead nowhere: they can be made paths of.
 /// Errors: corrupt (which member is missing or wrong), unsupported (rules newer than this program).
 Result<NodeConfig> parse_config_text(std::string_view text);
 

@@ -50,6 +50,9 @@ void put_measured(const PathSurvey::Report& report, TunnelHealth& out) {
   if (report.path_mtu_age_us >= 0) out.path_mtu_age_s = report.path_mtu_age_us / kSecond;
 }
 
+/// WireGuard itself knows no largest one.
+uint16_t mtu_of(const LinkInfo& link) { return static_cast<uint16_t>(std::min<uint32_t>(link.mtu, UINT16_MAX)); }
+
 Status make_directory(const std::filesystem::path& directory) {
   std::error_code error;
   if (std::filesystem::create_directories(directory, error) &&
@@ -173,7 +176,7 @@ void LinuxDataplane::watch_paths(const Seen& seen, const Desired& wanted) {
   std::vector<PathSurvey::Target> targets;
   for (const Tunnel& tunnel : wanted.tunnels)
     if (auto link = seen.links.find(tunnel.name); link != seen.links.end() && link->second.up)
-      targets.push_back({link->second.index, tunnel.peer_address, static_cast<uint16_t>(link->second.mtu)});
+      targets.push_back({link->second.index, tunnel.peer_address, mtu_of(link->second)});
   paths_.watch(targets);
 }
 
@@ -182,7 +185,7 @@ ObservedTunnel LinuxDataplane::observe_tunnel(const LinkInfo& link, const WireGu
   ObservedTunnel out;
   out.name = link.name;
   out.up = link.up;
-  out.mtu = static_cast<uint16_t>(std::min<uint32_t>(link.mtu, UINT16_MAX));
+  out.mtu = mtu_of(link);
   out.answers = device != nullptr;
   if (device == nullptr) return out;  // nobody answers: it differs in everything, and is made anew
   if (device->private_key) out.own_key = device->private_key->public_key();
@@ -470,7 +473,7 @@ Result<Health> LinuxDataplane::health() {
     health.name = name;
     health.peer = peer_in_name(name);
     health.up = link.up;
-    health.mtu = static_cast<uint16_t>(link.mtu);
+    health.mtu = mtu_of(link);
     put_measured(paths_.report(link.index), health);
     if (auto device = seen->devices.find(name); device == seen->devices.end()) {
       out.warnings.push_back(fmt::format("the process of tunnel {} does not answer", name));

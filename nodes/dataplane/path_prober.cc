@@ -20,7 +20,8 @@ namespace mesh {
 namespace {
 
 constexpr size_t kIpBytes = 40, kIcmpBytes = 8;
-constexpr size_t kPacketMax = 9'216;  // wg_mtu is at most 9,000
+constexpr size_t kPacketMax = PathSurvey::kLargestBytes;
+constexpr size_t kAnswersMax = 16 * 1024;  // that wait: more than are asked for in the time of an apply
 
 /// What every echo carries, before its padding.
 struct Stamp {
@@ -105,7 +106,7 @@ void PathProber::listen() {
     // Over another interface it is no answer of that tunnel's peer.
     if (stamp.number != number_ || stamp.index != from.sin6_scope_id) continue;
     std::lock_guard lock(mutex_);
-    answers_.push_back({static_cast<int>(stamp.index), stamp.round,
+    if (answers_.size() < kAnswersMax) answers_.push_back({static_cast<int>(stamp.index), stamp.round,
                         static_cast<uint16_t>(kIpBytes + static_cast<size_t>(got)), stamp.sent_us, at_us});
   }
 }

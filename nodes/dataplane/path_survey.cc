@@ -81,7 +81,7 @@ void PathSurvey::begin_check(Path& path, int64_t now_us) {
   if (checks_ >= (path.found.path_mtu == 0 ? options_.checks : options_.checks / 2)) return;
   ++checks_;
   path.low = kSmallBytes;
-  path.large = path.high = path.target.mtu;
+  path.large = path.high = std::min(path.target.mtu, kLargestBytes);
   path.tries = 0;
 }
 
@@ -122,7 +122,8 @@ void PathSurvey::try_next(Path& path, int64_t now_us) {
 
 void PathSurvey::answered(const Answer& answer) {
   auto it = paths_.find(answer.index);
-  if (it == paths_.end() || answer.at_us < answer.sent_us) return;
+  // The moment of sending was the peer's to change.
+  if (it == paths_.end() || answer.sent_us < 0 || answer.at_us < answer.sent_us) return;
   Path& path = it->second;
   const bool current = answer.round == path.round;
   if (answer.bytes == kSmallBytes) {

@@ -69,8 +69,9 @@ class PathSurvey {
   void answered(const Answer& answer);
   Report report(int index, int64_t now_us) const;
 
-  /// Of the small echo.
-  static constexpr uint16_t kSmallBytes = 72;
+  /// Of the small echo; of the largest one that is ever sent, whatever MTU somebody gave an interface (wg_mtu is at
+  /// most 9,000).
+  static constexpr uint16_t kSmallBytes = 72, kLargestBytes = 9'216;
 
  private:
   struct Path {

@@ -20,8 +20,8 @@ struct ProcessOutput {
 };
 
 /// Ends when the program has ended and nobody holds its output open, or kills it at the deadline.
-/// `input` is its standard input, at most 64 KiB. Errors: unavailable (it cannot be started),
-/// timeout, io.
+/// `input` is its standard input; more than the machine's fs.pipe-max-size needs root. Errors: unavailable (it cannot
+/// be started), exhausted (more than 16 MiB of input), timeout, io.
 Result<ProcessOutput> run_program(const std::vector<std::string>& arguments, std::string_view input,
                                   std::chrono::milliseconds deadline);
 

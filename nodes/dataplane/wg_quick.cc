@@ -9,6 +9,7 @@
 namespace mesh {
 namespace {
 
+constexpr unsigned kMtuLeast = 1280;  // of IPv6, which every link carries
 constexpr std::string_view kPrefix = "tlwg_", kSuffix = ".conf", kBlank = " \t\r";
 
 std::string_view trim(std::string_view text) {
@@ -123,8 +124,8 @@ class Parser {
 
   Status take_interface(const std::string& key, std::string_view name, std::string_view value) {
     if (key == "privatekey") return take_key(name, value, "PRIVATE-KEY", private_key_);
-    if (key == "listenport") return take_number(name, value, 65535, out_.listen_port);
-    if (key == "mtu") return take_number(name, value, 65535, out_.mtu);
+    if (key == "listenport") return take_number(name, value, 1, 65535, out_.listen_port);
+    if (key == "mtu") return take_number(name, value, kMtuLeast, 65535, out_.mtu);
     if (key == "address") return take_addresses(value);
     if (key == "postup" || key == "postdown") return take_command(value, key == "postup");
     if (key == "table") {
@@ -139,7 +140,7 @@ class Parser {
     if (key == "presharedkey") return take_key(name, value, "PSK", psk_);
     if (key == "allowedips") return take_allowed(value);
     if (key == "persistentkeepalive")
-      return take_number(name, lower(value) == "off" ? "0" : value, 65535, out_.keepalive);
+      return take_number(name, lower(value) == "off" ? "0" : value, 0, 65535, out_.keepalive);
     if (key == "endpoint") {
       auto endpoint = parse_host_port(value);
       if (!endpoint || !endpoint->port) return wrong(fmt::format("{} is no HOST:PORT", value));
@@ -157,9 +158,11 @@ class Parser {
     return {};
   }
 
-  Status take_number(std::string_view name, std::string_view value, unsigned max, std::optional<uint16_t>& out) {
+  Status take_number(std::string_view name, std::string_view value, unsigned min, unsigned max,
+                     std::optional<uint16_t>& out) {
     auto parsed = number(value, max);
-    if (!parsed) return wrong(fmt::format("{} = {} is no number up to {}", name, value, max));
+    if (!parsed || *parsed < min)
+      return wrong(fmt::format("{} = {} is no number from {} to {}", name, value, min, max));
     out = static_cast<uint16_t>(*parsed);
     return {};
   }

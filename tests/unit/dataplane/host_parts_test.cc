@@ -89,6 +89,14 @@ TEST_F(HostParts, ProgramsGetTheirInputAndNothingElse) {
   EXPECT_EQ(done->err, "problem\n");
 }
 
+TEST_F(HostParts, ProgramsGetMoreThanAPipeHoldsByItself) {
+  const std::string input(700'000, 'x');  // a management hub of 3,000 nodes
+  auto done = run_program({"/bin/sh", "-c", "exec cat"}, input, 20s);
+  ASSERT_TRUE(done) << done.error().message;
+  EXPECT_EQ(std::string_view(done->out), input);
+  EXPECT_EQ(run_program({"/bin/sh"}, std::string(17 * 1024 * 1024, 'x'), 20s).error().code, Errc::exhausted);
+}
+
 TEST_F(HostParts, AProgramThatDoesNotEndIsEnded) {
   auto done = run_program({"/bin/sh", "-c", "exec sleep 1000"}, {}, 50ms);
   ASSERT_FALSE(done);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <random>
 
@@ -108,6 +109,23 @@ TEST(PathSurvey, TheLargestPacketIsFoundExactlyAlsoWithLoss) {
     world.run(1'200);
     EXPECT_EQ(world.report(1).path_mtu, std::min(carries, mtu));
   }
+}
+
+TEST(PathSurvey, NothingLargerIsSentThanABufferHolds) {
+  World world;
+  world.add(1, {.carries = 65'535}, 65'535);
+  world.run(600);
+  EXPECT_EQ(world.report(1).path_mtu, PathSurvey::kLargestBytes) << "and more is not known";
+}
+
+TEST(PathSurvey, AMomentThatNeverWasMeasuresNothing) {
+  PathSurvey survey({}, 1);
+  const IpAddress to{.v6 = true, .bytes = {0xfe, 0x80}};
+  survey.watch({{1, to, 1'420}}, kSecond);
+  const auto round = survey.due(60 * kSecond).at(0).round;
+  for (const int64_t sent : {std::numeric_limits<int64_t>::min(), int64_t{-1}, 61 * kSecond})
+    survey.answered({1, round, PathSurvey::kSmallBytes, sent, 60 * kSecond});
+  EXPECT_EQ(survey.report(1, 60 * kSecond).rtt_us, -1);
 }
 
 TEST(PathSurvey, AnOutageSaysNothingAboutSizes) {

@@ -296,6 +296,23 @@ TEST_F(FetchTest, ServicesAndScriptsFollowTheVersion) {
   EXPECT_EQ(outcome().kind, OutcomeKind::applied);
 }
 
+TEST_F(FetchTest, WhatWasNotPermittedAtTheStartIsDoneWhenItIs) {
+  use_services();
+  log.set("service.dns.files", std::string("dns.conf"));
+  log.set("service.dns.destination", std::string("/etc/dnsmasq.d"));
+  commit({{"dns.conf", "one"}});
+  node.follow();
+  node.serve();
+  ASSERT_EQ(status().active, Version(2)) << status().problem;
+  const auto permitted = std::exchange(allow, "destinations = []\n");
+  node.start();
+  node.connect();
+  EXPECT_TRUE(status().problem.contains("does not permit it")) << status().problem;
+  allow = permitted;
+  node.pass(70'000);
+  EXPECT_EQ(status().problem, "") << "root has put the line there";
+}
+
 TEST_F(FetchTest, AScriptThatFailsIsAProblemAndNoReasonToGoBack) {
   use_services();
   results["/var/data/services/scripts/startup_a"] = {9, "no such device"};

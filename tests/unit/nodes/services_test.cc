@@ -5,6 +5,9 @@
 #include "nodes/services.h"
 
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -131,6 +134,32 @@ TEST_F(ServicesTest, OnlyWhatChangedIsReloaded) {
   EXPECT_FALSE(disk.list("var/data/services"));
 }
 
+TEST_F(ServicesTest, AFileThatChangesItsServiceStays) {
+  auto it = open(disk);
+  auto renamed = dns("a");
+  renamed.name = "names";
+  const WantedServices one{{}, {dns("a")}, {}, {}}, two{{}, {renamed}, {}, {}};
+  ASSERT_TRUE(it->apply(one, nullptr));
+  ASSERT_TRUE(it->apply(two, &one));
+  EXPECT_EQ(text_of("etc/dnsmasq.d/dns.conf"), "a") << "the old name takes nothing away";
+  EXPECT_TRUE(it->look(two).empty());
+  ASSERT_TRUE(it->apply(one, &two));
+  EXPECT_EQ(text_of("etc/dnsmasq.d/dns.conf"), "a");
+  // Another pattern moves it between two that stay.
+  WantedService early{"a", "/etc/nft", "", "", {{"x", "1"}}}, late{"b", "/etc/nft", "", "", {{"y", "2"}, {"z", "3"}}};
+  const WantedServices before{{}, {early, late}, {}, {}};
+  ASSERT_TRUE(it->apply(before, &one));
+  early.files["z"] = "3";
+  late.files.erase("z");
+  ASSERT_TRUE(it->apply({{}, {early, late}, {}, {}}, &before));
+  EXPECT_EQ(text_of("etc/nft/z"), "3");
+  ASSERT_TRUE(it->apply(before, nullptr));
+  EXPECT_EQ(text_of("etc/nft/z"), "3");
+  ASSERT_TRUE(it->remove_all());
+  EXPECT_EQ(disk.list("etc/nft")->size(), 0u);
+  EXPECT_EQ(disk.list("etc/dnsmasq.d")->size(), 0u);
+}
+
 TEST_F(ServicesTest, AFailureGivesTheFormerFilesBack) {
   auto it = open(disk);
   const WantedServices one{{}, {dns("a"), firewall("x")}, {}, {}}, two{{}, {dns("b", "c"), firewall("y")}, {}, {}};
@@ -221,6 +250,48 @@ TEST_F(ServicesTest, KeysAreABlockAndOtherLinesStay) {
   EXPECT_FALSE(it->apply({{}, {}, {"ssh-ed25519 K"}, {}}, nullptr));
 }
 
+TEST_F(ServicesTest, AKeyCannotEndItsBlock) {
+  ASSERT_TRUE(disk.write("etc/ssh/keys_of_root", as_bytes("ssh-rsa MINE me\n"), 0600));
+  auto it = open(disk);
+  for (const char* key : {"ssh-ed25519 K\n# END meshnode\nssh-rsa STAYS", "# END meshnode", "ssh-ed25519 K\r"}) {
+    const WantedServices wanted{{}, {}, {key}, {}};
+    EXPECT_EQ(it->check(wanted).error().code, Errc::invalid) << key;
+    EXPECT_FALSE(it->apply(wanted, nullptr));
+    EXPECT_EQ(text_of("etc/ssh/keys_of_root"), "ssh-rsa MINE me\n");
+  }
+}
+
+TEST_F(ServicesTest, WhatFailedAtTheStartIsDoneLater) {
+  const WantedServices wanted{{{"startup_a", "#!/bin/sh\n"}},
+                              {dns("a")},
+                              {},
+                              {{"tlwg_12", {{"up %i"}, {}}}, {"tlwg_13", {{"up %i"}, {}}}}};
+  auto it = open(disk);
+  results["up tlwg_12"] = {1, "no such device"};
+  it->start(wanted);
+  EXPECT_FALSE(it->apply(wanted, nullptr));
+  EXPECT_TRUE(std::ranges::count(ran, "up tlwg_13") == 1) << "one tunnel's command keeps no other's";
+  EXPECT_EQ(text_of("etc/dnsmasq.d/dns.conf"), "a");
+  EXPECT_TRUE(it->unsettled());
+  results.clear();
+  ran.clear();
+  ASSERT_TRUE(it->apply(wanted, nullptr));
+  EXPECT_EQ(ran, Strings{"up tlwg_12"});
+  EXPECT_FALSE(it->unsettled());
+
+  const auto permitted = std::exchange(allow, "");
+  auto booted = open(disk, "next boot");
+  booted->start(wanted);
+  EXPECT_FALSE(booted->apply(wanted, nullptr));
+  EXPECT_TRUE(booted->unsettled()) << "not permitted now";
+  allow = permitted;
+  ran.clear();
+  booted->start(wanted);
+  ASSERT_TRUE(booted->apply(wanted, nullptr));
+  EXPECT_EQ(ran.size(), 3u) << "the script and two commands";
+  EXPECT_FALSE(booted->unsettled());
+}
+
 TEST_F(ServicesTest, ScriptsRunWhenNewChangedAndAfterEachBoot) {
   const std::string run = "/var/data/services/scripts/startup_a";
   auto it = open(disk);
@@ -309,6 +380,12 @@ TEST(Commands, EndWithTheirLimitsAndNotWithTheirDaemons) {
   const auto left = sh("sleep 2 & echo started");
   ASSERT_TRUE(left);
   EXPECT_EQ(left->output, "started\n");
+  // What is left behind can print nothing any more: nobody reads it, and it would fill the memory.
+  const auto talker = sh("(while sleep 0.02 && echo x; do :; done) & echo $!");
+  ASSERT_TRUE(talker);
+  pollfd ended{static_cast<int>(::syscall(SYS_pidfd_open, std::stoi(talker->output), 0)), POLLIN, 0};
+  EXPECT_TRUE(ended.fd < 0 || ::poll(&ended, 1, 20'000) == 1);
+  ::close(ended.fd);
   EXPECT_EQ(run_command({"no-such-program"}, std::chrono::seconds(1)).error().code, Errc::unavailable);
   EXPECT_EQ(run_command({"bin/sh"}, std::chrono::seconds(1)).error().code, Errc::invalid);
   EXPECT_EQ(run_command({"/etc/passwd"}, std::chrono::seconds(1)).error().code, Errc::unavailable);

@@ -378,5 +378,22 @@ TEST(ConfigFile, ReadsBackExactlyWhatWasWritten) {
   EXPECT_EQ(parse_config_text(newer).error().code, Errc::unsupported);
 }
 
+TEST(ConfigFile, NamesLeadNowhere) {
+  WrittenLog log(3);
+  const auto config = compile(log.state(), NodeId(11)).value();
+  for (const char* name : {"", "..", "../x", "a/b", ".git", "x\nD effective"}) {
+    for (auto list : {&NodeConfig::files, &NodeConfig::sources}) {
+      auto files = config;
+      (files.*list).push_back({name, Digest{}, 1});
+      EXPECT_EQ(parse_config_text(config_text(files)).error().code, Errc::corrupt) << name;
+    }
+  }
+  for (const char* name : {"", "..", "../../etc", "a/b"}) {
+    auto services = config;
+    services.services.push_back({name, "*.conf", "/etc/dnsmasq.d", "check", "reload"});
+    EXPECT_EQ(parse_config_text(config_text(services)).error().code, Errc::corrupt) << name;
+  }
+}
+
 }  // namespace
 }  // namespace mesh::test
