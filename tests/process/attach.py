@@ -225,6 +225,21 @@ class Script(unittest.TestCase):
                 self.assertEqual(self.run_script(SHELLS[0], root, *options).returncode, 64, options)
             self.assertEqual(self.run_script(SHELLS[0], root, "-c", "h").returncode, 1, "no system")
 
+    def test_a_program_without_a_digest_comes_over_https_alone(self):
+        with Mesh.directory() as root:
+            (root / "etc").mkdir()
+            (root / "etc/os-release").write_text("ID=debian\n")
+            (root / "curl").write_text('#!/bin/sh\nprintf "%s\\n" "$@" >"$0.args"\nexit 1\n')
+            (root / "curl").chmod(0o755)
+            for options, allowed in (([], "=https"), (["-s", "AB" * 32], "=https,http")):
+                done = subprocess.run([*SHELLS[0], ROOT / "ops/bootstrap-node", "--root", root, "-c", "h", "-b",
+                                       "https://dl.example.net/meshnode", *options], capture_output=True, text=True,
+                                      env={**os.environ, "PATH": f"{root}:{os.environ['PATH']}"})
+                self.assertIn("cannot be fetched", done.stderr)
+                said = (root / "curl.args").read_text().split("\n")
+                self.assertEqual(said[said.index("--proto-redir") + 1], allowed, "a redirection is no way out of https")
+            self.assertEqual(self.run_script(SHELLS[0], root, "-c", "h", "-b", "ftp://x/meshnode").returncode, 64)
+
     def test_it_is_plain_sh(self):
         for shell in SHELLS:
             subprocess.run([*shell, "-n", ROOT / "ops/bootstrap-node"], check=True)
