@@ -55,7 +55,7 @@ constexpr std::array kTable = {
                   "IPv4 loopback of a node = this network + its number"},
     AttributeSpec{"loopbacknet_ipv6", prefix, 16, 120, "", kAtGlobal, hot,
                   "IPv6 loopback of a node = this network + its number"},
-    AttributeSpec{"management_hub", text, 0, 0, "", kAtGlobal, hot,
+    AttributeSpec{"management_hub", node, 0, 0, "", kAtGlobal, hot,
                   "The node on whose machine the management network ends, by number or name; none without one", 4},
     AttributeSpec{"management_mtu", integer, 1'280, 9'000, "1392", kAnywhere, hot, "MTU of the management network", 4},
     AttributeSpec{"management_net_ipv6", prefix, 64, 64, "", kAtGlobal, hot,
@@ -166,15 +166,14 @@ Status check_size(std::string_view name, const AttributeValue& value, size_t mos
   return {};
 }
 
-Status check_integer(const AttributeSpec& spec, std::string_view name,
-                     const AttributeValue& value) {
+Status check_integer(const AttributeSpec& spec, std::string_view name, const AttributeValue& value, uint32_t rules) {
   std::string range = std::to_string(spec.min) + " to " + std::to_string(spec.max);
   auto number = value.number();
   if (number == nullptr)
     return wrong(name, to_text(value) + " is not a number", "a number from " + range);
   if (*number < spec.min || *number > spec.max)
     return wrong(name, std::to_string(*number) + " is out of range", "a number from " + range);
-  if (spec.name == "activation_confirm" && *number > 0 && *number < kConfirmSecondsMin)
+  if (rules >= 4 && spec.name == "activation_confirm" && *number > 0 && *number < kConfirmSecondsMin)
     return wrong(name, std::to_string(*number) + " s are too short for a confirmation",
                  "0 for none, or a number from " + std::to_string(kConfirmSecondsMin) + " to " +
                      std::to_string(spec.max));
@@ -375,7 +374,7 @@ Status check_attribute(std::string_view name, const AttributeValue& value, Scope
                  "set it at " + level_names(spec->scopes));
   switch (spec->type) {
     case integer:
-      return check_integer(*spec, name, value);
+      return check_integer(*spec, name, value, rules);
     case text_list:
       return check_groups(name, value);
     case gates:
@@ -391,6 +390,8 @@ Status check_attribute(std::string_view name, const AttributeValue& value, Scope
       return check_choice(*spec, name, value);
     case text:
       return check_text(name, value);
+    case node:
+      return value.number() != nullptr ? Status{} : check_text(name, value);
     case ssh_keys:
       return check_ssh_keys(name, value);
   }

@@ -12,9 +12,9 @@
 namespace mesh {
 
 /// text_list: names of groups; gates: of Activate::health; host: a DNS name or address; endpoint: HostPort or "none";
-/// choice: one of its words; text: one line; ssh_keys: lines of an authorized_keys file.
+/// choice: one of its words; text: one line; node: its number or full name; ssh_keys: lines of an authorized_keys file.
 enum class AttributeType : uint8_t {
-  integer, text_list, gates, prefix, prefix_list, host, endpoint, choice, text, ssh_keys
+  integer, text_list, gates, prefix, prefix_list, host, endpoint, choice, text, node, ssh_keys
 };
 
 /// How disruptive it is for a router when the value changes.

@@ -96,12 +96,14 @@ struct SiteOf {
   std::optional<std::string> operator()(const auto&) const { return std::nullopt; }
 };
 
-/// About an activation that does not wait, or no more: decide says what became of it, and changes nothing.
+/// About an activation that does not wait, or no more: decide says what became of it, and changes nothing. Rules 3
+/// refused it, and so other commands of its request.
 struct AboutNoneThatWaits {
   const MeshState& state;
-  bool operator()(const ConfirmActivation& c) const { return !state.pending.contains(c.activation); }
-  bool operator()(const CancelActivation& c) const { return !state.pending.contains(c.activation); }
-  bool operator()(const ExtendActivation& c) const { return !state.pending.contains(c.activation); }
+  bool over(ActivationId id) const { return state.rules >= 4 && !state.pending.contains(id); }
+  bool operator()(const ConfirmActivation& c) const { return over(c.activation); }
+  bool operator()(const CancelActivation& c) const { return over(c.activation); }
+  bool operator()(const ExtendActivation& c) const { return over(c.activation); }
   bool operator()(const auto&) const { return false; }
 };
 

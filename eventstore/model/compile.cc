@@ -236,6 +236,7 @@ std::vector<NodeId> affected_neighbours(const MeshState& state, const Scope& sco
   Compiler compiler(state);
   std::vector<NodeId> out;
   std::optional<MeshState> committed;
+  std::optional<Compilation> before;
   for (NodeId node : neighbours(compiler, scope)) {
     auto index = compiler.intent().find(node);
     if (!index) continue;
@@ -243,8 +244,8 @@ std::vector<NodeId> affected_neighbours(const MeshState& state, const Scope& sco
     Candidates candidates;
     if (config && has_rendered_files(*config)) {
       // What is rendered for a node follows from what is compiled for it.
-      if (!committed) committed = committed_state(state);
-      if (compile(*committed, node) != config) out.push_back(node);
+      if (!before) before.emplace(committed.emplace(committed_state(state)));
+      if (before->node(node) != config) out.push_back(node);
     } else if (!add_candidate(compiler, *index, {}, candidates) || !candidates.rows.empty()) {
       // One that cannot be compiled is affected too: its commit will say why.
       out.push_back(node);

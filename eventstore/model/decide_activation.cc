@@ -22,10 +22,11 @@ struct Waiting {
   uint32_t for_s = 0;
 };
 
-/// Under older rules the names were anybody's: what is no time is none.
-uint32_t seconds_of(const AttributeValue* value) {
+/// Before rules 3 the names were anybody's: what is no time is none, though rules 3 took it for one modulo 2^32.
+uint32_t seconds_of(const MeshState& state, const AttributeValue* value) {
   const auto* seconds = value ? std::get_if<int64_t>(&value->data) : nullptr;
-  return seconds ? static_cast<uint32_t>(std::clamp<int64_t>(*seconds, 0, UINT32_MAX)) : 0;
+  if (!seconds) return 0;
+  return static_cast<uint32_t>(state.rules < 4 ? *seconds : std::clamp<int64_t>(*seconds, 0, UINT32_MAX));
 }
 
 /// The time of a log is what its controller said: where it ends, so does every deadline.
@@ -40,10 +41,10 @@ Waiting policy(const MeshState& state, const std::vector<ActivationRow>& rows) {
   for (const ActivationRow& row : rows) {
     const Node* node = state.find_node(row.node);
     const Site* site = state.find_site(node->site);
-    const uint32_t seconds = seconds_of(find_effective(state, site, node, "activation_confirm"));
+    const uint32_t seconds = seconds_of(state, find_effective(state, site, node, "activation_confirm"));
     if (seconds == 0) continue;
     out.seconds = out.seconds == 0 ? seconds : std::min(out.seconds, seconds);
-    out.for_s = std::max(out.for_s, seconds_of(find_effective(state, site, node, "activation_health_for")));
+    out.for_s = std::max(out.for_s, seconds_of(state, find_effective(state, site, node, "activation_health_for")));
     if (const auto* gates = find_effective(state, site, node, "activation_health"))
       for (const std::string& gate : gates->strings())
         if (std::ranges::find(out.health, gate) == out.health.end()) out.health.push_back(gate);
@@ -60,6 +61,7 @@ Status check_gate(const MeshState& state, const std::string& gate) {
   const std::string site = gate.substr(kReach.size());
   if (!state.find_site(site))
     return fail(Errc::not_found, fmt::format("gate {}: site \"{}\" does not exist", gate, site), "meshcli list sites");
+  if (state.rules < 4) return {};
   const auto nodes = state.nodes_of(site);
   if (std::ranges::any_of(nodes, [](const Node* node) { return node->enrolment == Enrolment::enrolled; })) return {};
   return fail(Errc::invalid,
@@ -202,7 +204,7 @@ Events confirm_by_evidence(const Case& on, const ConfirmActivation& c, const Pen
       return fail(Errc::invalid, fmt::format("node {} does not say that it is healthy", evidence.outcome.node.value()));
     // Numbers of activations come again after a restore, those of versions do not.
     const Version to = pending.find(evidence.outcome.node)->to;
-    if (evidence.outcome.version != to)
+    if (on.state.rules >= 4 && evidence.outcome.version != to)
       return fail(Errc::invalid, fmt::format("node {} is healthy with v{}, not with v{}", evidence.outcome.node.value(),
                                              evidence.outcome.version.value(), to.value()));
     healthy.insert(evidence.outcome.node);

@@ -148,8 +148,9 @@ struct Evolver {
         state.tokens.edit(id)->scope.site = e.to;
     for (auto& [name, person] : state.operators)
       std::replace(person.sites.begin(), person.sites.end(), e.from, e.to);
-    for (auto& [id, pending] : state.pending)
-      std::replace(pending.health.begin(), pending.health.end(), "reach:" + e.from, "reach:" + e.to);
+    if (state.rules >= 4)
+      for (auto& [id, pending] : state.pending)
+        std::replace(pending.health.begin(), pending.health.end(), "reach:" + e.from, "reach:" + e.to);
     renamed(Change::Kind::site_renamed, Scope{Level::site, e.from, {}},
             Scope{Level::site, e.to, {}}, e.from, e.to);
     configured();

@@ -103,16 +103,29 @@ DriftPolicy read_drift(const MeshState& state, const AttributeValue* value, std:
   return value->text() != nullptr && *value->text() == "heal" ? DriftPolicy::heal : DriftPolicy::report;
 }
 
-/// What service.NAME.* say of each service, the nearer level first.
-std::map<std::string, ServiceConfig> read_services(std::span<const Attributes* const> layers) {
+/// A value of rules 4 that is what the table asks for, else nullptr. Before them the names were nobody's: a value from
+/// then may be anything, and is an error until somebody sets it anew.
+const AttributeValue* checked(std::string_view name, const AttributeValue* value, std::vector<Error>& errors) {
+  if (value == nullptr) return nullptr;
+  const auto level = static_cast<ScopeMask>(find_attribute(name)->scopes);
+  auto good = check_attribute(name, *value, level);
+  if (good) return value;
+  errors.push_back(good.error());
+  return nullptr;
+}
+
+/// What service.NAME.* say of each service, the nearer level first. Other fields than the table's are for templates.
+std::map<std::string, ServiceConfig> read_services(std::span<const Attributes* const> layers,
+                                                   std::vector<Error>& errors) {
   constexpr std::string_view kPrefix = "service.";
   std::map<std::string, ServiceConfig> out;
   for (const Attributes* layer : layers) {
     for (auto at = layer->lower_bound(kPrefix); at != layer->end() && at->first.starts_with(kPrefix); ++at) {
       const std::string_view rest = std::string_view(at->first).substr(kPrefix.size());
       const size_t dot = rest.find('.');
-      const std::string* text = at->second.value.text();
-      if (dot == std::string_view::npos || text == nullptr) continue;
+      if (dot == std::string_view::npos || find_attribute(at->first) == nullptr) continue;
+      const AttributeValue* value = checked(at->first, &at->second.value, errors);
+      if (value == nullptr) continue;
       ServiceConfig& service = out[std::string(rest.substr(0, dot))];
       const std::string_view field = rest.substr(dot + 1);
       std::string* known = field == "files"         ? &service.files
@@ -120,7 +133,7 @@ std::map<std::string, ServiceConfig> read_services(std::span<const Attributes* c
                            : field == "check"       ? &service.check
                            : field == "reload"      ? &service.reload
                                                     : nullptr;
-      if (known != nullptr && known->empty()) *known = *text;
+      if (known != nullptr && known->empty()) *known = *value->text();
     }
   }
   return out;
@@ -212,9 +225,10 @@ void Intent::read_node(const Node& node) {
   out.outside = read_outside(state_, site, out);
   out.drift = read_drift(state_, value("drift"), out.errors);
   if (state_.rules >= kFileRules) {
-    const AttributeValue* style = value("routing_style");
-    if (style->text() != nullptr && *style->text() == "loopback") out.routing = RoutingStyle::loopback;
-    if (const AttributeValue* keys = value("node_sshauthkeys")) out.ssh_keys = keys->strings();
+    const AttributeValue* style = checked("routing_style", value("routing_style"), out.errors);
+    if (style != nullptr && *style->text() == "loopback") out.routing = RoutingStyle::loopback;
+    if (const auto* keys = checked("node_sshauthkeys", value("node_sshauthkeys"), out.errors))
+      out.ssh_keys = keys->strings();
     if (management_) out.management_mtu = static_cast<uint16_t>(number("management_mtu"));
     read_files(site, out);
   }
@@ -234,7 +248,7 @@ void Intent::read_files(const Site* site, NodeIntent& out) const {
     for (auto at = layer->lower_bound(kFilePrefix); at != layer->end() && at->first.starts_with(kFilePrefix); ++at)
       if (const FileRef* file = at->second.value.file()) files.emplace(*file_of(at->first), *file);
   for (const auto& [name, file] : files) out.sources.push_back({name, file.digest, file.size});
-  for (auto& [name, service] : read_services(layers)) {
+  for (auto& [name, service] : read_services(layers, out.errors)) {
     service.name = name;
     const bool whole = !service.files.empty() && !service.destination.empty();
     if (!whole)
@@ -251,7 +265,9 @@ void Intent::read_files(const Site* site, NodeIntent& out) const {
 
 void Intent::read_management() {
   if (state_.rules < kFileRules) return;
-  auto value = [&](std::string_view name) { return find_effective(state_, nullptr, nullptr, name); };
+  auto value = [&](std::string_view name) {
+    return checked(name, find_effective(state_, nullptr, nullptr, name), errors_);
+  };
   const AttributeValue* named = value("management_hub");
   if (named == nullptr) return;
   const std::string reference = to_text(*named);
@@ -263,9 +279,7 @@ void Intent::read_management() {
   }
   ManagementIntent out{.hub = hub->id, .network = {}, .host = {}, .port = 0};
   if (const AttributeValue* set = value("management_net_ipv6")) {
-    auto network = set->text() == nullptr ? fail(Errc::invalid, "") : parse_prefix(*set->text());
-    if (network) out.network = *network;
-    if (!network) errors_.push_back(invalid("management_net_ipv6 is no network", "as in fd00:1:2:3::/64"));
+    out.network = *parse_prefix(*set->text());
   } else {
     // A unique local network (RFC 4193) whose global id is this log's.
     Sha256 hash;
@@ -277,9 +291,8 @@ void Intent::read_management() {
     std::copy_n(digest.bytes.begin(), 5, out.network.address.bytes.begin() + 1);
     out.network.length = 64;
   }
-  if (const AttributeValue* host = value("controller_hostname"); host != nullptr && host->text() != nullptr)
-    out.host = *host->text();
-  out.port = static_cast<uint16_t>(read_number(value("controller_wg_listenport"), "controller_wg_listenport", errors_));
+  if (const AttributeValue* host = value("controller_hostname")) out.host = *host->text();
+  if (const AttributeValue* port = value("controller_wg_listenport")) out.port = static_cast<uint16_t>(*port->number());
   management_ = std::move(out);
 }
 

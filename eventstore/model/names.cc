@@ -1,6 +1,7 @@
 // The words for commands, events, principals and roles.
 #include <type_traits>
 
+#include "eventstore/model/attribute_table.h"
 #include "eventstore/model/command.h"
 #include "eventstore/model/event.h"
 #include "eventstore/model/principal.h"
@@ -43,6 +44,7 @@ uint32_t rules_of(const Command& command) {
     return 3;
   if (const auto* c = std::get_if<Commit>(&command); c && c->allow_loss) return 3;
   if (const auto* c = std::get_if<SetAttribute>(&command); c && c->value.file()) return 4;
+  if (const auto* c = std::get_if<UnsetAttribute>(&command); c && file_of(c->name)) return 4;
   if (const auto* c = std::get_if<AddNode>(&command); c && c->number != NodeId()) return 4;
   if (std::holds_alternative<SetRecovery>(command)) return 4;
   return command.index() >= first_of_3 ? 3 : command.index() >= first_of_2 ? 2 : 1;

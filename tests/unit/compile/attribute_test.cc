@@ -122,6 +122,17 @@ TEST(AttributeTable, ChecksTypeRangeAndLevel) {
         {"drift", "Heal", kAtGlobal, false},
         {"drift", "report|heal", kAtGlobal, false},
         {"drift", "true", kAtSite, false},
+        {"activation_confirm", "4", kAtGlobal, false},
+        {"activation_confirm", "5", kAtGlobal, true},
+        {"management_hub", "11", kAtGlobal, true},
+        {"management_hub", "hub.ams", kAtGlobal, true},
+        {"management_hub", "['hub.ams']", kAtGlobal, false},
+        {"service.dns.reload", "systemctl reload dnsmasq", kAtSite, true},
+        {"service.dns.reload", "5", kAtSite, false},
+        {"service.dns.note", "5", kAtSite, true},
+        {"node_sshauthkeys", "['ssh-ed25519 AAAA me', 'ecdsa-sha2-nistp256 AAAA']", kAtGlobal, true},
+        {"node_sshauthkeys", "['command=\"sh\" ssh-ed25519 AAAA me']", kAtGlobal, false},
+        {"node_sshauthkeys", "5", kAtGlobal, false},
         {"my_template_option", "['anything', 1]", kAtNode, true}}) {
     auto status = check_attribute(name, parsed(value), level);
     EXPECT_EQ(status.has_value(), good)

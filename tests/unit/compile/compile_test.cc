@@ -45,6 +45,37 @@ TEST(Compile, TheDriftPolicyIsKnownFromRules3OnAndOnlyHealIsInTheText) {
   EXPECT_TRUE(refused(state, 11).message.contains("drift")) << "set before the rules were raised";
 }
 
+// Before rules 4 these names were anybody's; what was set then is an error once they mean something, and never used.
+TEST(Compile, ValuesFromOlderRulesAreErrorsUntilTheyAreRight) {
+  for (auto [name, wrong] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"routing_style", "ospf"}, {"node_sshauthkeys", "['command=\"sh\" ssh-rsa AAAA']"},
+           {"service.dns.files", "['a', 'b']"}, {"management_net_ipv6", "10.0.0.0/24"},
+           {"controller_hostname", "a b"}, {"controller_wg_listenport", "none"}}) {
+    MeshState state = three_sites();
+    set(state.global, {{"management_hub", "11"}, {name, wrong}});
+    state.rules = 3;
+    ASSERT_TRUE(compile(state, NodeId(12))) << name;
+    state.rules = kFileRules;
+    auto config = compile(state, NodeId(12));
+    ASSERT_FALSE(config) << name;
+    EXPECT_EQ(config.error().code, Errc::invalid) << name;
+    EXPECT_NE(config.error().message.find(name), std::string::npos) << config.error().message;
+  }
+}
+
+TEST(Compile, OtherFieldsOfAServiceAreForTemplates) {
+  MeshState state = three_sites();
+  state.rules = kFileRules;
+  set(state.global, {{"service.dns.upstream", "192.0.2.53"}, {"service.dns.more.files", "x"}});
+  auto config = compile(state, NodeId(12));
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_TRUE(config->services.empty());
+  set(state.global, {{"service.dns.files", "dns*.conf"}});
+  config = compile(state, NodeId(12));
+  ASSERT_FALSE(config);
+  EXPECT_EQ(config.error().fix, "set global service.dns.destination ...");
+}
+
 TEST(Compile, FollowsTowalinksWorkedExample) {
   MeshState state = towalink_state();
   add_node(state, 11, "n1.site1", {{"node_hostname", "one.example.net"}});

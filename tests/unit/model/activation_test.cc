@@ -339,9 +339,47 @@ TEST(ActivationRules, OlderRulesKnowNoWaiting) {
               SetAttribute{node("r1.ams"), "endpoint", {"192.0.2.1"}}});
   world.must(RaiseRules{3});
   ASSERT_TRUE(world.commit(kAlice, {}));
+  EXPECT_FALSE(world.submit(kAlice, {Activate{{}, {}}})) << "rules 3 took it for a time";
+  world.must(RaiseRules{4});
   world.must(Activate{{}, {}});
   EXPECT_TRUE(world.state().pending.empty()) << "what is no time is none";
   EXPECT_FALSE(world.submit(kAlice, {SetAttribute{{}, "activation_confirm", {"something"}}}));
+}
+
+// What 0.3.0 decided under rules 3 is decided so for ever: whoever replays its logs has to come to the same, and so has
+// a router of 0.3.0 whose controller is newer.
+TEST(ActivationRules, Rules3DecideAsTheyDid) {
+  test::World world("old", 3);
+  for (const char* site : {"ams", "lab"}) {
+    const std::string name = std::string("r1.") + site;
+    world.must({AddSite{site}, AddNode{name}, SetAttribute{{Level::node, name}, "endpoint", {name + ".example.net"}}});
+  }
+  world.enrol("r1.ams");
+  ASSERT_TRUE(world.commit(kAlice, {}));
+  world.must({SetAttribute{{}, "activation_confirm", int64_t{4}}, UnsetAttribute{{}, "activation_confirm"}});
+  world.must(AddOperator{"sam", Role::operator_, {"lab"}, test::sign_secret("sam").public_key(),
+                         test::box_secret("sam").public_key()});
+  const auto by_sam = world.submit(Principal::human("sam"), {CancelActivation{ActivationId(77)}});
+  ASSERT_FALSE(by_sam);
+  EXPECT_EQ(by_sam.error().code, Errc::not_permitted);
+
+  world.must(Activate{node("r1.ams"), {}, false, 60, false, {"reach:lab"}});
+  const ActivationId id = world.state().pending.rbegin()->first;
+  world.must(RenameSite{"lab", "berlin"});
+  EXPECT_EQ(world.state().pending.at(id).health, std::vector<std::string>{"reach:lab"});
+  const Outcome healthy{NodeId(11), 1, OutcomeKind::healthy, id, Version(7), ""};
+  SignedOutcome said{encode_outcome(healthy), {}, healthy};
+  said.signature = test::sign_secret("r1.ams").sign(kOutcomeDomain, said.bytes);
+  const auto confirmed = world.submit(Principal::controller(), {ConfirmActivation{id, false, {said}}});
+  EXPECT_TRUE(confirmed) << confirmed.error().message;
+}
+
+// Files came with rules 4, also where taking one away changes nothing.
+TEST(ActivationRules, OlderRulesKnowNoFiles) {
+  test::World world("old", 3);
+  const auto refused = world.submit(kAlice, {UnsetAttribute{{}, "file:a.conf"}});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::unsupported);
 }
 
 }  // namespace
