@@ -13,6 +13,7 @@ namespace mesh {
 namespace {
 
 constexpr int64_t kCheckMs = 20'000;
+constexpr uint64_t kCheckBytes = 1024 * 1024 * 1024;  // of memory: files that include each other grow without end
 
 bool is_word_char(char c) {
   return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -49,6 +50,13 @@ class Tokens {
     }
   }
   size_t end() const { return at_; }
+  /// The last line is a comment and does not end.
+  bool ends_in_comment() const { return ends_in_comment_; }
+  /// Whether there is another quote before the line ends.
+  bool quote_follows() const {
+    const size_t quote = source_.find('"', at_);
+    return quote != std::string_view::npos && quote < source_.find('\n', at_);
+  }
 
  private:
   void advance() { line_ += source_[at_++] == '\n'; }
@@ -58,6 +66,7 @@ class Tokens {
       const std::string_view rest = source_.substr(at_);
       if (rest[0] == '#') {
         while (at_ < source_.size() && source_[at_] != '\n') ++at_;
+        ends_in_comment_ = at_ == source_.size();
       } else if (rest.starts_with("/*")) {
         const size_t close = source_.find("*/", at_ + 2);
         const size_t stop = close == std::string_view::npos ? source_.size() : close + 2;
@@ -82,6 +91,7 @@ class Tokens {
 
   std::string_view source_;
   size_t at_ = 0, line_ = 1;
+  bool ends_in_comment_ = false;
 };
 
 using Kind = Tokens::Kind;
@@ -120,21 +130,42 @@ class Directory {
 
 /// As it is checked: with all files in one directory.
 std::string relocated(const Bytes& content) {
-  std::string text(content.begin(), content.end());
+  const std::string_view text(reinterpret_cast<const char*>(content.data()), content.size());
   const std::string there = "\"" + std::string(kBirdDirectory);
-  for (size_t at; (at = text.find(there)) != std::string::npos;) text.erase(at + 1, kBirdDirectory.size());
-  return text;
+  std::string out;
+  for (size_t at = 0;; out += '"') {
+    const size_t found = text.find(there, at);
+    out += text.substr(at, found - at);
+    if (found == std::string_view::npos) return out;
+    at = found + there.size();
+  }
 }
 
 /// "bird: ./bird.conf:3:1 syntax error" as "bird.conf:3:1: syntax error".
 std::string first_problem(std::string text, const std::filesystem::path& directory) {
+  constexpr size_t kShown = 500;
+  text = text.substr(0, std::min(text.find('\n'), kShown));
   for (const std::string& noise : {directory.string() + "/", std::string("./"), std::string("bird: ")})
     for (size_t at; (at = text.find(noise)) != std::string::npos;) text.erase(at, noise.size());
-  text = text.substr(0, text.find('\n'));
   if (const size_t space = text.find(' '); space != std::string::npos && space > 0 && text[space - 1] >= '0' &&
                                            text[space - 1] <= '9')
     text.insert(space, ":");
   return text;
+}
+
+}  // namespace
+
+namespace {
+
+/// What a statement that begins with `word` and goes on with `next` may not be. A file can be named by a constant too:
+/// so not the text counts but what else may stand there.
+Status check_statement(const std::string& name, size_t line, const std::string& word, const Tokens& next) {
+  const bool is_word = next.kind == Kind::word;
+  if (word == "eval" || word == "filename" || (word == "mrtdump" && !(is_word && next.value == "protocols")))
+    return refuse(name, line, word + " is not for managed files", "take it out");
+  if (word != "log" || next.kind == Kind::text) return {};
+  if (is_word && (next.value == "stderr" || next.value == "syslog" || next.value == "udp")) return {};
+  return refuse(name, line, "log goes neither to stderr nor to syslog", "write: log stderr all;");
 }
 
 }  // namespace
@@ -156,13 +187,17 @@ Status confine_bird_file(const std::string& name, Bytes& content, std::vector<st
     if (word == "include" && named && !is_sibling(token.value))
       return refuse(name, line, fmt::format("include \"{}\" is no file of the node", token.value),
                     "put the file beside it and include it by its name");
-    if (first && (word == "eval" || (word == "mrtdump" && named) || (word == "filename" && named)))
-      return refuse(name, line, word + " is not for managed files", "take it out");
+    // Some BIRDs take all up to the last quote of the line for the statement, the beginning of a comment too.
+    if (word == "include" && named && token.quote_follows())
+      return refuse(name, line, "more than an include stands on its line", "give it a line of its own");
+    if (first) MESH_TRY(check_statement(name, line, word, token));
     if (!first || word != "log" || !named) continue;
     warnings.push_back(fmt::format("{}:{}: log \"{}\" was left out: BIRD logs to its standard error", name, line,
                                    token.value));
     while (token.kind != Kind::end && token.value != ";") token.next();
     comments.emplace_back(begin, token.end());
+    if (source.substr(begin, token.end() - begin).contains("*/"))
+      return refuse(name, line, "log has a comment in it", "take it out");
   }
   std::string out;
   size_t done = 0;
@@ -174,6 +209,8 @@ Status confine_bird_file(const std::string& name, Bytes& content, std::vector<st
     out += source.substr(done);
     content.assign(out.begin(), out.end());
   }
+  // BIRD would take the rest of the line that includes this file, or the first of the next one, for the comment's end.
+  if (token.ends_in_comment()) content.push_back('\n');
   return {};
 }
 
@@ -189,6 +226,7 @@ Status check_bird_files(const std::filesystem::path& bird, const std::map<std::s
   }
   auto child = Child::start({bird.string(), "-p", "-c", "bird.conf"}, true, scratch.path());
   if (!child) return std::unexpected(child.error());
+  (*child)->limit(kCheckBytes);
   const int64_t deadline = monotonic_ms() + kCheckMs;
   std::string said;
   for (;;) {
@@ -198,7 +236,9 @@ Status check_bird_files(const std::filesystem::path& bird, const std::map<std::s
     if (said.size() < 64 * 1024) said += *more;
   }
   auto code = (*child)->wait(deadline);
-  if (code && *code == 0) return {};
+  if (!code) return fail(Errc::exhausted, "bird.conf: BIRD did not end in time");
+  if (*code > 128) return fail(Errc::exhausted, fmt::format("bird.conf: BIRD ended by signal {}", *code - 128));
+  if (*code == 0) return {};
   return fail(Errc::invalid, said.empty() ? "bird.conf: BIRD does not take it" : first_problem(said, scratch.path()),
               "correct the template");
 }

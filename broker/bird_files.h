@@ -15,12 +15,12 @@ namespace mesh {
 bool is_bird_file(std::string_view name);
 
 /// Refuses what reaches outside the version's directory: `include` of anything but a file of the same version (NAME
-/// or /etc/bird/NAME), `eval`,
-/// files of protocol mrt. A `log "FILE"` becomes a comment, and `warnings` says so. Errors: invalid (file and line).
+/// or /etc/bird/NAME), `eval`, files of mrt, `log` to anything but stderr and syslog. A `log "FILE"` becomes a comment,
+/// and `warnings` says so. A comment that ends the file gets the end of its line. Errors: invalid (file and line).
 Status confine_bird_file(const std::string& name, Bytes& content, std::vector<std::string>& warnings);
 
 /// Runs `bird -p` on bird.conf among `files`, which are confined. Errors: invalid (file and line), unavailable (BIRD
-/// cannot be run), exhausted (it takes too long).
+/// cannot be run), exhausted (it takes too long or too much).
 Status check_bird_files(const std::filesystem::path& bird, const std::map<std::string, Bytes>& files);
 
 }  // namespace mesh

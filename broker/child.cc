@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -105,6 +106,13 @@ Child::~Child() {
   kill(pid_, SIGKILL);
   while (waitpid(pid_, nullptr, 0) < 0 && errno == EINTR) {
   }
+}
+
+void Child::limit(uint64_t memory_bytes) {
+  const rlimit memory{memory_bytes, memory_bytes}, none{0, 0};
+  prlimit(pid_, RLIMIT_AS, &memory, nullptr);
+  prlimit(pid_, RLIMIT_FSIZE, &none, nullptr);
+  prlimit(pid_, RLIMIT_CORE, &none, nullptr);
 }
 
 Status Child::write(std::string_view data, int64_t deadline_ms) {

@@ -27,6 +27,8 @@ class Child {
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
+  /// From now on: at most so much memory, no file written, no core left.
+  void limit(uint64_t memory_bytes);
   /// Errors: unavailable (it is gone), timeout.
   Status write(std::string_view data, int64_t deadline_ms);
   /// Some bytes; none when it has closed its end. Errors: timeout, unavailable.

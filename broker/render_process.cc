@@ -88,8 +88,13 @@ Status RenderProcess::start() {
     auto answer = receive(deadline);
     if (!answer) return std::unexpected(answer.error());
     const json first = json::parse(*answer, nullptr, false);
-    if (first.contains("ready")) return {};
-    return fail(Errc::unavailable, first.value("missing", "the process that renders sent nonsense"));
+    if (first.contains("ready") && first.contains("confined")) {
+      confined_ = first["confined"] == true;
+      return {};
+    }
+    const bool told = first.contains("missing") && first["missing"].is_string();
+    return fail(Errc::unavailable,
+                told ? first["missing"].get<std::string>() : "the process that renders sent nonsense");
   }();
   if (begun) return {};
   child_.reset();

@@ -30,6 +30,9 @@ class RenderProcess {
   /// `sources` that are no UTF-8 are left out by the caller. Errors: as Renderer::render.
   Result<std::map<std::string, Bytes>> render(const std::string& variables,
                                               const std::map<std::string, std::string_view>& sources);
+  /// Whether the kernel keeps the process that rendered last from all system calls that it does not need. Where it does
+  /// not, limits and Jinja2's sandbox are what is left.
+  bool confined() const { return confined_; }
 
  private:
   Status start();
@@ -40,6 +43,7 @@ class RenderProcess {
   std::filesystem::path python_;
   RenderLimits limits_;
   std::unique_ptr<Child> child_;
+  bool confined_ = false;
   std::string buffer_;  // received and not yet read
 };
 

@@ -110,6 +110,8 @@ class Environments:
     def of(self, sources):
         key = tuple(sorted(sources.items()))
         environment = self.known.pop(key, None) or make_environment(sources)
+        for template in environment.cache.values():
+            template._module = None  # what an import left behind belongs to the node before
         self.known[key] = environment
         while len(self.known) > self.kept:
             del self.known[next(iter(self.known))]
@@ -140,7 +142,7 @@ def message_of(error, settings):
     text = str(error).splitlines()
     kind = type(error).__name__
     if kind == "TemplateNotFound":
-        return f"the node has no file {text[0]}"
+        return f"the node has no file {text[0] if text else repr('')}"
     return text[0] if text else kind
 
 

@@ -166,6 +166,7 @@ Result<Rendering> TemplateRenderer::render_anew(const RenderTask& task) {
     sources[source.name] = std::move(*content);
   }
   if (task.defaults) add_defaults(sources);
+  Rendering out;
   std::map<std::string, Bytes> files;
   std::map<std::string, std::string_view> texts;
   bool any = false;
@@ -180,10 +181,11 @@ Result<Rendering> TemplateRenderer::render_anew(const RenderTask& task) {
     auto rendered = process_.render(task.variables, texts);
     if (!rendered) return std::unexpected(rendered.error());
     for (auto& [name, content] : *rendered) files[name] = std::move(content);
+    if (!process_.confined())
+      out.warnings.push_back("system calls of templates cannot be forbidden on this machine: the sandbox is Jinja2's");
   }
   if (files.size() > kFilesPerNodeMax)
     return fail(Errc::exhausted, fmt::format("{} files, at most {} are possible", files.size(), kFilesPerNodeMax));
-  Rendering out;
   size_t bytes = 0;
   for (auto& [name, content] : files) {
     MESH_TRY(check_file_name(name));

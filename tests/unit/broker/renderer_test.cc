@@ -3,7 +3,12 @@
 // Without python3-jinja2 the tests are skipped, and say so.
 #include "broker/template_renderer.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
 
 #include "broker/bird_files.h"
 #include "eventstore/model/compile.h"
@@ -32,7 +37,7 @@ RenderTask task_of(const Files& sources, std::string variables = R"({"wg_links":
 class RendererTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    options_.limits.cpu_ms = 400;
+    options_.limits.cpu_ms = 2'000;
     options_.limits.memory_bytes = 256 * 1024 * 1024;
     renderer_ = std::make_unique<TemplateRenderer>(options_);
     auto works = renderer_->render(task_of({{"x.jinja", "1"}}));
@@ -105,6 +110,7 @@ TEST_F(RendererTest, IncludesItsSiblingsAndNothingElse) {
   EXPECT_EQ(refusal("\n{% include '/etc/passwd' %}"), "t.jinja:2: the node has no file /etc/passwd");
   EXPECT_EQ(refusal("{% include '../t.jinja' %}"), "t.jinja:1: the node has no file ../t.jinja");
   EXPECT_EQ(refusal("{% import 'os' as os %}"), "t.jinja:1: the node has no file os");
+  EXPECT_EQ(refusal("{% include '' %}"), "t.jinja:1: the node has no file ''");
 }
 
 // An error is where it is, also in a file that another one includes.
@@ -126,10 +132,18 @@ TEST_F(RendererTest, PythonCannotBeReached) {
   EXPECT_EQ(text("{{ grains.id }}"), "test");
 }
 
+// What a template does to what it imports is gone with its node: the next one starts anew.
+TEST_F(RendererTest, NodesDoNotSeeEachOther) {
+  const Files sources{{"t.jinja", "{% import 'm.conf' as m %}{{ m.count() }}{{ x }}"},
+                      {"m.conf", "{% set l = [] %}{% macro count() %}{{ l.append(1) or l|length }}{% endmacro %}"}};
+  EXPECT_EQ(render(sources, R"({"wg_links":{},"x":"a"})")["t"], "1a");
+  EXPECT_EQ(render(sources, R"({"wg_links":{},"x":"b"})")["t"], "1b");
+}
+
 // After every one of them the next node is rendered as if nothing had been.
 TEST_F(RendererTest, TimeAndSizeAreLimited) {
   const std::string loop = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}";
-  EXPECT_EQ(refusal("\n" + loop), "t.jinja:2: it needs more than 0.4 s of processor time");
+  EXPECT_EQ(refusal("\n" + loop), "t.jinja:2: it needs more than 2 s of processor time");
   EXPECT_EQ(text("{{ 1 }}"), "1");
   EXPECT_EQ(refusal("{{ range(10**9) }}"),
             "t.jinja:1: Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).");
@@ -201,6 +215,64 @@ TEST(Renderer, StaticFilesNeedNoPython) {
   EXPECT_EQ(refused.error().fix, "install python3 and python3-jinja2 on the controller");
 }
 
+/// An executable file.
+class Script {
+ public:
+  explicit Script(const std::string& text) : path_(std::filesystem::path(::testing::TempDir()) / name()) {
+    std::ofstream(path_) << text;
+    std::filesystem::permissions(path_, std::filesystem::perms::owner_all);
+  }
+  ~Script() { std::filesystem::remove(path_); }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  static std::string name() { return "script-" + std::to_string(::getpid()); }
+  std::filesystem::path path_;
+};
+
+/// A program in Python's place that answers with these frames, whatever it is sent.
+std::string answering(const std::vector<std::string>& frames) {
+  std::string out = "#!/bin/sh\n";
+  for (const std::string& frame : frames) {
+    const auto size = static_cast<unsigned>(frame.size());
+    out += fmt::format("printf '\\000\\000\\{:03o}\\{:03o}%s' '{}'\n", size >> 8, size & 255, frame);
+  }
+  return out + "exec cat > /dev/null\n";
+}
+
+// Where the kernel cannot confine it a plan says so, and nonsense is an error.
+TEST(Renderer, SaysHowTheProcessThatRendersIs) {
+  const auto render = [](const std::vector<std::string>& frames) {
+    const Script python(answering(frames));
+    TemplateRendererOptions options;
+    options.python = python.path();
+    return TemplateRenderer(options).render(task_of({{"a.jinja", "x"}}));
+  };
+  const std::string done = R"({"files":{"a":"1"}})";
+  auto good = render({R"({"ready":"3","confined":true})", done});
+  ASSERT_TRUE(good.has_value()) << good.error().message;
+  EXPECT_TRUE((*good)->warnings.empty());
+  auto alone = render({R"({"ready":"3","confined":false})", done});
+  ASSERT_TRUE(alone.has_value()) << alone.error().message;
+  ASSERT_EQ((*alone)->warnings.size(), 1u);
+  EXPECT_TRUE((*alone)->warnings[0].starts_with("system calls of templates cannot be forbidden"));
+  for (const char* frame : {"[]", "{", R"({"missing":5})", R"({"ready":"3"})"}) {
+    auto refused = render({frame});
+    ASSERT_FALSE(refused.has_value()) << frame;
+    EXPECT_EQ(refused.error().code, Errc::unavailable) << frame;
+    EXPECT_TRUE(refused.error().message.ends_with("sent nonsense")) << refused.error().message;
+  }
+}
+
+// That it was killed says nothing about the template, and is not remembered as its fault.
+TEST(BirdFiles, AnEndBySignalIsNoErrorOfTheFile) {
+  const Script bird("#!/bin/sh\nkill -9 $$\n");
+  auto checked = check_bird_files(bird.path(), {{"bird.conf", bytes_of("router id 1.2.3.4;\n")}});
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().code, Errc::exhausted);
+  EXPECT_EQ(checked.error().message, "bird.conf: BIRD ended by signal 9");
+}
+
 std::string confined(std::string_view text) {
   Bytes content = bytes_of(text);
   std::vector<std::string> warnings;
@@ -219,6 +291,41 @@ TEST(BirdFiles, StayInTheirDirectory) {
   EXPECT_EQ(confined("log \"/var/log/bird.log\" all;\nlog stderr all;\n"),
             "/* log \"/var/log/bird.log\" all; */\nlog stderr all;\n"
             "|bird.conf:1: log \"/var/log/bird.log\" was left out: BIRD logs to its standard error");
+}
+
+// A constant can name a file as well as a text can: the statement counts, not how the file is written.
+TEST(BirdFiles, DoNotNameFilesByConstants) {
+  const std::string constant = "define F = \"/tmp/x\";\n";
+  EXPECT_EQ(confined(constant + "log F all;"), "bird.conf:2: log goes neither to stderr nor to syslog");
+  EXPECT_EQ(confined(constant + "mrtdump F;"), "bird.conf:2: mrtdump is not for managed files");
+  EXPECT_EQ(confined(constant + "protocol mrt { filename F; }"), "bird.conf:2: filename is not for managed files");
+  for (const char* good : {"log stderr all;", "log syslog name \"x\" all;", "mrtdump protocols all;"})
+    EXPECT_EQ(confined(good), good);
+}
+
+// What this reads as a comment BIRD has to read as one: else a line in it would act.
+TEST(BirdFiles, CommentsAreTheSameForBird) {
+  EXPECT_EQ(confined("include \"a.conf\"; /* \";\ninclude \"/etc/shadow\";\n*/\n"),
+            "bird.conf:1: more than an include stands on its line");
+  EXPECT_EQ(confined("include \"a.conf\"; /* a */\n"), "include \"a.conf\"; /* a */\n");
+  EXPECT_EQ(confined("log \"*/ mrtdump F; /*\" all;"), "bird.conf:1: log has a comment in it");
+  EXPECT_EQ(confined("x;\n# end"), "x;\n# end\n") << "or the comment goes on where the file is included";
+  EXPECT_EQ(confined("# end\nx;"), "# end\nx;");
+}
+
+// The same with BIRD itself: without the end of that line it reads the file that the comment names.
+TEST(BirdFiles, ACommentEndsWithItsFile) {
+  const auto bird = find_program("bird");
+  if (bird.empty()) GTEST_SKIP() << "BIRD is not installed: apt install bird2";
+  std::map<std::string, Bytes> files{
+      {"bird.conf", bytes_of("include \"bird_a.conf\"; /*\ninclude \"/nonexistent\";\n*/\n"
+                             "router id 1.2.3.4;\nprotocol device {}\n")},
+      {"bird_a.conf", bytes_of("# no end")}};
+  EXPECT_FALSE(check_bird_files(bird, files));
+  std::vector<std::string> warnings;
+  for (auto& [name, content] : files) ASSERT_TRUE(confine_bird_file(name, content, warnings)) << name;
+  auto checked = check_bird_files(bird, files);
+  EXPECT_TRUE(checked) << checked.error().message;
 }
 
 /// What the built-in templates make of a node, checked by BIRD.
