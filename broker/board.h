@@ -32,8 +32,9 @@ struct WaitingNode {
   Timestamp since;
   int64_t mono_ms = 0;       // last asked
   std::string address = {};  // where it last asked from, as TCP tells it
+  std::string network = {};  // that, or of IPv6 its /64
 };
-/// Without a token anybody may ask: one machine, or one NAT, gets this part of the room and no more.
+/// Without a token anybody may ask: one machine, one NAT or one network of IPv6 gets this part of the room and no more.
 inline constexpr size_t kWaitingPerAddressMax = 32;
 /// By fingerprint of the newcomer's signing key.
 using WaitingRoom = std::map<std::string, WaitingNode>;

@@ -130,8 +130,14 @@ bool Controller::enrolment_wanted(Now now) const {
 }
 
 void Controller::send(const ReplyTo& to, Body body) {
-  output_.frames.push_back({to.session, std::make_shared<const Bytes>(
-                                            encode_message({to.correlation, std::move(body)}))});
+  Bytes frame = encode_message({to.correlation, std::move(body)});
+  // The other end would hang up on it, and ask again.
+  if (frame.size() > kFrameBytesMax)
+    frame = encode_message({to.correlation, ErrorReply{{Errc::exhausted,
+                                                        fmt::format("the answer has {} bytes, a message at most {}",
+                                                                    frame.size(), kFrameBytesMax),
+                                                        "ask about less: one site or one node"}}});
+  output_.frames.push_back({to.session, std::make_shared<const Bytes>(std::move(frame))});
 }
 
 std::optional<SignKey> Controller::signer_of(const SessionId& session) const {
@@ -191,7 +197,8 @@ void Controller::on_submit(const ReplyTo& to, const Peer& peer, const Submit& su
                         {}});
   if (answer_retry(to, request->id)) return;
   if (auto writable = check_writable(*request); !writable) return fail_to(to, writable.error());
-  if (auto taken = take_attachments(submit, *request); !taken) return answer(to, ErrorReply{taken.error()});
+  auto files = read_attachments(submit, *request);
+  if (!files) return answer(to, ErrorReply{files.error()});
   if (submit.dry_run) {
     auto context = make_context(*request, now);
     auto events = context ? decide(state_, *request, *context) : std::unexpected(context.error());
@@ -199,7 +206,7 @@ void Controller::on_submit(const ReplyTo& to, const Peer& peer, const Submit& su
     if (auto based = check_base(*events); !based) return answer(to, ErrorReply{based.error()});
     return answer(to, Reply{{}, context->time, std::move(*events), {}});
   }
-  auto staged = stage(submit.request, *request, now);
+  auto staged = stage(submit.request, *request, now, *files);
   if (!staged) {
     const Error& error = staged.error();
     const bool final = error.code != Errc::unavailable && error.code != Errc::io && error.code != Errc::exhausted &&
@@ -212,37 +219,47 @@ void Controller::on_submit(const ReplyTo& to, const Peer& peer, const Submit& su
     answer(to, Reply{{}, state_.time, {}, {}}, request->id);  // already true
 }
 
-Status Controller::take_attachments(const Submit& submit, const Request& request) {
+Result<std::vector<Blob>> Controller::read_attachments(const Submit& submit, const Request& request) const {
+  const auto file_of = [](const Command& command) {
+    const auto* set = std::get_if<SetAttribute>(&command);
+    return set ? set->value.file() : nullptr;
+  };
+  std::vector<Blob> blobs;
+  if (submit.attachments.empty() && std::ranges::none_of(request.commands, file_of)) return blobs;
+  MESH_TRY(authorise(state_, request));  // before megabytes are hashed and read
   std::map<Digest, const Bytes*> come;
   for (const Bytes& content : submit.attachments) come.emplace(sha256(content), &content);
   std::set<Digest> unused;
   for (const auto& each : come) unused.insert(each.first);
-  std::vector<Blob> blobs;
+  std::set<std::pair<Digest, uint64_t>> there;
   for (const Command& command : request.commands) {
-    const auto* set = std::get_if<SetAttribute>(&command);
-    const FileRef* file = set ? set->value.file() : nullptr;
+    const FileRef* file = file_of(command);
     if (!file) continue;
+    const std::string& name = std::get<SetAttribute>(command).name;
     auto content = come.find(file->digest);
     if (content == come.end()) {
+      if (!there.insert({file->digest, file->size}).second) continue;
       auto stored = log_->get_blob(file->digest);
       if (!stored || stored->size() != file->size + kFileSaltBytes)
-        return fail(Errc::not_found, fmt::format("the content of {} did not come with the request", set->name),
+        return fail(Errc::not_found, fmt::format("the content of {} did not come with the request", name),
                     "meshcli put file");
       continue;
     }
     if (content->second->size() != file->size + kFileSaltBytes)
-      return fail(Errc::invalid, fmt::format("{} has {} bytes, not {}", set->name, content->second->size(),
+      return fail(Errc::invalid, fmt::format("{} has {} bytes, not {}", name, content->second->size(),
                                              file->size + kFileSaltBytes));
     if (unused.erase(file->digest) > 0) blobs.push_back({file->digest, *content->second});
   }
   if (!unused.empty()) return fail(Errc::usage, "a file came with the request that it does not name");
-  if (blobs.empty() || submit.dry_run) return {};
-  MESH_TRY(authorise(state_, request));
-  if (auto stored = log_->put_blobs(blobs); !stored) {
-    broken_ = stored.error().message;  // after a failed write the log takes no other
-    return fail_in("storing the files", stored.error());
-  }
-  return {};
+  return blobs;
+}
+
+Status Controller::store(std::span<const Blob> blobs, const char* what) {
+  if (blobs.empty()) return {};
+  auto stored = log_->put_blobs(blobs);
+  if (stored) return {};
+  broken_ = stored.error().message;  // after a failed write the log takes no other
+  return fail_in(what, stored.error());
 }
 
 void Controller::answer(const ReplyTo& to, Body body, std::optional<RequestId> request) {
@@ -310,20 +327,16 @@ Result<Context> Controller::make_context(const Request& request, Now now) {
       return fail(Errc::conflict, "what was prepared is no longer known here", "prepare again");
     // The configurations are stored before the entry that names them, so that every version can be
     // fetched.
-    if (!shown->blobs.empty()) {
-      if (auto stored = log_->put_blobs(shown->blobs); !stored) {
-        broken_ = stored.error().message;  // after a failed write the log takes no other
-        return fail_in("storing the configurations", stored.error());
-      }
-      shown->blobs.clear();
-    }
+    MESH_TRY(store(shown->blobs, "storing the configurations"));
+    shown->blobs.clear();
+    shown->bytes = 0;
     context.candidates = shown->rows;
   }
   return context;
 }
 
-Result<Controller::Staged*> Controller::stage(const SignedRequest& request, const Request& decoded,
-                                              Now now) {
+Result<Controller::Staged*> Controller::stage(const SignedRequest& request, const Request& decoded, Now now,
+                                              std::span<const Blob> files) {
   if (staged_.size() >= kStagedEntriesMax || staged_bytes_ >= kStagedBytesMax) {
     flush(now);
     if (!broken_.empty()) return fail(Errc::unavailable, "the log refuses writes: " + broken_);
@@ -344,6 +357,7 @@ Result<Controller::Staged*> Controller::stage(const SignedRequest& request, cons
                 fmt::format("the entry has {} bytes and its request {}, at most {} and {} are allowed",
                             encoded.size(), request.bytes.size(), kEntryBytesMax, kRequestBytesMax),
                 "split the request");
+  MESH_TRY(store(files, "storing the files"));
   evolve(state_, header, body);
   staged_bytes_ += encoded.size();
   staged_.push_back({std::move(encoded),

@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 
 #include "broker/arrival.h"
@@ -61,6 +62,7 @@ struct ControllerOptions {
   int64_t heartbeat_ms = 3'000;
   uint64_t snapshot_every = 10'000;  // entries between snapshots of the state, at least
   uint64_t snapshot_threshold = kSnapshotReplayThreshold;  // of Subscriptions
+  uint64_t prepared_bytes = 256 * 1024 * 1024;  // of commits that were shown; the newest is kept whatever it has
   std::shared_ptr<Renderer> renderer = {};  // of templates; without one a node with templates cannot be committed
   std::optional<Restored> restored;  // read-only until an epoch after that one is started
 };
@@ -154,7 +156,8 @@ class Controller {
     Sequence at;
     Digest root;
     std::vector<VersionRow> rows;
-    std::vector<Blob> blobs;  // config_text of each row
+    std::vector<Blob> blobs;  // config_text of each row, and the rendered files; empty when they are stored
+    size_t bytes = 0;         // of them
   };
 
   Controller(std::unique_ptr<EventLog> log, ControllerOptions options);
@@ -168,11 +171,15 @@ class Controller {
   void answer(const ReplyTo& to, Body body, std::optional<RequestId> request = {});
   void remember_answer(const RequestId& request, const Body& body);
   void on_submit(const ReplyTo& to, const Peer& peer, const Submit& submit, const Arrival& arrival, Now now);
-  /// Every file that the request names is stored when this succeeds; a dry run only looks.
-  Status take_attachments(const Submit& submit, const Request& request);
+  /// The files that came with the request and have to be stored with it. Errors: also when one that it names is
+  /// nowhere.
+  Result<std::vector<Blob>> read_attachments(const Submit& submit, const Request& request) const;
   bool answer_retry(const ReplyTo& to, const RequestId& id);
   Result<Context> make_context(const Request& request, Now now);
-  Result<Staged*> stage(const SignedRequest& request, const Request& decoded, Now now);
+  /// nullptr: it changes nothing. `files` are stored when it does.
+  Result<Staged*> stage(const SignedRequest& request, const Request& decoded, Now now,
+                        std::span<const Blob> files = {});
+  Status store(std::span<const Blob> blobs, const char* what);
   SignedRequest sign_own(Request& request);
   Request own_request(std::vector<Command> commands);
   void on_flushed(Now now);

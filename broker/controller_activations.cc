@@ -101,7 +101,8 @@ std::optional<Command> Controller::verdict(const PendingActivation& pending,
     auto report = said->second.find(row.node);
     if (report != said->second.end() && went_back(report->second.outcome.kind))
       return CancelActivation{pending.id, {report->second}};
-    if (report != said->second.end() && report->second.outcome.kind == OutcomeKind::healthy)
+    if (report != said->second.end() && report->second.outcome.kind == OutcomeKind::healthy &&
+        report->second.outcome.version == row.to)
       healthy.push_back(&report->second);
     else if (const Node* node = state_.find_node(row.node);
              node && node->enrolment == Enrolment::enrolled)

@@ -2,11 +2,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
+#include <span>
 #include <utility>
 
 #include "broker/controller.h"
 #include "broker/prepare.h"
 #include "broker/queries.h"
+#include "eventstore/model/address.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/limits.h"
 #include "schemas/codec.h"
@@ -15,6 +18,7 @@ namespace mesh {
 
 namespace {
 constexpr size_t kPreparedMax = 16;         // shown and not yet committed; the oldest is forgotten
+constexpr unsigned kPrefixOfAMachine = 64;  // what a provider gives to one customer, and an interface has of IPv6
 constexpr size_t kOutcomesPerEntry = 200;   // well below the limits of a request
 constexpr size_t kOutcomesPerNodeMax = 64;  // a node resends what is not acknowledged
 constexpr int64_t kGatherMs = 60'000;       // after the last look at who waits
@@ -75,6 +79,7 @@ void Controller::on_prepare(const ReplyTo& to, const Prepare& prepare) {
       prepared.blobs.push_back({row.digest, Bytes(text.begin(), text.end())});
     }
     for (auto& [digest, content] : plan->candidates.contents) prepared.blobs.push_back({digest, std::move(content)});
+    for (const Blob& blob : prepared.blobs) prepared.bytes += blob.bytes.size();
     Prepared answer{prepared.at, prepared.root, prepared.rows, std::move(plan->json)};
     // Shared, because a Completion has to be copyable.
     auto shown = std::make_shared<PreparedCommit>(std::move(prepared));
@@ -90,7 +95,12 @@ void Controller::remember(PreparedCommit prepared) {
     return p.at == prepared.at && p.root == prepared.root;
   });
   prepared_.push_back(std::move(prepared));
-  if (prepared_.size() > kPreparedMax) prepared_.erase(prepared_.begin());
+  size_t bytes = 0;
+  for (const PreparedCommit& each : prepared_) bytes += each.bytes;
+  while (prepared_.size() > 1 && (prepared_.size() > kPreparedMax || bytes > options_.prepared_bytes)) {
+    bytes -= prepared_.front().bytes;
+    prepared_.erase(prepared_.begin());
+  }
 }
 
 void Controller::on_query(const ReplyTo& to, const Peer& peer, const Query& query, Now now) {
@@ -156,16 +166,19 @@ void Controller::on_outcome(const ReplyTo& to, const Peer& peer, const OutcomeMe
   if (queue.size() < kOutcomesPerNodeMax) queue.insert_or_assign(report.outcome.serial, report);
 }
 
-/// Confirmed when it is durable, or of no use: a node hands over until then.
+/// Confirmed as far as it is durable, or of no use: a node hands over until then.
 void Controller::on_orphans(const ReplyTo& to, const Orphans& message) {
   if (message.entries.empty() || message.epoch >= state_.epoch) return;
-  auto last = decode_header(message.entries.back().header);
-  if (!last) return fail_to(to, last.error());
-  orphans_.take(state_, *log_, message);
+  const size_t settled = orphans_.take(state_, *log_, message);
   if (orphans_.unsaved() && options_.save_orphans) {
     if (auto saved = options_.save_orphans(orphans_.encode()); !saved) return fail_to(to, saved.error());
     orphans_.saved();
   }
+  if (settled == 0)
+    return fail_to(to, {Errc::exhausted, "there is no room for more entries that the log gave up",
+                        "read them with meshcli controller orphans; then stop meshd and remove DATA/orphans"});
+  auto last = decode_header(message.entries[settled - 1].header);
+  if (!last) return fail_to(to, last.error());
   send(to, OrphansKept{message.epoch, last->sequence});
 }
 
@@ -218,12 +231,26 @@ void Controller::on_gather(const Peer& peer, Now now) {
   if (asker && !asker->banned && asker->role != Role::viewer) gather_until_ms_ = now.mono_ms + kGatherMs;
 }
 
+namespace {
+
+/// The part of an address that one machine cannot choose: all of IPv4, the network of IPv6.
+std::string network_of(const std::string& address) {
+  const auto parsed = parse_address(std::string_view(address).substr(0, address.find('%')));
+  if (!parsed || !parsed->v6) return address;
+  constexpr std::array<uint8_t, 12> kMapped = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+  if (std::ranges::equal(kMapped, std::span(parsed->bytes).first<kMapped.size()>())) return address;
+  return to_text(IpPrefix{*parsed, kPrefixOfAMachine}.network());
+}
+
+}  // namespace
+
 void Controller::wait_for_approval(const ReplyTo& to, const Join& join, const JoinStatement& statement,
                                    const std::string& address, Now now) {
   const std::string print = fingerprint(statement.sign_key.view());
+  const std::string network = network_of(address);
   if (!waiting_.contains(print)) {
     const auto neighbours =
-        std::ranges::count_if(waiting_, [&](const auto& item) { return item.second.address == address; });
+        std::ranges::count_if(waiting_, [&](const auto& item) { return item.second.network == network; });
     if (waiting_.size() >= kWaitingNodesMax ||
         (!address.empty() && static_cast<size_t>(neighbours) >= kWaitingPerAddressMax))
       return answer(to, Refused{{Errc::exhausted,
@@ -234,6 +261,7 @@ void Controller::wait_for_approval(const ReplyTo& to, const Join& join, const Jo
   WaitingNode& entry = waiting_.try_emplace(print, WaitingNode{join.join, statement, now.wall}).first->second;
   entry.mono_ms = now.mono_ms;
   entry.address = address;
+  entry.network = network;
   send(to, Waiting{print});
 }
 

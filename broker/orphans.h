@@ -20,14 +20,16 @@ struct Orphan {
 /// By epoch and sequence.
 using OrphanList = std::vector<Orphan>;
 
-/// At most kOrphansMax entries and kOrphanBytesMax; what comes first stays. One thread.
+/// At most kOrphansMax entries and kOrphanBytesMax; what comes first stays. Entries whose signer the log does not know
+/// get a quarter of that: anybody's node could have made them up. One thread.
 class OrphanShelf {
  public:
   /// What encode() gave. What is damaged is left out.
   void load(const MeshState& state, ByteView bytes);
   /// Takes what a node hands over: whole entries of an earlier epoch of this log, which the log does not have, with a
-  /// signature that is right as far as the log can tell. What is known already is passed over cheaply.
-  void take(const MeshState& state, const EventLog& log, const Orphans& message);
+  /// signature that is right as far as the log can tell. What is known already is passed over cheaply. How many of the
+  /// first entries need not come again: they are kept now, or of no use; the one after them found no room.
+  size_t take(const MeshState& state, const EventLog& log, const Orphans& message);
   Bytes encode() const;
   /// Whether there is something that saved() was not told of.
   bool unsaved() const { return unsaved_; }
@@ -36,13 +38,15 @@ class OrphanShelf {
   const std::shared_ptr<const OrphanList>& list() const { return list_; }
 
  private:
-  /// What belongs on the shelf beside `known`. `log` is nullptr for what was on it before.
-  std::optional<Orphan> read(const MeshState& state, const EventLog* log, const EncodedEntry& encoded,
-                             const OrphanList& known) const;
+  enum class Use : uint8_t { none, no_room, keep };
+  /// Whether it belongs on the shelf beside `known`; then it is in `orphan`. `log`: nullptr for what was there before.
+  Use read(const MeshState& state, const EventLog* log, const EncodedEntry& encoded, const OrphanList& known,
+           Orphan& orphan) const;
   void put(Orphan orphan, OrphanList& to);
 
   std::shared_ptr<const OrphanList> list_ = std::make_shared<OrphanList>();
   size_t bytes_ = 0;
+  size_t unknown_ = 0, unknown_bytes_ = 0;  // those without a known signer
   bool unsaved_ = false;
 };
 

@@ -1,5 +1,7 @@
 // Claim: only a token's holder or an operator's word admits a node; what a node says of another is refused.
 // Method: joins and nodes' messages as frames; see desk.h.
+#include <fmt/format.h>
+
 #include "eventstore/model/crypto.h"
 #include "tests/unit/broker/desk.h"
 
@@ -146,6 +148,25 @@ TEST_F(Enrolling, OneAddressCannotFillTheWaitingRoom) {
   }
   EXPECT_TRUE(std::holds_alternative<Waiting>(
       ask_from(desk, newcomer.session, "198.51.100.7", newcomer.join(desk, "", TokenId(), nullptr))));
+}
+
+// One machine has a /64 of IPv6 addresses to ask from, and one IPv4 address however it is written.
+TEST_F(Enrolling, OneNetworkOfIPv6CannotFillTheWaitingRoom) {
+  size_t number = 0;
+  const auto waits = [&](const std::string& address) {
+    Newcomer each;
+    each.sign = test::sign_secret("crowd" + std::to_string(++number));
+    each.box = test::box_secret("crowd" + std::to_string(number));
+    each.session = {each.box.public_key(), static_cast<uint32_t>(100 + number), true};
+    return std::holds_alternative<Waiting>(
+        ask_from(desk, each.session, address, each.join(desk, "", TokenId(), nullptr)));
+  };
+  for (size_t i = 0; i <= kWaitingPerAddressMax; ++i) {
+    EXPECT_EQ(waits(fmt::format("2001:db8:1:2::{:x}", i + 1)), i < kWaitingPerAddressMax) << i;
+    EXPECT_TRUE(waits(fmt::format("::ffff:203.0.113.{}", i + 1))) << i;
+    EXPECT_EQ(waits(fmt::format("fe80::{:x}%eth0", i + 1)), i < kWaitingPerAddressMax) << i;
+  }
+  EXPECT_TRUE(waits("2001:db8:1:3::1"));
 }
 
 TEST_F(Enrolling, AReplacementIsOneEntryAndTheOldHardwareGetsNothing) {

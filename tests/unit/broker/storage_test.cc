@@ -185,6 +185,13 @@ TEST(Files, ComeWithTheRequestThatNamesThem) {
   const Request hers = desk.request({put_file({Level::site, "ams"}, "x", other)}, "vera");
   EXPECT_EQ(desk.error_of(desk.ask(vera, Submit{Desk::sign(hers, "vera"), false, {other}})).code, Errc::not_permitted);
   EXPECT_FALSE(desk.disk->get_blob(sha256(other))) << "who may not change anything stores nothing";
+  const Body refused = desk.ask(
+      desk.alice, Submit{Desk::sign(desk.request({put_file({Level::site, "nowhere"}, "x", other)})), false, {other}});
+  EXPECT_EQ(desk.error_of(refused).code, Errc::not_found);
+  EXPECT_FALSE(desk.disk->get_blob(sha256(other))) << "nothing is stored for a request that is refused";
+  SetAttribute longer = put_file({}, "longer", blob);
+  longer.value = FileRef{sha256(blob), blob.size()};
+  EXPECT_EQ(desk.error_of(desk.submit({put, longer})).code, Errc::not_found) << "what is stored is of another size";
 }
 
 TEST(Files, AreListedWithTheirLevelAndAuthor) {
@@ -260,12 +267,8 @@ TEST(Blobs, ANodeFetchesItsConfigurationsAndTheirFiles) {
   EXPECT_EQ(fetched("r2.ams", versions.back().digest), "refused");
 }
 
-// A disk that refuses once must not make a node forget what nobody has.
-TEST(Orphans, AreKeptForANodeOnlyWhenTheyAreDurable) {
-  Desk old, desk;
-  old.submit({AddSite{"lost"}});
-  const EncodedEntry lost = old.disk->read(Sequence(2), 1, 1)->front();
-
+/// Its session.
+SessionId enrol_node(Desk& desk) {
   desk.submit({AddSite{"ams"}, AddNode{"r1.ams"}});
   const SignSecret token = test::sign_secret("token");
   desk.submit({CreateToken{token.public_key(), {Level::node, "r1.ams"}, 1, {}, false}});
@@ -276,7 +279,16 @@ TEST(Orphans, AreKeptForANodeOnlyWhenTheyAreDurable) {
   SignedJoin join{encode_join(statement), {}, {}};
   join.node_signature = test::sign_secret("r1.ams").sign(kJoinDomain, join.statement);
   join.token_signature = token.sign(kJoinDomain, join.statement);
-  ASSERT_TRUE(std::holds_alternative<Admitted>(desk.ask(SessionId{key, 77, true}, Join{join})));
+  EXPECT_TRUE(std::holds_alternative<Admitted>(desk.ask(SessionId{key, 77, true}, Join{join})));
+  return {key, 78, false};
+}
+
+// A disk that refuses once must not make a node forget what nobody has.
+TEST(Orphans, AreKeptForANodeOnlyWhenTheyAreDurable) {
+  Desk old, desk;
+  old.submit({AddSite{"lost"}});
+  const EncodedEntry lost = old.disk->read(Sequence(2), 1, 1)->front();
+  const SessionId node = enrol_node(desk);
 
   bool full = true;
   int saves = 0;
@@ -287,7 +299,6 @@ TEST(Orphans, AreKeptForANodeOnlyWhenTheyAreDurable) {
   desk.options.restored = Restored{1, desk.disk->head()};
   desk.restart();
   ASSERT_TRUE(std::holds_alternative<Reply>(desk.submit({next_epoch(desk)})));
-  const SessionId node{key, 78, false};
   const Orphans message{1, {lost}};
   for (int i = 0; i < 2; ++i) EXPECT_EQ(desk.error_of(desk.ask(node, message)).code, Errc::io) << i;
   full = false;
@@ -301,6 +312,40 @@ TEST(Orphans, AreKeptForANodeOnlyWhenTheyAreDurable) {
   const auto items = nlohmann::json::parse(std::get<QueryResult>(told).json)["items"];
   ASSERT_EQ(items.size(), 1u) << items.dump();
   EXPECT_EQ(items[0]["signature"], "good");
+}
+
+// A node can make up entries of people whom the log does not know. They get a part of the shelf, and what is not kept
+// is not confirmed: a node that has true ones keeps them.
+TEST(Orphans, WhatNobodyVouchesForCannotFillTheShelf) {
+  Desk desk;
+  const SessionId node = enrol_node(desk);
+  test::World world;  // the same log, in which other things happened
+  std::vector<EncodedEntry> made_up;
+  for (int i = 0; i < 2; ++i) {
+    const std::string value(kAttributeValueBytesMax, 'x');
+    std::vector<Command> commands;
+    for (int k = 0; k < 1'200; ++k) commands.push_back(SetAttribute{{}, "a" + std::to_string(k), {value}});
+    const Request request = world.request(Principal::human("ghost"), std::move(commands));
+    made_up.push_back(world.encode(request, Desk::sign(request, "ghost"), Context{world.now, {}}, {SiteAdded{"x"}}));
+    ASSERT_LT(made_up.back().size(), kOrphanBytesMax / 4);
+    ASSERT_GT(made_up.back().size(), kOrphanBytesMax / 8);
+    world.must(AddSite{"lost" + std::to_string(i)});
+  }
+  const EncodedEntry lost = world.entries().back();
+  desk.options.restored = Restored{1, desk.disk->head()};
+  desk.restart();
+  ASSERT_TRUE(std::holds_alternative<Reply>(desk.submit({next_epoch(desk)})));
+
+  const Body first = desk.ask(node, Orphans{1, {made_up[0], made_up[1], lost}});
+  ASSERT_TRUE(std::holds_alternative<OrphansKept>(first)) << desk.error_of(first).message;
+  EXPECT_EQ(std::get<OrphansKept>(first), (OrphansKept{1, Sequence(2)})) << "the second found no room";
+  EXPECT_EQ(desk.error_of(desk.ask(node, Orphans{1, {made_up[1], lost}})).code, Errc::exhausted);
+  EXPECT_TRUE(std::holds_alternative<OrphansKept>(desk.ask(node, Orphans{1, {lost}})));
+  const Body told = desk.ask(desk.alice, Query{"orphans", {}, {}});
+  const auto items = nlohmann::json::parse(std::get<QueryResult>(told).json)["items"];
+  ASSERT_EQ(items.size(), 2u);
+  EXPECT_EQ(items[0]["signature"], "signer unknown");
+  EXPECT_EQ(items[1]["signature"], "good") << "there is room left for it";
 }
 
 TEST(Optimise, RunsPartByPartAndSaysHowItWent) {

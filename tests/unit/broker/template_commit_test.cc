@@ -149,6 +149,33 @@ TEST_F(TemplateCommit, VariablesAreToldAlsoOfThePast) {
   EXPECT_FALSE(query("variables", {{"node", "r1.a"}}, before)["variables"].contains("colour"));
 }
 
+// What was shown and not yet committed is memory: the newest is kept, older ones while there is room.
+TEST_F(TemplateCommit, WhatWasShownIsBounded) {
+  desk_.options.prepared_bytes = 1;
+  desk_.restart();
+  put({}, "note.conf", "x");
+  const auto first = std::get<Prepared>(prepare());
+  const auto second = std::get<Prepared>(prepare({Level::node, "r1.a"}));
+  const auto commits = [&](const Prepared& shown, const Target& target) {
+    return desk_.submit({Commit{target, shown.sequence, shown.root, true}});
+  };
+  const Error forgotten = desk_.error_of(commits(first, {}));
+  EXPECT_EQ(forgotten.code, Errc::conflict);
+  EXPECT_EQ(forgotten.fix, "prepare again");
+  EXPECT_TRUE(std::holds_alternative<Reply>(commits(second, {Level::node, "r1.a"})));
+}
+
+// Who asks gets an answer, and not a connection that ends at a message that is too large.
+TEST_F(TemplateCommit, AnAnswerThatFitsNoMessageIsRefused) {
+  for (int i = 0; i < 17; ++i)
+    put({Level::node, "r1.a"}, "f" + std::to_string(i) + ".txt", std::string(kFileBytesMax, 'x'));
+  const Query query_files{"files", {{"node", "r1.a"}, {"version", "working"}}, {}};
+  const Error refused = desk_.error_of(desk_.ask(desk_.alice, query_files));
+  EXPECT_EQ(refused.code, Errc::exhausted);
+  EXPECT_EQ(refused.fix, "ask about less: one site or one node");
+  EXPECT_FALSE(query("files", {{"node", "r1.b"}, {"version", "working"}})["items"].empty());
+}
+
 // Without a renderer only those who need one are refused.
 TEST_F(TemplateCommit, NodesWithoutTemplatesNeedNoRenderer) {
   desk_.options.renderer = nullptr;
