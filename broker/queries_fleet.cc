@@ -155,20 +155,6 @@ json name_of(const QueryFacts& facts, NodeId id) {
   return node ? json(node->fullname()) : json();
 }
 
-json machine_json(const MachineStatus& machine) {
-  if (machine == MachineStatus()) return nullptr;  // a node before 0.4
-  return {{"load", machine.load_milli / 1000.0},
-          {"processors", machine.processors},
-          {"memory_bytes", machine.memory_bytes},
-          {"memory_free_bytes", machine.memory_free_bytes},
-          {"disk_bytes", machine.disk_bytes},
-          {"disk_free_bytes", machine.disk_free_bytes},
-          {"uptime_s", machine.uptime_s},
-          {"kernel", machine.kernel},
-          {"bird", machine.bird},
-          {"wireguard", machine.wireguard}};
-}
-
 /// Links whose tunnels promise more than comes through.
 json low_path_mtus(const QueryFacts& facts, const NodeStatus& said) {
   json out = json::array();
@@ -249,7 +235,8 @@ json node_status_json(const QueryFacts& facts, const Node& node) {
   item["problem"] = said.problem;
   item["program"] = said.program;
   item["links"] = said.links.size();
-  item["machine"] = machine_json(said.machine);
+  // A node before 0.4 does not tell it.
+  item["machine"] = said.machine == MachineStatus() ? json() : json::parse(machine_json(said.machine));
   item["path_mtu_low"] = low_path_mtus(facts, said);
   if (!said.drift_policy.empty()) item["drift"] = said.drift_count;
   item["links_up"] = std::count_if(said.links.begin(), said.links.end(),

@@ -132,12 +132,6 @@ void Agent::send_orphans() {
   send(std::move(part));
 }
 
-static MachineStatus machine_status(MachineFacts facts) {
-  return {facts.load_milli, facts.processors, facts.memory_bytes, facts.memory_free_bytes, facts.disk_bytes,
-          facts.disk_free_bytes, facts.uptime_s, std::move(facts.kernel), std::move(facts.bird),
-          std::move(facts.wireguard)};
-}
-
 void Agent::send_status(int64_t now) {
   next_status_ = now + options_.status_ms;
   status_soon_ = now + options_.status_ms / 5;
@@ -174,7 +168,7 @@ void Agent::send_status(int64_t now) {
   if (const auto policy = deployment_.drift_policy()) status.drift_policy = drift_policy_name(*policy);
   status.observed = deployment_.drift().observed();
   Health health = deployment_.health();
-  status.machine = machine_status(std::move(health.machine));
+  status.machine = std::move(health.machine);
   for (auto& tunnel : health.tunnels) {
     status.links.push_back({tunnel.peer, tunnel.name, tunnel.bgp_up(), tunnel.bfd_up(), tunnel.handshake_age_s,
                             tunnel.rx_bytes, tunnel.tx_bytes, std::move(tunnel.endpoint), tunnel.rtt_us,

@@ -10,6 +10,7 @@
 #include "nodes/dataplane/dry_run_dataplane.h"
 #include "nodes/meshnode.h"
 #include "nodes/meshnode_socket.h"
+#include "schemas/json.h"
 
 namespace mesh {
 
@@ -38,19 +39,6 @@ Result<std::string> read_stopped(const MeshnodeOptions& options) {
   auto status = agent.status();
   status.health = {};  // what the router does now, only a running meshnode looks at
   return status_json(status, "meshnode is not running", false);
-}
-
-Json machine_json(const MachineFacts& machine) {
-  return {{"load", machine.load_milli / 1000.0},
-          {"processors", machine.processors},
-          {"memory_bytes", machine.memory_bytes},
-          {"memory_free_bytes", machine.memory_free_bytes},
-          {"disk_bytes", machine.disk_bytes},
-          {"disk_free_bytes", machine.disk_free_bytes},
-          {"uptime_s", machine.uptime_s},
-          {"kernel", machine.kernel},
-          {"bird", machine.bird},
-          {"wireguard", machine.wireguard}};
 }
 
 std::string measured(const Json& link) {
@@ -127,7 +115,7 @@ std::string status_json(const AgentStatus& status, const std::string& trouble, b
                {"outcomes_waiting", status.outcomes_waiting},
                {"bird_running", status.health.bird_running},
                {"warnings", status.health.warnings},
-               {"machine", machine_json(status.health.machine)},
+               {"machine", Json::parse(machine_json(status.health.machine))},
                {"drift_policy", status.drift_policy},
                {"observed", status.observed == Digest() ? std::string() : to_hex(status.observed.view())},
                {"scripts", Json::array()},

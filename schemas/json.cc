@@ -350,6 +350,19 @@ Json to_json(const Command& command) { return typed(command_name(command), comma
 std::string event_json(const Event& event) { return dumped(to_json(event)); }
 std::string command_json(const Command& command) { return dumped(to_json(command)); }
 
+std::string machine_json(const MachineStatus& machine) {
+  return dumped({{"load", machine.load_milli / 1000.0},
+                 {"processors", machine.processors},
+                 {"memory_bytes", machine.memory_bytes},
+                 {"memory_free_bytes", machine.memory_free_bytes},
+                 {"disk_bytes", machine.disk_bytes},
+                 {"disk_free_bytes", machine.disk_free_bytes},
+                 {"uptime_s", machine.uptime_s},
+                 {"kernel", machine.kernel},
+                 {"bird", machine.bird},
+                 {"wireguard", machine.wireguard}});
+}
+
 std::string entry_json(const Entry& entry) {
   const EntryHeader& header = entry.header;
   Json json = {{"sequence", header.sequence.value()},

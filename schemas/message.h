@@ -13,7 +13,7 @@
 #include "eventstore/model/encoded_entry.h"
 #include "eventstore/model/entry.h"
 #include "eventstore/model/result.h"
-#include "schemas/machine_status.h"
+#include "eventstore/model/machine_status.h"
 
 namespace mesh {
 

@@ -15,7 +15,7 @@ struct MachineStatus {
   uint64_t uptime_s = 0;                             // of the machine
   std::string kernel;                                // "Linux 6.1.0-18-amd64"
   std::string bird;                                  // "2.0.12", of the one that runs
-  std::string wireguard;                             // "kernel", "wireguard-go", or both
+  std::string wireguard;                             // "kernel 1.0.0", "wireguard-go 0.0.20220316", or both
   bool operator==(const MachineStatus&) const = default;
 };
 

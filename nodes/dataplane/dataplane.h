@@ -58,7 +58,7 @@ struct Health {
   bool bird_running = false;
   std::vector<std::string>
       warnings;  // "endpoint of tlwg_12: lab.example does not resolve"; empty when all is well
-  MachineFacts machine;
+  MachineStatus machine;
   bool operator==(const Health&) const = default;
 };
 

@@ -44,8 +44,8 @@ uint64_t parse_meminfo(std::string_view text, std::string_view name) {
   return 0;
 }
 
-MachineFacts read_machine(const std::filesystem::path& data) {
-  MachineFacts out;
+MachineStatus read_machine(const std::filesystem::path& data) {
+  MachineStatus out;
   if (const auto text = read_file("/proc/loadavg")) out.load_milli = parse_load_milli(*text);
   if (const auto text = read_file("/proc/meminfo")) {
     out.memory_bytes = parse_meminfo(*text, "MemTotal");

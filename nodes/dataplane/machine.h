@@ -6,20 +6,12 @@
 #include <string>
 #include <string_view>
 
+#include "eventstore/model/machine_status.h"
+
 namespace mesh {
 
-struct MachineFacts {
-  uint32_t load_milli = 0;  // the load of the last minute, in thousandths
-  uint32_t processors = 0;
-  uint64_t memory_bytes = 0, memory_free_bytes = 0;  // free: what programs can still have
-  uint64_t disk_bytes = 0, disk_free_bytes = 0;      // where the node keeps its data
-  uint64_t uptime_s = 0;                             // of the machine
-  std::string kernel, bird, wireguard;               // "Linux 6.1.0-18-amd64", "2.0.12", "kernel 1.0.0"
-  bool operator==(const MachineFacts&) const = default;
-};
-
 /// Without `bird` and `wireguard`. `data`: where the node keeps its data.
-MachineFacts read_machine(const std::filesystem::path& data);
+MachineStatus read_machine(const std::filesystem::path& data);
 
 /// From the first field of /proc/loadavg, and of a line "MemTotal:  1024 kB" of /proc/meminfo (bytes); 0 when absent.
 uint32_t parse_load_milli(std::string_view text);
