@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "broker/child.h"
+#include "eventstore/model/crypto.h"
 
 namespace mesh {
 
@@ -14,6 +15,7 @@ namespace {
 
 constexpr int64_t kCheckMs = 20'000;
 constexpr uint64_t kCheckBytes = 1024 * 1024 * 1024;  // of memory: files that include each other grow without end
+constexpr size_t kTakenMax = 16'384;  // then all are forgotten
 
 bool is_word_char(char c) {
   return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -111,10 +113,16 @@ bool is_sibling(std::string_view path) {
 
 class Directory {
  public:
+  /// In memory where that is possible: a hundred nodes are a hundred directories.
   Directory() {
     std::error_code ignored;
-    std::string pattern = (std::filesystem::temp_directory_path(ignored) / "meshd-bird-XXXXXX").string();
-    if (mkdtemp(pattern.data()) != nullptr) path_ = pattern;
+    for (const std::filesystem::path& parent : {std::filesystem::path("/dev/shm"),
+                                                std::filesystem::temp_directory_path(ignored)}) {
+      std::string pattern = (parent / "meshd-bird-XXXXXX").string();
+      if (mkdtemp(pattern.data()) == nullptr) continue;
+      path_ = pattern;
+      return;
+    }
   }
   ~Directory() {
     std::error_code ignored;
@@ -241,6 +249,25 @@ Status check_bird_files(const std::filesystem::path& bird, const std::map<std::s
   if (*code == 0) return {};
   return fail(Errc::invalid, said.empty() ? "bird.conf: BIRD does not take it" : first_problem(said, scratch.path()),
               "correct the template");
+}
+
+Status BirdCheck::check(const std::map<std::string, Bytes>& files) {
+  Sha256 hash;
+  for (const auto& [name, content] : files) {
+    if (!is_bird_file(name)) continue;
+    hash.add(sha256(as_bytes(name)).view());  // of a fixed length, so that nothing can run into its neighbour
+    hash.add(sha256(content).view());
+  }
+  const Digest key = hash.finish();
+  {
+    std::lock_guard lock(mutex_);
+    if (taken_.contains(key)) return {};
+  }
+  MESH_TRY(check_bird_files(bird_, files));
+  std::lock_guard lock(mutex_);
+  if (taken_.size() >= kTakenMax) taken_.clear();
+  taken_.insert(key);
+  return {};
 }
 
 }  // namespace mesh

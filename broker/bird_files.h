@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <map>
+#include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,5 +24,17 @@ Status confine_bird_file(const std::string& name, Bytes& content, std::vector<st
 /// Runs `bird -p` on bird.conf among `files`, which are confined. Errors: invalid (file and line), unavailable (BIRD
 /// cannot be run), exhausted (it takes too long or too much).
 Status check_bird_files(const std::filesystem::path& bird, const std::map<std::string, Bytes>& files);
+
+/// The same, but BIRD is not asked again about files that it took. Thread-safe.
+class BirdCheck {
+ public:
+  explicit BirdCheck(std::filesystem::path bird) : bird_(std::move(bird)) {}
+  Status check(const std::map<std::string, Bytes>& files);
+
+ private:
+  const std::filesystem::path bird_;
+  std::mutex mutex_;
+  std::set<Digest> taken_;  // bounded
+};
 
 }  // namespace mesh

@@ -7,6 +7,7 @@
 #include <spawn.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -152,8 +153,12 @@ Result<int> Child::wait(int64_t deadline_ms) {
       pid_ = 0;
       return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
-    if (monotonic_ms() > deadline_ms) return fail(Errc::timeout, "it does not end");
-    poll(nullptr, 0, 1);
+    const int64_t left = deadline_ms - monotonic_ms();
+    if (left <= 0) return fail(Errc::timeout, "it does not end");
+    // Woken when it ends; a kernel without that is asked again every millisecond.
+    pollfd entry{static_cast<int>(syscall(SYS_pidfd_open, pid_, 0)), POLLIN, 0};
+    poll(&entry, 1, entry.fd < 0 ? 1 : static_cast<int>(left));
+    if (entry.fd >= 0) close(entry.fd);
   }
 }
 

@@ -2,6 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <thread>
+
+#include "eventstore/model/candidates.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/json_text.h"
 #include "eventstore/model/limits.h"
@@ -11,6 +17,9 @@
 namespace mesh {
 
 namespace {
+
+/// Fewer are done before a thread has started.
+constexpr size_t kNodesPerThread = 4;
 
 Result<Bytes> read_source(const EventLog& log, const ConfigFile& source) {
   auto blob = log.get_blob(source.digest);
@@ -28,8 +37,36 @@ std::string readable(const Bytes& content) {
 
 }  // namespace
 
-FileRenderer NodeFiles::renderer() {
-  return [this](const Node& node, const NodeConfig& config) { return render(node, config); };
+Result<Candidates> NodeFiles::candidates(const Scope& scope, bool with_neighbours) {
+  const CandidateNodes nodes(state_, scope, with_neighbours);
+  const FileRenderer renders = [this](const Node& node, const NodeConfig& config) { return render(node, config); };
+  std::vector<Candidates> made(nodes.size());
+  std::atomic<size_t> next = 0;
+  std::mutex mutex;
+  std::optional<std::pair<size_t, Error>> refused;
+  auto work = [&] {
+    for (size_t at; (at = next++) < made.size();) {
+      auto added = nodes.add(at, renders, made[at]);
+      if (added) continue;
+      next = made.size();
+      std::lock_guard lock(mutex);
+      if (!refused || at < refused->first) refused.emplace(at, added.error());
+    }
+  };
+  {
+    const size_t cores = std::max(std::thread::hardware_concurrency(), 1u);
+    std::vector<std::jthread> helpers(std::min(cores - 1, made.size() / kNodesPerThread));
+    for (std::jthread& helper : helpers) helper = std::jthread(work);
+    work();
+  }
+  if (refused) return std::unexpected(refused->second);
+  Candidates out;
+  for (Candidates& each : made) {
+    std::ranges::move(each.rows, std::back_inserter(out.rows));
+    out.configs.merge(each.configs);
+    out.contents.merge(each.contents);
+  }
+  return out;
 }
 
 Result<std::vector<RenderedFile>> NodeFiles::render(const Node& node, const NodeConfig& config) {
@@ -42,7 +79,10 @@ Result<std::vector<RenderedFile>> NodeFiles::render(const Node& node, const Node
                   [this](const ConfigFile& source) { return read_source(log_, source); }};
   auto rendering = renderer_->render(task);
   if (!rendering) return std::unexpected(rendering.error());
-  for (const std::string& warning : (*rendering)->warnings) warnings_[warning].push_back(node.fullname());
+  if (!(*rendering)->warnings.empty()) {
+    std::lock_guard lock(mutex_);
+    for (const std::string& warning : (*rendering)->warnings) warnings_[warning].insert(node.id);
+  }
   return (*rendering)->files;
 }
 
@@ -74,11 +114,14 @@ std::map<std::string, std::string> NodeFiles::texts(const NodeConfig& config) co
   return out;
 }
 
-std::vector<std::string> NodeFiles::warnings() const {
+std::vector<std::string> NodeFiles::warnings() {
+  std::lock_guard lock(mutex_);
   std::vector<std::string> out;
-  for (const auto& [text, nodes] : warnings_)
-    out.push_back(nodes.size() == 1 ? fmt::format("{} ({})", text, nodes.front())
-                                    : fmt::format("{} ({} and {} more)", text, nodes.front(), nodes.size() - 1));
+  for (const auto& [text, nodes] : warnings_) {
+    const std::string first = state_.find_node(*nodes.begin())->fullname();
+    out.push_back(nodes.size() == 1 ? fmt::format("{} ({})", text, first)
+                                    : fmt::format("{} ({} and {} more)", text, first, nodes.size() - 1));
+  }
   return out;
 }
 

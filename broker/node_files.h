@@ -3,6 +3,7 @@
 #pragma once
 
 #include <map>
+#include <mutex>
 #include <set>
 #include <string>
 
@@ -13,22 +14,22 @@
 
 namespace mesh {
 
-/// Borrows everything. One thread.
+/// Borrows everything. One thread; candidates() has helpers of its own.
 class NodeFiles {
  public:
   /// Without a renderer, nodes that need one are errors.
   NodeFiles(Renderer* renderer, const MeshState& state, const EventLog& log)
       : renderer_(renderer), state_(state), log_(log) {}
 
-  /// For compile_candidates(); lives as long as this.
-  FileRenderer renderer();
+  /// compile_candidates() on all cores. Errors: its own, of the first node that has one.
+  Result<Candidates> candidates(const Scope& scope, bool with_neighbours);
   /// `config`, as compile() gave it, with its files. Errors: those of Renderer, with the node's name.
   Result<NodeConfig> complete(NodeConfig config);
   /// All files of a configuration as people read them: those that the router makes by itself, and in their place or
   /// beside them those that were rendered.
   std::map<std::string, std::string> texts(const NodeConfig& config) const;
   /// What people should know of what was rendered so far: "bird.conf:3: ... (r1.ams and 3 more)".
-  std::vector<std::string> warnings() const;
+  std::vector<std::string> warnings();
 
  private:
   Result<std::vector<RenderedFile>> render(const Node& node, const NodeConfig& config);
@@ -37,7 +38,8 @@ class NodeFiles {
   const MeshState& state_;
   const EventLog& log_;
   std::map<Digest, Bytes> contents_;  // of what was rendered for complete()
-  std::map<std::string, std::vector<std::string>> warnings_;  // with the nodes that it is about
+  std::mutex mutex_;  // of what follows
+  std::map<std::string, std::set<NodeId>> warnings_;  // with the nodes that it is about
 };
 
 }  // namespace mesh

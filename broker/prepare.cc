@@ -146,7 +146,7 @@ Result<PreparedPlan> prepare_commit(const MeshState& state, const EventLog& log,
     return std::unexpected(first);
   }
   NodeFiles files(renderer, state, log);
-  auto candidates = compile_candidates(state, *scope, prepare.with_neighbours, files.renderer());
+  auto candidates = files.candidates(*scope, prepare.with_neighbours);
   if (!candidates) return std::unexpected(candidates.error());
   json interrupted = json::array();
   json nodes = changed_json(state, log, *candidates, interrupted);

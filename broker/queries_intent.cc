@@ -265,7 +265,7 @@ Answer show_all(const QueryFacts& facts) {
 
 Answer changed(const QueryFacts& facts) {
   NodeFiles files(facts.renderer.get(), facts.state, *facts.log);
-  auto candidates = compile_candidates(facts.state, Scope{}, false, files.renderer());
+  auto candidates = files.candidates(Scope{}, false);
   if (!candidates) return std::unexpected(candidates.error());
   json out = list_document(facts, "ChangedList",
                            json::parse(changed_items(facts.state, *facts.log, *candidates)));

@@ -9,6 +9,8 @@ processor time of each node are limited. meshd ends it when it does not answer.
 """
 import ctypes
 import errno
+import gc
+import itertools
 import json
 import os
 import random
@@ -161,16 +163,27 @@ class Task:
         self.name = ""
 
     def render(self, template, variables):
-        parts, size = [], 0
-        running = template.generate(variables)
-        for part in running:
-            parts.append(part)
-            size += len(part.encode())
-            if size > self.settings["file"] or size > self.room:
-                # Raised where the template is: so it has a line.
-                running.throw(TooMuch(f"it makes more than {min(self.settings['file'], self.room)} bytes"))
+        """As Template.render, but it ends when it is too long."""
+        room = min(self.settings["file"], self.room)
+        running = template.root_render_func(template.new_context(variables))
+        texts, size = [], 0
+        while parts := list(itertools.islice(running, 512)):
+            texts.append("".join(parts))
+            size += len(texts[-1].encode())
+            if size > room:
+                self.too_much(template, variables, room)
         self.room -= size
-        return "".join(parts)
+        return "".join(texts)
+
+    def too_much(self, template, variables, room):
+        """Once more, part by part: the error is raised where the template is, so that it has a line."""
+        error = TooMuch(f"it makes more than {room} bytes")
+        running, size = template.generate(variables), 0
+        for part in running:
+            size += len(part.encode())
+            if size > room:
+                running.throw(error)
+        raise error
 
     def template(self, environment, name):
         self.name = name
@@ -316,6 +329,7 @@ def main():
     os.write = lambda fd, data: len(data)  # the warm-up tells nobody
     warm_up(settings)
     os.write = os_write
+    gc.freeze()  # what is there now stays: no collection needs to look at it
     confined = shut_in(settings)
     write_frame({"ready": jinja2.__version__, "confined": confined})
     environments = Environments()

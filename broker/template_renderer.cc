@@ -6,7 +6,6 @@
 #include <cctype>
 #include <cstdlib>
 
-#include "broker/bird_files.h"
 #include "broker/embedded.h"
 #include "eventstore/model/address.h"
 #include "eventstore/model/attribute_table.h"
@@ -135,18 +134,24 @@ bool is_reserved(std::string_view name) { return name == "config.json" || name =
 }  // namespace
 
 TemplateRenderer::TemplateRenderer(TemplateRendererOptions options)
-    : options_(std::move(options)), process_(options_.python, options_.limits) {}
+    : options_(std::move(options)), bird_(options_.bird), process_(options_.python, options_.limits) {}
 TemplateRenderer::~TemplateRenderer() = default;
 
 Result<std::shared_ptr<const Rendering>> TemplateRenderer::render(const RenderTask& task) {
   const Digest key = key_of(task);
-  std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
+  ended_.wait(lock, [&] { return !running_.contains(key); });
   if (auto known = known_.find(key); known != known_.end()) {
     order_.splice(order_.end(), order_, known->second.used);
     return known->second.outcome;
   }
   ++rendered_;
+  running_.insert(key);
+  lock.unlock();
   auto made = render_anew(task);
+  lock.lock();
+  running_.erase(key);
+  ended_.notify_all();
   // Other errors are of this machine and this moment.
   if (!made && made.error().code != Errc::invalid) return std::unexpected(made.error());
   Outcome outcome = fail(Errc::invalid, "");
@@ -178,10 +183,16 @@ Result<Rendering> TemplateRenderer::render_anew(const RenderTask& task) {
     if (!is_template(name)) files[name] = content;
   }
   if (any) {
-    auto rendered = process_.render(task.variables, texts);
+    bool confined = true;
+    auto rendered = [&] {
+      std::lock_guard lock(process_mutex_);
+      auto made = process_.render(task.variables, texts);
+      confined = process_.confined();
+      return made;
+    }();
     if (!rendered) return std::unexpected(rendered.error());
     for (auto& [name, content] : *rendered) files[name] = std::move(content);
-    if (!process_.confined())
+    if (!confined)
       out.warnings.push_back("system calls of templates cannot be forbidden on this machine: the sandbox is Jinja2's");
   }
   if (files.size() > kFilesPerNodeMax)
@@ -198,7 +209,7 @@ Result<Rendering> TemplateRenderer::render_anew(const RenderTask& task) {
   if (options_.bird.empty() && files.contains("bird.conf"))
     out.warnings.push_back("BIRD is not installed on the controller, so its files are not checked");
   else if (!options_.bird.empty())
-    MESH_TRY(check_bird_files(options_.bird, files));
+    MESH_TRY(bird_.check(files));
   for (auto& [name, content] : files) out.files.push_back({name, std::move(content)});
   return out;
 }

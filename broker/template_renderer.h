@@ -5,12 +5,16 @@
 // give one name the rendered one stays, as in Towalink.
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
 #include <filesystem>
 #include <list>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 
+#include "broker/bird_files.h"
 #include "broker/render_process.h"
 #include "broker/renderer.h"
 
@@ -44,12 +48,16 @@ class TemplateRenderer : public Renderer {
   void remember(const Digest& key, Outcome outcome);
 
   TemplateRendererOptions options_;
-  std::mutex mutex_;  // one process, one node at a time
+  BirdCheck bird_;
+  std::mutex process_mutex_;  // one process, one node at a time
   RenderProcess process_;
+  std::mutex mutex_;  // of what follows
+  std::condition_variable ended_;
+  std::set<Digest> running_;  // who asks for the same meanwhile waits
   std::map<Digest, Known> known_;
   std::list<Digest> order_;  // oldest use first
   size_t bytes_ = 0;
-  uint64_t rendered_ = 0;
+  std::atomic<uint64_t> rendered_ = 0;
 };
 
 /// Refuses what no router takes as a tunnel (tlwg_<p>.conf), secrets above all: keys are placeholders, Table is off,

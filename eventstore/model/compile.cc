@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "eventstore/model/candidates.h"
 #include "eventstore/model/committed.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/intent.h"
@@ -220,15 +221,32 @@ Result<NodeConfig> compile(const MeshState& state, NodeId node) {
   return Compilation(state).node(node);
 }
 
-Result<Candidates> compile_candidates(const MeshState& state, const Scope& scope,
-                                      bool with_neighbours, const FileRenderer& render) {
-  Compiler compiler(state);
-  std::set<NodeId> extra = with_neighbours ? neighbours(compiler, scope) : std::set<NodeId>{};
-  Candidates out;
+struct CandidateNodes::Impl {
+  Compiler compiler;
+  std::vector<size_t> nodes;
+};
+
+CandidateNodes::CandidateNodes(const MeshState& state, const Scope& scope, bool with_neighbours)
+    : impl_(new Impl{Compiler(state), {}}) {
+  const Compiler& compiler = impl_->compiler;
+  const std::set<NodeId> extra = with_neighbours ? neighbours(compiler, scope) : std::set<NodeId>{};
   auto nodes = compiler.intent().nodes();
   for (size_t i = 0; i < nodes.size(); ++i)
-    if (covers(scope, *nodes[i].node) || extra.contains(nodes[i].node->id))
-      MESH_TRY(add_candidate(compiler, i, render, out));
+    if (covers(scope, *nodes[i].node) || extra.contains(nodes[i].node->id)) impl_->nodes.push_back(i);
+}
+CandidateNodes::~CandidateNodes() = default;
+
+size_t CandidateNodes::size() const { return impl_->nodes.size(); }
+
+Status CandidateNodes::add(size_t index, const FileRenderer& render, Candidates& out) const {
+  return add_candidate(impl_->compiler, impl_->nodes[index], render, out);
+}
+
+Result<Candidates> compile_candidates(const MeshState& state, const Scope& scope,
+                                      bool with_neighbours, const FileRenderer& render) {
+  const CandidateNodes nodes(state, scope, with_neighbours);
+  Candidates out;
+  for (size_t i = 0; i < nodes.size(); ++i) MESH_TRY(nodes.add(i, render, out));
   return out;
 }
 
