@@ -38,6 +38,19 @@ Result<std::string> find(const std::string& program) {
   return fail(Errc::unavailable, fmt::format("the program {} is not on this router", program));
 }
 
+/// What others make is to be read by others, also when our own files are not. It is the process's, and is set for no
+/// longer than it takes to start one; no other thread of this program makes files.
+class OrdinaryUmask {
+ public:
+  OrdinaryUmask() : before_(::umask(022)) {}
+  ~OrdinaryUmask() { ::umask(before_); }
+  OrdinaryUmask(const OrdinaryUmask&) = delete;
+  OrdinaryUmask& operator=(const OrdinaryUmask&) = delete;
+
+ private:
+  mode_t before_;
+};
+
 int spawn(pid_t& pid, const std::string& program, const std::vector<std::string>& words, int in, int out) {
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
@@ -59,6 +72,7 @@ int spawn(pid_t& pid, const std::string& program, const std::vector<std::string>
   argv.push_back(nullptr);
   auto path = fmt::format("PATH={}", kPath);
   char* environment[] = {path.data(), nullptr};
+  const OrdinaryUmask ordinary;
   const int error = posix_spawn(&pid, program.c_str(), &files, &attributes, argv.data(), environment);
   posix_spawn_file_actions_destroy(&files);
   posix_spawnattr_destroy(&attributes);

@@ -78,6 +78,8 @@ Status PosixFiles::put(const std::string& path, ByteView bytes, int flags, uint3
   const auto full = at(path);
   Descriptor file(::open(full.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | flags, static_cast<mode_t>(mode)));
   if (!file) return fail_with(errno, "opening", full);
+  if ((flags & O_TRUNC) != 0 && ::fchmod(file.get(), static_cast<mode_t>(mode)) != 0)
+    return fail_with(errno, "setting the mode of", full);
   while (!bytes.empty()) {
     const auto n = ::write(file.get(), bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;

@@ -21,7 +21,7 @@ class Files {
   virtual ~Files() = default;
 
   virtual Result<Bytes> read(const std::string& path) = 0;
-  /// The file is new or emptied first. After an error it may hold a part.
+  /// The file is new or emptied first, and has that mode whatever the umask. After an error it may hold a part.
   virtual Status write(const std::string& path, ByteView bytes, uint32_t mode) = 0;
   /// Makes the file when missing. After an error a part of `bytes` may be there.
   virtual Status append(const std::string& path, ByteView bytes) = 0;

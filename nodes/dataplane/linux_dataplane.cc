@@ -207,7 +207,11 @@ ObservedTunnel LinuxDataplane::observe_tunnel(const LinkInfo& link, const WireGu
   return out;
 }
 
+/// remove_all() takes the run directory away, and so may anybody who cleans /run.
+Status LinuxDataplane::make_run_directory() const { return make_directory(options_.run_directory); }
+
 Status LinuxDataplane::execute(const Action& action) {
+  MESH_TRY(make_run_directory());
   return std::visit([this](const auto& one) { return execute_one(one); }, action);
 }
 

@@ -90,6 +90,7 @@ class LinuxDataplane final : public Dataplane {
   Result<Seen> look();
   void watch_paths(const Seen& seen, const Desired& wanted);
   std::string wireguard_of(const Seen& seen);
+  Status make_run_directory() const;
   Status check_names(const Seen& seen, const Desired& wanted) const;
   Status check_ports(const Seen& seen, const Desired& wanted) const;
   WireGuardBackend& backend(const LinkInfo& link);

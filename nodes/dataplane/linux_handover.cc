@@ -63,6 +63,7 @@ Status LinuxDataplane::check(const Desired& wanted) {
   MESH_TRY(check_ports(*seen, wanted));
   for (const auto& [name, value] : wanted.sysctls)
     if (auto is = sysctls_.read(name); !is) return std::unexpected(is.error());
+  MESH_TRY(make_run_directory());
   return bird_.check(wanted.bird);
 }
 

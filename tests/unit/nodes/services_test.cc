@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -368,6 +369,9 @@ TEST(Commands, GiveTheirCodeAndTheEndOfTheirOutput) {
   EXPECT_EQ(sh("kill -9 $$")->code, 137);
   EXPECT_EQ(sh("pwd; cat; env | grep -v -e PWD -e _= -e SHLVL")->output,
             "/\nPATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n");
+  const mode_t before = ::umask(077);
+  EXPECT_EQ(sh("umask")->output, "0022\n") << "what scripts make is not for us alone";
+  EXPECT_EQ(::umask(before), 077u);
   const auto much = sh("yes | head -c 200000; echo end");
   ASSERT_TRUE(much);
   EXPECT_EQ(much->output.size(), 64u * 1024);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -338,6 +339,25 @@ TEST(ReplicaStore, AFullDiskLeavesNoHalfAndGoesOnWhenThereIsSpace) {
   ASSERT_TRUE(again.load().value().problems.empty());
   ASSERT_TRUE(store.append({log.entries()[1]}));
   EXPECT_GE(store.load().value().replica.head(), Sequence(2));
+}
+
+TEST(PosixFiles, FilesHaveTheModeThatTheyWereGiven) {
+  TemporaryDirectory directory;
+  PosixFiles files(directory.path);
+  const mode_t before = ::umask(077);
+  EXPECT_TRUE(write_atomic(files, "for-all", {}, 0644));
+  ::umask(0);
+  EXPECT_TRUE(write_atomic(files, "for-us", {}));
+  EXPECT_TRUE(files.append("tail", {}));
+  ::umask(before);
+  const auto mode = [&](const char* name) {
+    struct stat info {};
+    EXPECT_EQ(::stat((directory.path / name).c_str(), &info), 0);
+    return info.st_mode & 07777u;
+  };
+  EXPECT_EQ(mode("for-all"), 0644u);
+  EXPECT_EQ(mode("for-us"), 0600u);
+  EXPECT_EQ(mode("tail"), 0600u);
 }
 
 TEST(ReplicaStore, AFullFileSystemIsExhausted) {
