@@ -16,6 +16,7 @@ import os
 import re
 import subprocess
 import time
+import unittest
 
 from fixture import SAME_SECONDS, LabTest, clock_seconds, main, unreachable
 from lab_mesh import binary
@@ -26,11 +27,14 @@ NAME = "bird_site-template.conf.jinja"
 RENEWAL_S = 100  # WireGuard's own, every two minutes
 INITIATION_BYTES = 148
 WATCH_SECONDS = 2  # longer than BFD needs to end a session
-PREFERS = """# What this site hears is worth more than usual.
-template bgp '{{ site_name }}' from common {
-  ipv4 { import filter { bgp_local_pref = 120; accept; }; };
-  ipv6 { import filter { bgp_local_pref = 120; accept; }; };
-}
+NETWORK = "203.0.113.0/24"
+ANNOUNCES = f"""# This site announces one network more.
+template bgp '{{{{ site_name }}}}' from common {{
+}}
+protocol static here {{
+  ipv4;
+  route {NETWORK} unreachable;
+}}
 """
 WITHOUT_END = """# Ten thousand million rounds.
 {% for a in range(100000) %}{% for b in range(100000) %}
@@ -173,14 +177,14 @@ class TowalinkTest(LabTest):
         one, two, three = self.mesh.sites
         before = self.facts()
         pings = self.pings(self.ring())
-        self.put(two, PREFERS)
+        self.put(two, ANNOUNCES)
         changed = self.tlm("list", "changed")
         self.assertIn("gw.site2  v2", changed)
         self.assertNotIn("gw.site1", changed)
         self.assertIn("gw.site2 -> v2  without interruption", self.tlm("commit", "all"))
         self.assertIn("1 of 1 applied", self.tlm("activate", "all"))
-        prefers = "BGP.local_pref: 120"
-        self.wait("what it hears is preferred", lambda: prefers in self.birdc(two, "route", "for", three.lan4, "all"))
+        for site in (one, three):
+            self.wait("the others hear of it", lambda: NETWORK in self.mesh.in_router(site, "ip", "route"))
         time.sleep(WATCH_SECONDS)
         for ping in pings:
             seen = ping.stop()
@@ -191,8 +195,6 @@ class TowalinkTest(LabTest):
             self.assertEqual([version for version, _ in self.versions(site)], [1, 2] if site is two else [1])
             self.assert_stood(before[site.name]["tunnels"], now[site.name]["tunnels"])
             self.assert_bird_stood(before[site.name]["bird"], now[site.name]["bird"], configured=site is two)
-        for site in (one, three):
-            self.assertNotIn(prefers, self.birdc(site, "route", "all"))
 
     def put(self, site, text):
         self.tlm("put", "file", "site", site.name, NAME, "-", feed=text)
@@ -302,4 +304,4 @@ def tree_digest(directory):
 
 
 if __name__ == "__main__":
-    main()
+    main(lambda: unittest.main(warnings="ignore"))  # of programs that outlive who started them
