@@ -11,6 +11,8 @@
 #include <fstream>
 
 #include "broker/bird_files.h"
+#include "broker/child.h"
+#include "broker/embedded.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/template_variables.h"
@@ -138,6 +140,37 @@ TEST_F(RendererTest, NodesDoNotSeeEachOther) {
                       {"m.conf", "{% set l = [] %}{% macro count() %}{{ l.append(1) or l|length }}{% endmacro %}"}};
   EXPECT_EQ(render(sources, R"({"wg_links":{},"x":"a"})")["t"], "1a");
   EXPECT_EQ(render(sources, R"({"wg_links":{},"x":"b"})")["t"], "1b");
+}
+
+// Who gets out of Jinja2's sandbox is in a process that may compute and write to its socket, and nothing else.
+TEST_F(RendererTest, TheProcessHasGivenUpTheMachine) {
+  std::string code(embedded("render_worker.py"));
+  const size_t start = code.rfind("\nmain()");
+  ASSERT_NE(start, std::string::npos);
+  code.replace(start, std::string::npos, R"(
+import socket
+confined = shut_in({"memory": 1 << 29})
+said = []
+for attempt, *arguments in ((os.open, "/etc/passwd", os.O_RDONLY), (os.listdir, "/"), (socket.socket,), (os.fork,),
+                            (os.execv, "/bin/true", ["true"]), (os.kill, 1, 0), (os.setuid, 0), (os.pipe,),
+                            (os.unlink, "/nonexistent"), (os.dup, 0), (os.symlink, "/etc", "/tmp/escaped")):
+    try:
+        attempt(*arguments)
+        said.append(attempt.__name__)
+    except PermissionError:
+        pass
+os.write(1, f"{confined} {said}".encode())
+)");
+  auto python = Child::start({"/usr/bin/python3", "-I", "-c", code}, true);
+  ASSERT_TRUE(python) << python.error().message;
+  std::string said;
+  for (const int64_t deadline = monotonic_ms() + 30'000;;) {
+    auto more = (*python)->read(deadline);
+    ASSERT_TRUE(more) << more.error().message;
+    if (more->empty()) break;
+    said += *more;
+  }
+  EXPECT_EQ(said, "True []");
 }
 
 // After every one of them the next node is rendered as if nothing had been.
