@@ -108,17 +108,17 @@ class CountingBird : public ::testing::Test {
     std::string pattern = (std::filesystem::temp_directory_path() / "meshlog-test-XXXXXX").string();
     ASSERT_NE(mkdtemp(pattern.data()), nullptr);
     directory_ = pattern;
-    std::ofstream(program()) << "#!/bin/sh\necho asked >> " << directory_.string() << "/asked\n"
+    // An empty file each time: more nobody who checks may write.
+    std::ofstream(program()) << "#!/bin/sh\n: > " << directory_.string() << "/asked.$$\n"
                              << "case \"$(/bin/cat bird.conf)\" in *bad*) exit 1;; esac\n";
     std::filesystem::permissions(program(), std::filesystem::perms::owner_all);
   }
   void TearDown() override { std::filesystem::remove_all(directory_); }
   std::filesystem::path program() const { return directory_ / "bird"; }
   size_t asked() const {
-    std::ifstream file(directory_ / "asked");
-    size_t lines = 0;
-    for (std::string line; std::getline(file, line);) ++lines;
-    return lines;
+    return static_cast<size_t>(std::ranges::count_if(
+        std::filesystem::directory_iterator(directory_),
+        [](const auto& entry) { return entry.path().filename().string().starts_with("asked."); }));
   }
   std::filesystem::path directory_;
 };
