@@ -64,6 +64,7 @@ class Planner {
     MESH_TRY(match_nodes());
     if (prune_) remove();
     place_sites();
+    add_numbered();
     for (auto& [site, nodes] : by_site_) MESH_TRY(place_nodes(site, nodes));
     write_attributes();
     if (commands_.size() >= kCommandsPerRequestMax)
@@ -117,11 +118,23 @@ class Planner {
     wanted.live = wanted.now != nullptr;
     if (auto it = now_.removed_nodes.find(id); !wanted.live && it != now_.removed_nodes.end())
       wanted.now = &*it->second;
-    if (wanted.now) return {};
+    if (wanted.now || without_nodes()) return {};
     return fail(Errc::not_found,
                 fmt::format("no node ever had the number {} that {} shall have", id.value(),
                             wanted.desired->fullname),
                 "leave the number out: a new node gets the next one");
+  }
+
+  /// A log in which no node ever was takes the numbers of another one: its intent was exported there. Elsewhere a new
+  /// number is rather a mistyped one.
+  bool without_nodes() const { return now_.nodes.empty() && now_.removed_nodes.empty(); }
+
+  /// Numbers only grow.
+  void add_numbered() {
+    std::map<NodeId, const DesiredNode*> numbered;
+    for (const WantedNode& node : nodes_)
+      if (!node.now && node.desired->id != NodeId()) numbered.emplace(node.desired->id, node.desired);
+    for (const auto& [id, node] : numbered) commands_.push_back(AddNode{node->fullname, id});
   }
 
   /// A live node never changes its site, so its number finds the site under any name.
@@ -321,7 +334,7 @@ class Planner {
       if (node->now) commands_.push_back(RestoreNode{node->now->id, name_of_restored(*node)});
     }
     for (const WantedNode* node : nodes)
-      if (!node->now) commands_.push_back(AddNode{node->desired->fullname});
+      if (!node->now && node->desired->id == NodeId()) commands_.push_back(AddNode{node->desired->fullname});
     return {};
   }
 

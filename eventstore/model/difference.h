@@ -43,8 +43,9 @@ struct DifferenceOptions {
 
 /// Commands for one request (one entry, decided as a whole) after which `now` wants what `desired`
 /// says within `target`, which is named as in `desired`: renames found by node numbers, also in
-/// circles; removals (with force); what was removed comes back under its number; attributes. Empty
-/// when nothing differs. Of `now` it reads names, numbers, attributes and what was removed. Errors:
+/// circles; removals (with force); what was removed comes back under its number; attributes. In a
+/// log in which no node ever was, nodes get the numbers that they are wanted with. Empty when
+/// nothing differs. Of `now` it reads names, numbers, attributes and what was removed. Errors:
 /// invalid (`desired` contradicts itself), conflict (two wanted things exclude each other, or a name
 /// is taken by something outside `target`), not_found (a number that no node ever had), unsupported
 /// (a node would have to change its site), exhausted; each names the thing and the fix.

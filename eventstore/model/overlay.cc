@@ -64,6 +64,8 @@ std::optional<ManagementTunnel> make_management(const NodeConfig& config, const 
   out.address = from.address;
   out.link_local = from.link_local;
   out.own_generation = overlay.generations.back();
+  out.psk_log = overlay.log;
+  out.psk_node = overlay.node;
   for (const ManagementPeer& each : from.peers) {
     const auto peer = overlay.peers.find(each.node);
     if (peer == overlay.peers.end() || peer->second.keys.empty()) continue;
@@ -136,6 +138,10 @@ Desired bind(const NodeConfig& config, const Overlay& overlay) {
     for (unsigned lane = 0; lane < lanes.size(); ++lane)
       if (lanes[lane])
         out.tunnels.push_back(make_tunnel(config, link, *lanes[lane], lane, peer->second.psk_epoch));
+  }
+  for (Tunnel& tunnel : out.tunnels) {
+    tunnel.psk_log = overlay.log;
+    tunnel.psk_node = overlay.node;
   }
   std::ranges::sort(out.tunnels, {}, &Tunnel::name);
   out.loopbacks = {config.loopback4, config.loopback6};

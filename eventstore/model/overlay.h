@@ -58,6 +58,10 @@ struct Tunnel {
   uint16_t keepalive = 0;
   std::vector<IpPrefix> addresses;          // ascending; of a rendered file: instead of those that follow from above
   std::vector<PeerAddress> peer_addresses;  // ascending; the same
+  // The log, and this node's number there, to which the pre-shared key is bound: a node that was adopted by another log
+  // runs its old version with the keys of then. Zero: those of the router.
+  LogId psk_log{};
+  NodeId psk_node{};
   bool operator==(const Tunnel&) const = default;
 };
 
@@ -90,6 +94,8 @@ struct ManagementTunnel {
   std::string endpoint_host;      // of the hub; empty at the hub, which waits
   uint16_t endpoint_port = 0;
   std::vector<ManagementTunnelPeer> peers;  // ascending by node; none that is revoked or not enrolled
+  LogId psk_log{};  // as in Tunnel
+  NodeId psk_node{};
   bool operator==(const ManagementTunnel&) const = default;
 };
 

@@ -43,10 +43,10 @@ const Tunnel* find_tunnel(const Desired& wanted, const std::string& name) {
   return it == wanted.tunnels.end() ? nullptr : &*it;
 }
 
-/// The derived key follows from both keys and the epoch, so equal inputs mean an equal PSK.
+/// The derived key follows from the log, both nodes and keys, and the epoch, so equal inputs mean an equal PSK.
 bool same_psk(const Tunnel& a, const Tunnel& b) {
-  return a.peer == b.peer && a.own_generation == b.own_generation && a.peer_key == b.peer_key &&
-         a.psk_epoch == b.psk_epoch;
+  return a.psk_log == b.psk_log && a.psk_node == b.psk_node && a.peer == b.peer &&
+         a.own_generation == b.own_generation && a.peer_key == b.peer_key && a.psk_epoch == b.psk_epoch;
 }
 
 ObservedTunnel observe_tunnel(const Tunnel& tunnel, const Tunnel* wanted,
@@ -82,7 +82,8 @@ ObservedTunnel observe_management(const ManagementTunnel& is, const ManagementTu
   if (!is.endpoint_host.empty())
     out.endpoint = out.configured_endpoint = host_port_text(is.endpoint_host, is.endpoint_port);
   for (const ManagementTunnelPeer& peer : is.peers) {
-    const bool same = wanted != nullptr && wanted->own_generation == is.own_generation &&
+    const bool same = wanted != nullptr && wanted->psk_log == is.psk_log && wanted->psk_node == is.psk_node &&
+                      wanted->own_generation == is.own_generation &&
                       std::ranges::any_of(wanted->peers, [&](const ManagementTunnelPeer& other) {
                         return other.node == peer.node && other.key == peer.key && other.psk_epoch == peer.psk_epoch;
                       });
@@ -109,6 +110,19 @@ void apply_edit(const TunnelEdit& edit, ObservedTunnel& out) {
   out.psk_matches = out.allowed_ips_match = false;
 }
 
+template <class Any>
+void put_psk(Json& out, const Any& tunnel) {
+  if (tunnel.psk_log.is_zero()) return;
+  out["psk_log"] = to_hex(tunnel.psk_log.view());
+  out["psk_node"] = tunnel.psk_node.value();
+}
+
+template <class Any>
+void get_psk(const Json& j, Any& tunnel) {
+  tunnel.psk_log = array_from_hex<LogId>(j.value("psk_log", "")).value_or(LogId());
+  tunnel.psk_node = NodeId(j.value("psk_node", 0u));
+}
+
 Json tunnel_json(const Tunnel& t) {
   Json out{{"peer", t.peer.value()},
               {"listen_port", t.listen_port},
@@ -125,6 +139,7 @@ Json tunnel_json(const Tunnel& t) {
   for (const IpPrefix& prefix : t.addresses) out["addresses"].push_back(to_text(prefix));
   for (const PeerAddress& address : t.peer_addresses)
     out["peer_addresses"].push_back({to_text(address.local), to_text(address.peer)});
+  put_psk(out, t);
   return out;
 }
 
@@ -160,6 +175,7 @@ Result<Tunnel> tunnel_from(const std::string& name, const Json& j) {
     if (!local || !other) return fail(Errc::corrupt, "tunnel " + name + ": bad address");
     t.peer_addresses.push_back({*local, *other});
   }
+  get_psk(j, t);
   return t;
 }
 
@@ -171,15 +187,17 @@ Json management_json(const ManagementTunnel& m) {
                      {"psk_epoch", peer.psk_epoch},
                      {"address", to_text(peer.address)},
                      {"link_local", to_text(peer.link_local)}});
-  return Json{{"listen_port", m.listen_port},
-              {"mtu", m.mtu},
-              {"keepalive", m.keepalive},
-              {"address", to_text(m.address)},
-              {"link_local", to_text(m.link_local)},
-              {"own_generation", m.own_generation},
-              {"endpoint_host", m.endpoint_host},
-              {"endpoint_port", m.endpoint_port},
-              {"peers", std::move(peers)}};
+  Json out{{"listen_port", m.listen_port},
+           {"mtu", m.mtu},
+           {"keepalive", m.keepalive},
+           {"address", to_text(m.address)},
+           {"link_local", to_text(m.link_local)},
+           {"own_generation", m.own_generation},
+           {"endpoint_host", m.endpoint_host},
+           {"endpoint_port", m.endpoint_port},
+           {"peers", std::move(peers)}};
+  put_psk(out, m);
+  return out;
 }
 
 Result<ManagementTunnel> management_from(const Json& j) {
@@ -207,6 +225,7 @@ Result<ManagementTunnel> management_from(const Json& j) {
     peer.psk_epoch = item.at("psk_epoch").get<uint64_t>();
   }
   if (!good) return fail(Errc::corrupt, "tunnel tlwg_mgmt: bad address or key");
+  get_psk(j, m);
   return m;
 }
 

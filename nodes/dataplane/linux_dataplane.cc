@@ -220,8 +220,10 @@ Result<SecretKey> LinuxDataplane::psk_of(const Tunnel& tunnel) const {
   if (own == nullptr)
     return fail(Errc::not_found, fmt::format("this node has no WireGuard key of generation {}",
                                              tunnel.own_generation));
+  const bool ours = tunnel.psk_log.is_zero();
   return derive_psk(*own, tunnel.peer_key,
-                    {options_.log, options_.node, tunnel.peer, tunnel.psk_epoch});
+                    {ours ? options_.log : tunnel.psk_log, ours ? options_.node : tunnel.psk_node, tunnel.peer,
+                     tunnel.psk_epoch});
 }
 
 Result<LinkInfo> LinuxDataplane::create_interface(const std::string& name) {

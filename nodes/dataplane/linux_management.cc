@@ -24,6 +24,8 @@ Tunnel link_of(const ManagementTunnel& management, const ManagementTunnelPeer& p
   out.peer = peer.node;
   out.peer_key = peer.key;
   out.psk_epoch = peer.psk_epoch;
+  out.psk_log = management.psk_log;
+  out.psk_node = management.psk_node;
   return out;
 }
 

@@ -53,6 +53,18 @@ TEST(Bind, MakesATunnelForEachEnrolledPeer) {
   EXPECT_TRUE(all.bird.contains("protocol bgp peer_12 from mesh"));
 }
 
+// Claim: a version that was taken over from another log keeps that log's pre-shared keys.
+TEST(Bind, TunnelsSayToWhichLogTheirKeysAreBound) {
+  MeshState state = three_sites();
+  enrol_all(state);
+  Overlay overlay = make_overlay(state, NodeId(11));
+  overlay.log.bytes.fill(7);
+  for (const Tunnel& tunnel : bind(*compile(state, NodeId(11)), overlay).tunnels) {
+    EXPECT_EQ(tunnel.psk_log, overlay.log);
+    EXPECT_EQ(tunnel.psk_node, NodeId(11));
+  }
+}
+
 TEST(Bind, RevocationActsAtOnce) {
   MeshState state = three_sites();
   enrol_all(state);

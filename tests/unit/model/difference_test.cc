@@ -155,6 +155,28 @@ TEST_F(Applied, FindsNodesByNameAddsNewOnesAndOnlyPrunesWhenAsked) {
   EXPECT_EQ(world.state().find_site("fra"), nullptr);
 }
 
+// Claim: an export of one log brings another one, in which no node ever was, to the same numbers, in whatever order.
+TEST_F(Applied, ANewLogTakesTheNumbersOfAnotherOne) {
+  World fresh;
+  DesiredIntent wanted = desired_intent(then, {});
+  wanted.nodes.insert(wanted.nodes.begin(), {NodeId(), "r0.ams", {}});
+  std::swap(wanted.nodes[1], wanted.nodes[3]);
+  wanted.nodes[2].id = NodeId(40);
+  auto commands = difference(fresh.state(), wanted, {}, {});
+  ASSERT_TRUE(commands) << commands.error().message;
+  fresh.must(*commands);
+  for (const DesiredNode& node : wanted.nodes) {
+    const Node* made = fresh.state().find_node(node.fullname);
+    ASSERT_TRUE(made) << node.fullname;
+    EXPECT_EQ(made->id, node.id == NodeId() ? NodeId(41) : node.id);
+    EXPECT_EQ(made->attributes.size(), node.attributes.size());
+  }
+  EXPECT_TRUE(difference(fresh.state(), wanted, {}, {})->empty());
+  fresh.must(RemoveNode{"r0.ams", true});
+  wanted.nodes[0].id = NodeId(99);
+  EXPECT_EQ(difference(fresh.state(), wanted, {}, {}).error().code, Errc::not_found) << "it has nodes now";
+}
+
 TEST_F(Applied, RefusesWhatContradictsItselfOrTheNetwork) {
   auto code = [&](std::vector<DesiredSite> sites, std::vector<DesiredNode> nodes) {
     auto commands = difference(world.state(), {{}, std::move(sites), std::move(nodes)}, {}, {});
