@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "eventstore/model/crypto.h"
 #include "schemas/codec.h"
 
 namespace mesh {
@@ -30,6 +31,10 @@ void Agent::boot(int64_t now) {
   if (const auto* kept = waiting()) {
     note(Note::Level::info, fmt::format("v{} applied from disk, which waits for its confirmation for another {} s",
                                         kept->version.value(), pending_left_s()));
+    return;
+  }
+  if (const auto before = taken_over_text(); !before.empty()) {
+    note(Note::Level::info, before + " applied from disk, until a version of this log is activated");
     return;
   }
   note(Note::Level::info, active == Version() ? "no version is active yet"
@@ -415,6 +420,12 @@ std::string Agent::state_text() const {
   return history_.settled() || !connected_ ? "ok" : "catching up";
 }
 
+std::string Agent::taken_over_text() const {
+  const auto* before = deployment_.taken_over();
+  return before ? fmt::format("v{} of log {}", before->version.value(), to_hex(before->overlay.log.view()))
+                : std::string();
+}
+
 /// What a full disk still keeps of one that is over does not wait.
 const PendingVersion* Agent::waiting() const {
   if (booted_) return deployment_.waiting();
@@ -460,6 +471,10 @@ AgentStatus Agent::status() {
   status.drift = deployment_.drift().items(now_);
   if (const auto policy = deployment_.drift_policy()) status.drift_policy = drift_policy_name(*policy);
   status.observed = deployment_.drift().observed();
+  if (!options_.deployment.sign_key.is_zero()) {
+    status.fingerprint = fingerprint(options_.deployment.sign_key.view());
+  }
+  status.taken_over = taken_over_text();
   return status;
 }
 

@@ -69,6 +69,8 @@ struct AgentStatus {
   std::vector<DriftItem> drift;  // as in NodeStatus
   std::string drift_policy;
   Digest observed;
+  std::string fingerprint;  // of this node's key in its log, as operators compare it
+  std::string taken_over;   // what runs was decided in another log: "v3 of log 1a2b..."; empty = it was not
 };
 
 class Agent {
@@ -117,6 +119,7 @@ class Agent {
   bool takes_more() const;
   std::string problem() const;
   std::string state_text() const;
+  std::string taken_over_text() const;
 
   void on(const Entries& message, int64_t now);
   void on(const Head& message, int64_t now);

@@ -66,7 +66,12 @@ void Deployment::restore() {
   overlay_known_ = stored.has_value();
   if (stored) overlay_ = std::move(*stored);
   const auto version = store_.pointers().active;
-  if (version == Version()) return;
+  if (version == Version()) {
+    const auto known = store_.problems().size();
+    active_ = store_.inherited();
+    if (store_.problems().size() > known) router_problem_ = store_.problems().back();
+    return;
+  }
   auto config = store_.get_version(version);
   if (!config) {
     // The router keeps what it runs; the log tells the digest to fetch.
@@ -80,8 +85,8 @@ void Deployment::restore() {
 
 void Deployment::apply_active() {
   dirty_ = false;
-  if (!active_ || !overlay_known_) return;  // a router without a version is not ours to touch
-  const auto bound = bind_version(*active_, overlay_);
+  if (!bindable()) return;  // a router without a version is not ours to touch
+  const auto bound = bound_to_now(*active_);
   if (!bound) {
     dirty_ = true;
     router_problem_ = text_of(bound.error());
@@ -116,7 +121,18 @@ void Deployment::remove_everything() {
 void Deployment::refresh_endpoints() {
   if (!active_) return;
   // The next look tells what is wrong with the router.
-  if (const auto bound = bind_version(*active_, overlay_)) (void)dataplane_.refresh_endpoints(bound->desired);
+  if (const auto bound = bound_to_now(*active_)) (void)dataplane_.refresh_endpoints(bound->desired);
+}
+
+/// A version of another log keeps the keys of then.
+Result<BoundVersion> Deployment::bound_to_now(const StoredVersion& version) const {
+  const bool then = version.taken_over && !overlay_.revoked;
+  return bind_version(version, then ? version.taken_over->overlay : overlay_);
+}
+
+/// Nothing that runs on this router was ever put there by us.
+bool Deployment::nothing_of_ours() const {
+  return store_.pointers().active == Version() && !taken_over();
 }
 
 void Deployment::bind_overlay(const MeshState& state) {
@@ -276,7 +292,8 @@ Status Deployment::prepare(const BoundVersion& bound) {
 Status Deployment::switch_router(const BoundVersion& bound, const BoundVersion* before, const NodeConfig& config) {
   std::optional<Desired> bridge;
   // What files make of a router between the two nobody knows.
-  if (before && before->generated && bound.generated) bridge = bind_bridge(*active_, config, overlay_);
+  const bool same_log = !active_ || !active_->taken_over;
+  if (before && before->generated && bound.generated && same_log) bridge = bind_bridge(*active_, config, overlay_);
   const auto report = reconcile(dataplane_, bound.desired, options_.own_keys, before ? &before->desired : nullptr,
                                 bridge ? &*bridge : nullptr);
   steps_.insert(steps_.end(), report.steps.begin(), report.steps.end());
@@ -286,11 +303,11 @@ Status Deployment::switch_router(const BoundVersion& bound, const BoundVersion* 
 }
 
 Status Deployment::switch_to(StoredVersion version) {
-  auto bound = bind_version(version, overlay_);
+  auto bound = bound_to_now(version);
   if (!bound) return fail_in("nothing was touched", bound.error());
   std::optional<BoundVersion> before;
   if (active_)
-    if (auto is = bind_version(*active_, overlay_)) before = std::move(*is);
+    if (auto is = bound_to_now(*active_)) before = std::move(*is);
   auto done = prepare(*bound);
   const bool prepared = done.has_value();
   if (done) done = switch_router(*bound, before ? &*before : nullptr, version);
@@ -308,7 +325,7 @@ Status Deployment::switch_to(StoredVersion version) {
   }
   done.error().message = name_lines(bound->bird, done.error().message);
   // Before the first version there was nothing of ours; a version that is only damaged on disk may be running.
-  if (store_.pointers().active == Version()) {
+  if (nothing_of_ours()) {
     remove_everything();
   } else if (before && prepared) {
     if (options_.services) options_.services->start(before->services);

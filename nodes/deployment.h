@@ -20,6 +20,10 @@
 //   a gate of health was lost
 // Each is an outcome `reverted`, and that activation is not begun again: a confirmation that comes later leaves this
 // node diverged, until something newer is activated. An apply that fails goes back at once and ends it (`failed`).
+//
+// A node that came from another log (adoption.h) runs that log's active version, bound to that log's overlay, until one
+// of this log is active: what the others' new keys are, the version of the old log cannot be asked. Only a revocation
+// of this node acts on it.
 // Time: milliseconds since the machine booted, also while it slept; only grows.
 // Thread: one at a time; calls block for as long as the data plane takes, up to seconds.
 #pragma once
@@ -114,6 +118,8 @@ class Deployment {
   const PendingVersion* waiting() const { return trial_ ? &trial_->kept() : nullptr; }
   /// The log confirmed what this node had gone back from.
   bool diverged() const { return diverged_; }
+  /// Of what runs: where it comes from, when it was decided in another log; nullptr else.
+  const TakenOver* taken_over() const { return active_ && active_->taken_over ? &*active_->taken_over : nullptr; }
   /// What keeps the router from being as it shall be; empty when nothing does.
   const std::string& problem() const;
   /// As far as is known, the router is what the version that runs and the overlay say.
@@ -145,6 +151,10 @@ class Deployment {
   Told told() const;
 
   void bind_overlay(const MeshState& state);
+  Result<BoundVersion> bound_to_now(const StoredVersion& version) const;
+  /// What runs can be bound: to the overlay of this log, or to its own.
+  bool bindable() const { return active_ && (overlay_known_ || active_->taken_over); }
+  bool nothing_of_ours() const;
   bool held(const Node& node) const;
   std::string held_text() const;
   void forget_hold();

@@ -17,7 +17,7 @@ bool Deployment::reconcile_again(int64_t now) {
   const auto before = router_problem_;
   const auto steps = steps_.size();
   // What never became what it shall be has a problem, not a drift, and is tried again as a whole.
-  const bool judged = active_ && overlay_known_ && !dirty_ && !overlay_.revoked;
+  const bool judged = bindable() && !dirty_ && !overlay_.revoked;
   if (judged) {
     look_for_drift(now);
   } else {
@@ -31,7 +31,7 @@ void Deployment::look_for_drift(int64_t now) {
   Version version;
   auto files = edited_files(version);
   const bool heals = active_->drift == DriftPolicy::heal, heal_disk = heals && !files.empty();
-  const auto bound = bind_version(*active_, overlay_);
+  const auto bound = bound_to_now(*active_);
   if (!bound) {
     router_problem_ = text_of(bound.error());
     return;

@@ -51,7 +51,7 @@ bool Deployment::resume(int64_t now) {
   // The crash came while the end was written down.
   if (store_.half_confirmed() || given_up(kept.activation)) return false;
   const auto back = [&](std::string why) {
-    if (pointers.active == Version()) remove_everything();  // there was nothing of ours
+    if (nothing_of_ours()) remove_everything();
     give_up(kept.activation, OutcomeKind::reverted, std::move(why));
     return false;
   };
@@ -162,7 +162,7 @@ void Deployment::watch(int64_t now, std::optional<int64_t> heard_ms) {
   Sight sight;
   std::vector<IpAddress> targets;
   for (const auto& each : gates_.reach) targets.insert(targets.end(), each.addresses.begin(), each.addresses.end());
-  auto bound = bind_version(*active_, overlay_);
+  auto bound = bound_to_now(*active_);
   if (!bound) return;  // what runs was bound before
   auto& wanted = bound->desired;
   sight.tunnels = std::move(wanted.tunnels);

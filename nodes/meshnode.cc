@@ -86,6 +86,21 @@ CLI::App* add_join(CLI::App& app, mesh::MeshnodeOptions& options) {
   return verb;
 }
 
+CLI::App* add_adopt(CLI::App& app, mesh::MeshnodeOptions& options) {
+  auto* verb = add_verb(app, "adopt",
+                        "Leave this node's log for another one; what runs routes on until that log activates a version",
+                        options);
+  verb->add_option("--token-file", options.token_file,
+                   "File with a token of the new controller, of `meshcli token create`; - reads standard input")
+      ->required();
+  verb->add_option("--node", options.node, "Which node to be there, for a token that admits a whole site");
+  verb->add_option("--timeout", options.timeout_s, "Seconds to wait for the new controller, or for an approval")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  add_output(verb, options);
+  return verb;
+}
+
 mesh::Status join(const mesh::MeshnodeOptions& options) {
   if (options.token_file.empty() == options.controller.empty())
     return mesh::fail(mesh::Errc::usage, "join needs --token-file, or --controller to ask without a token",
@@ -105,9 +120,14 @@ int main(int argc, char** argv) {
   app.footer(std::string(kExitCodes));
 
   auto* join_verb = add_join(app, options);
+  auto* adopt_verb = add_adopt(app, options);
   auto* run = add_verb(app, "run", "Route: apply what is on disk, then follow the controller", options);
   add_dataplane(run, options);
   run->add_flag("--once-synced", options.once_synced, "End when the log's head is reached, applied and reported");
+  run->add_option("--recovery-after", options.recovery_after_s,
+                  "Seconds without a controller until who has the recovery secret is called where it was; 0 = never")
+      ->check(CLI::Range(0, 31'536'000))
+      ->capture_default_str();
   auto* status = add_verb(app, "status", "What this node runs and knows; works without a controller", options);
   add_output(status, options);
   auto* history = add_verb(app, "history", "The versions on this box and what happened to them", options);
@@ -147,6 +167,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (join_verb->parsed()) return report(join(options));
+  if (adopt_verb->parsed()) return report(mesh::run_adopt(options));
   if (run->parsed()) return report(mesh::run_node(options));
   if (status->parsed()) return report(mesh::show_status(options));
   if (history->parsed()) return report(mesh::show_history(options));

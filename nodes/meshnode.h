@@ -19,11 +19,11 @@ inline constexpr std::string_view kProgramVersion = MESH_VERSION;
 
 struct MeshnodeOptions {
   std::filesystem::path data;
-  std::string token_file, node;       // join
+  std::string token_file, node;       // join, adopt
   std::string controller;             // join without a token: HOST[:PORT] of its enrolment
   std::string controller_key, fingerprint;  // how it is known
   uint16_t hello_port = 0;            // where it tells its keys; 0 = the port after enrolment's
-  int timeout_s = 60;                 // join
+  int timeout_s = 60;                 // join, adopt
   std::string dataplane = "linux";    // run, leave, rollback: or "dry-run"
   std::filesystem::path run_dir = "/run/meshnode";  // the same: what belongs to the processes that outlive us
   std::filesystem::path allow = "/etc/meshnode/allow.toml";  // run, leave, rollback: see nodes/allow.h
@@ -33,12 +33,14 @@ struct MeshnodeOptions {
   std::string version;                // rollback: "v3" or "3"; empty = the previous one
   std::vector<std::string> endpoints;  // endpoints set
   bool reset = false;                  // endpoints reset
+  int recovery_after_s = 3600;         // run: without a controller for so long, it calls for recovery; 0 = never
 };
 
 /// One process at a time works on a data directory. Released by the kernel when the process ends, however it ends.
 class DataLock {
  public:
-  /// Errors: conflict (another meshnode, with its pid), not_found (no such directory), not_permitted, io.
+  /// Who has the lock finds no adoption half done: it is gone on with first (adoption.h).
+  /// Errors: conflict (another meshnode, with its pid), not_found (no such directory), not_permitted, io, exhausted.
   static Result<DataLock> take(const std::filesystem::path& data);
   DataLock(DataLock&& other) noexcept;
   ~DataLock();
@@ -85,6 +87,8 @@ struct MachineServices {
 MachineServices open_services(const MeshnodeOptions& options);
 
 Status run_join(const MeshnodeOptions& options);
+/// Leaves this node's log for that of the token in options.token_file.
+Status run_adopt(const MeshnodeOptions& options);
 Status run_node(const MeshnodeOptions& options);
 Status show_status(const MeshnodeOptions& options);
 Status run_leave(const MeshnodeOptions& options);

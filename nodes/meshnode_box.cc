@@ -94,6 +94,18 @@ Json endpoints(Box& box, std::istringstream& words) {
   return endpoints_json(box);
 }
 
+Json adoption(const Box& box) {
+  const auto state = box.adoption();
+  return {{"log", state.log.is_zero() ? std::string() : to_hex(state.log.view())}, {"trouble", state.trouble}};
+}
+
+Json adopt(Box& box, std::istringstream& words) {
+  std::string token, node;
+  words >> token >> node;
+  if (auto begun = box.adopt(token, node); !begun) return error_json(begun.error());
+  return adoption(box);
+}
+
 Json answer(Box& box, const std::string& request, int64_t now) {
   std::istringstream words(request);
   std::string verb;
@@ -101,6 +113,8 @@ Json answer(Box& box, const std::string& request, int64_t now) {
   if (verb == "history") return history_json(box);
   if (verb == "rollback") return roll_back(box, words, now);
   if (verb == "endpoints") return endpoints(box, words);
+  if (verb == "adopt" && box.adopt) return adopt(box, words);
+  if (verb == "adoption" && box.adoption) return adoption(box);
   return error_json({Errc::unsupported, fmt::format("the running meshnode does not know \"{}\"", verb),
                      "restart it: it is older than this program"});
 }

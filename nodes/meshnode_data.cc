@@ -9,6 +9,7 @@
 #include <cstring>
 #include <utility>
 
+#include "nodes/adoption.h"
 #include "nodes/dataplane/dry_run_dataplane.h"
 #include "nodes/dataplane/linux_dataplane.h"
 #include "nodes/files.h"
@@ -59,6 +60,8 @@ Result<DataLock> DataLock::take(const fs::path& data) {
   const auto pid = std::to_string(::getpid());
   // Only a hint for the message above: the lock is what counts.
   if (::ftruncate(fd, 0) == 0) (void)!::pwrite(fd, pid.data(), pid.size(), 0);
+  PosixFiles files(data);
+  if (auto finished = finish_adoption(files); !finished) return fail_in("going on with an adoption", finished.error());
   return lock;
 }
 

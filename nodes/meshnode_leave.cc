@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "broker/bus/client.h"
+#include "nodes/adoption.h"
 #include "nodes/controller_dial.h"
 #include "nodes/files.h"
 #include "nodes/meshnode.h"
@@ -66,7 +67,8 @@ Status run_leave(const MeshnodeOptions& options) {
   // The identity last: after a failure the same command can go on.
   PosixFiles files(options.data);
   for (const auto* name : {"active", "previous", "pending", "held", "versions", "fetched", "replica", "overlay.json",
-                           "outcomes.json", "journal", "controller_endpoints.json", "dry-run.json", "dry-services",
+                           "outcomes.json", "journal", kInheritedLink, kBeforeDirectory, kAdoptDirectory, kAdoptingFile,
+                           "controller_endpoints.json", "dry-run.json", "dry-services",
                            "peer_addresses", kStatusSocket, kControlSocket, "identity", "lock"}) {
     MESH_TRY(files.remove(name));
   }

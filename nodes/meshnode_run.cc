@@ -1,5 +1,6 @@
 // `meshnode run`: the shell around Agent. One thread: the bus, the local sockets and a tick.
 #include <fmt/core.h>
+#include <sodium.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -11,10 +12,13 @@
 #include <thread>
 
 #include "broker/bus/client.h"
+#include "nodes/adoption.h"
 #include "nodes/agent.h"
 #include "nodes/controller_dial.h"
 #include "nodes/meshnode.h"
+#include "nodes/meshnode_adopt.h"
 #include "nodes/meshnode_box.h"
+#include "nodes/meshnode_recovery.h"
 #include "nodes/meshnode_socket.h"
 #include "nodes/meshnode_status.h"
 
@@ -55,10 +59,17 @@ class Shell {
   Shell(const MeshnodeOptions& options, const NodeIdentity& identity, const NodeKeys& keys, Box& box,
         const Doors& doors)
       : options_(options), identity_(identity), keys_(keys), box_(box), agent_(box.agent), doors_(doors),
-        dial_(box.endpoints) {}
+        dial_(box.endpoints), recovery_(identity, keys, int64_t{options.recovery_after_s} * 1000) {
+    box_.adopt = [this](const std::string& token, const std::string& node) { return asked_to_adopt(token, node); };
+    box_.adoption = [this] { return adoption_state(); };
+  }
 
-  Status run() {
+  enum class Ended : uint8_t { stopped, adopted };
+
+  /// adopted: this node is one of another log now, and all that it read from the disk is of the one before.
+  Result<Ended> run() {
     MESH_TRY(connect());
+    go_on_with_adoption();
     while (g_stop == 0) {
       std::vector<Watched> watched;
       if (doors_.status) watched.push_back({doors_.status->fd()});
@@ -70,12 +81,15 @@ class Shell {
       keep_journal(box_);
       if (doors_.status && watched.front().readable) doors_.status->tell(status());
       if (doors_.control && watched.back().readable) control();
-      if (options_.once_synced && agent_.synced() && agent_.status().outcomes_waiting == 0) return {};
+      if (options_.once_synced && agent_.synced() && agent_.status().outcomes_waiting == 0) return Ended::stopped;
+      auto adopted = adoption_turn();
+      if (!adopted) return std::unexpected(adopted.error());
+      if (*adopted) return Ended::adopted;
       MESH_TRY(follow_controller());
       if (agent_.take_reconnect()) MESH_TRY(reconnect());
     }
     spdlog::info("stopping; routing goes on");
-    return {};
+    return Ended::stopped;
   }
 
  private:
@@ -120,6 +134,86 @@ class Shell {
     if (addresses == addresses_) return {};
     addresses_ = std::move(addresses);
     return bus_->set_endpoints(endpoints());
+  }
+
+  // --- adoption ---
+
+  void go_on_with_adoption() {
+    auto opened = AdoptionRun::open(options_.data);
+    adoption_.reset();
+    if (opened && *opened) {
+      adoption_ = std::move(**opened);
+      spdlog::warn("an adoption is under way: by log {}", to_hex(adoption_->identity().log.view()));
+    } else if (!opened) {
+      adoption_trouble_ = opened.error().message;
+      spdlog::error("the adoption that was under way cannot go on: {}", adoption_trouble_);
+    }
+  }
+
+  Status begin_adoption(const TokenText& token, const SignSecret& token_key, const std::string& node) {
+    MESH_TRY(stage_adoption(options_.data, token, token_key, identity_, keys_, node));
+    adoption_trouble_.clear();
+    go_on_with_adoption();
+    return adoption_ ? Status() : fail(Errc::io, adoption_trouble_);
+  }
+
+  Status asked_to_adopt(const std::string& text, const std::string& node) {
+    std::optional<SignSecret> key;
+    auto token = open_token(text, key);
+    if (!token) return std::unexpected(token.error());
+    return begin_adoption(*token, *key, node);
+  }
+
+  void call_for_recovery() {
+    const auto now = machine_now_ms();
+    const auto* own = agent_.state().find_node(identity_.node);
+    auto token = recovery_.turn(own, bus_->connected(), addresses_, now);
+    for (const auto& note : recovery_.take_notes()) spdlog::warn("{}", note);
+    if (!token) return;
+    spdlog::warn("adopted by who has the recovery secret: asking log {}", to_hex(token->log.view()));
+    auto key = SignSecret::from_seed(token->seed);
+    sodium_memzero(token->seed.data(), token->seed.size());
+    auto begun = key ? begin_adoption(*token, *key, identity_.fullname) : Status(std::unexpected(key.error()));
+    if (!begun && told_.insert(begun.error().message).second) {
+      spdlog::error("the adoption cannot begin: {}", begun.error().message);
+    }
+  }
+
+  /// True when this node has gone over. What waits for its confirmation comes to its end first: its deadline and its
+  /// way back are the old log's.
+  Result<bool> adoption_turn() {
+    if (!adoption_) {
+      call_for_recovery();
+      return false;
+    }
+    auto admitted = adoption_->turn(0);
+    if (!admitted && is_final(admitted.error())) {
+      adoption_trouble_ = admitted.error().message;
+      spdlog::error("the new controller refuses the adoption: {}", adoption_trouble_);
+      adoption_.reset();
+      if (auto dropped = drop_adoption(options_.data); !dropped) spdlog::error("{}", dropped.error().message);
+      return false;
+    }
+    if (!admitted || !*admitted || box_.store.waiting()) return false;
+    PosixFiles files(options_.data);
+    const auto next = adoption_->identity();
+    if (auto done = adopt(files); !done) {
+      if (files.read(kAdoptingFile)) return std::unexpected(done.error());  // decided: the next start goes on
+      if (told_.insert(done.error().message).second) spdlog::error("not adopted yet: {}", done.error().message);
+      return false;
+    }
+    spdlog::warn("adopted: node {} ({}) of log {} from now on", next.node.value(), next.fullname,
+                 to_hex(next.log.view()));
+    return true;
+  }
+
+  AdoptionState adoption_state() const {
+    if (!adoption_) return {{}, adoption_trouble_};
+    const auto& waiting = box_.store.waiting();
+    return {adoption_->identity().log,
+            waiting ? fmt::format("v{} waits for its confirmation, and comes to its end first",
+                                  waiting->version.value())
+                    : adoption_->trouble()};
   }
 
   void take(const ClientEvent& event) {
@@ -171,7 +265,10 @@ class Shell {
 
   void control() {
     doors_.control->serve([this](const std::string& request) {
-      spdlog::info("asked on the box: {}", request);
+      // A token is nobody's to read in a log; who waits for an adoption asks five times a second.
+      if (request != "adoption") {
+        spdlog::info("asked on the box: {}", request.starts_with("adopt ") ? "adopt" : request);
+      }
       return answer_control(box_, request, machine_now_ms());
     });
     flush();
@@ -184,6 +281,9 @@ class Shell {
   Agent& agent_;
   const Doors& doors_;
   ControllerDial dial_;
+  RecoveryCall recovery_;
+  std::optional<AdoptionRun> adoption_;
+  std::string adoption_trouble_;  // how the last one ended
   std::vector<std::string> addresses_;  // what bus_ was given
   std::unique_ptr<BusClient> bus_;
   std::string trouble_;         // why there is no connection
@@ -209,13 +309,8 @@ Result<DataLock> take_lock(const std::filesystem::path& data) {
   }
 }
 
-}  // namespace
-
-Status run_node(const MeshnodeOptions& options) {
-  (void)harden_process();  // best effort: a container may forbid it
-  catch_signals();
-  auto lock = take_lock(options.data);
-  if (!lock) return std::unexpected(lock.error());
+/// From the disk to the end: of the program, or of this node's time in its log.
+Result<Shell::Ended> run_in_log(const MeshnodeOptions& options) {
   auto identity = load_identity(options.data);
   if (!identity) return std::unexpected(identity.error());
   if (identity->node == NodeId()) {
@@ -247,6 +342,20 @@ Status run_node(const MeshnodeOptions& options) {
   fmt::print("ready node {}\n", identity->node.value());
   std::fflush(stdout);
   return Shell(options, *identity, *keys, box, doors).run();
+}
+
+}  // namespace
+
+Status run_node(const MeshnodeOptions& options) {
+  (void)harden_process();  // best effort: a container may forbid it
+  catch_signals();
+  auto lock = take_lock(options.data);
+  if (!lock) return std::unexpected(lock.error());
+  for (;;) {
+    auto ended = run_in_log(options);
+    if (!ended) return std::unexpected(ended.error());
+    if (*ended == Shell::Ended::stopped) return {};
+  }
 }
 
 }  // namespace mesh

@@ -32,6 +32,7 @@ Result<std::string> read_stopped(const MeshnodeOptions& options) {
   agent_options.deployment.log = identity->log;
   agent_options.deployment.node = identity->node;
   agent_options.fullname = identity->fullname;
+  if (auto own = load_keys(options.data)) agent_options.deployment.sign_key = own->sign.public_key();
   const auto machine = open_services(options);
   agent_options.deployment.services = machine.services.get();
   Agent agent(std::move(agent_options), store, untouched);
@@ -105,6 +106,8 @@ std::string status_json(const AgentStatus& status, const std::string& trouble, b
                {"pending_activation", status.pending_activation.value()},
                {"pending_left_s", status.pending_left_s},
                {"overlay", status.overlay.value()},
+               {"fingerprint", status.fingerprint},
+               {"taken_over", status.taken_over},
                {"controller", status.connected ? "connected" : "unreachable"},
                {"controller_detail", status.connected ? "" : trouble},
                {"running", running},

@@ -9,6 +9,7 @@
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/evolve.h"
 #include "eventstore/model/limits.h"
+#include "nodes/adoption.h"
 #include "nodes/config_file.h"
 #include "nodes/tail_records.h"
 #include "schemas/codec.h"
@@ -461,6 +462,7 @@ Status ReplicaStore::point_to(Version version) {
   }
   MESH_TRY(link_atomic(files_, version_path(version), "active"));
   pointers_.active = version;
+  (void)files_.remove(kInheritedLink);  // counts no more
   return {};
 }
 

@@ -19,6 +19,8 @@
 //   pending              "vN": what is being applied; or a version that waits for its confirmation (pending_file.h)
 //   held                 an activation of the log that is not followed, and why: a new epoch, root, a late confirmation
 //   overlay.json         the overlay that was bound last
+//   inherited            a symbolic link to the data of another log (adoption.h), whose active version runs until one
+//                          of this log does; counts only while there is no `active`
 //   outcomes.json        newest handled activation, the newest one that waited and how far it came, serial, outcomes
 //                          that the log has not acknowledged
 //
@@ -60,9 +62,16 @@ struct Pointers {
   TrialStage stage = TrialStage::none;
 };
 
+/// Where a version comes from that was decided in another log: this node left that one for the log of now.
+struct TakenOver {
+  Version version;
+  Overlay overlay;  // what it stays bound to: of that log, its node numbers and keys
+};
+
 /// A version as it is on the disk.
 struct StoredVersion : NodeConfig {
   std::map<std::string, std::string> contents;  // of NodeConfig::files, by name
+  std::optional<TakenOver> taken_over = {};
 };
 
 /// This node's own history as hashes: what another one can be compared with.
@@ -145,6 +154,9 @@ class ReplicaStore {
   /// Checked against the digest stored with it, its files against theirs. Errors: not_found, corrupt (it then counts as
   /// not stored).
   Result<StoredVersion> get_version(Version version);
+  /// What was active in the log that this node came from, while no version of this log is; nothing when it came from
+  /// none, or that cannot be read (then named in problems()).
+  std::optional<StoredVersion> inherited();
   /// A name in a version's directory that is no rendered file's.
   static bool is_reserved(std::string_view name);
   /// What this node compiled of a version whose files it cannot render: the digest of the configuration without them.
