@@ -6,6 +6,7 @@
 #include <set>
 
 #include "broker/queries_internal.h"
+#include "eventstore/model/crypto.h"
 #include "eventstore/model/canonical.h"
 #include "eventstore/model/checkpoint.h"
 #include "schemas/codec.h"
@@ -210,7 +211,10 @@ json node_status_json(const QueryFacts& facts, const Node& node) {
                {"drift", json()},
                {"machine", json()},
                {"path_mtu_low", json::array()},
-               {"last_outcome", json()}};
+               {"last_outcome", json()},
+               {"fingerprint", ""},
+               {"recovery", !node.recovery_sign.is_zero()}};
+  if (node.enrolment == Enrolment::enrolled) item["fingerprint"] = fingerprint(node.sign_key.view());
   if (const NodeReport* report = report_of(facts.state, node.id))
     item["last_outcome"] = {{"kind", outcome_word(report->kind)},
                             {"version", report->version.value()},

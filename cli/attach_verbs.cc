@@ -10,6 +10,7 @@
 #include "cli/handlers.h"
 #include "cli/mutate.h"
 #include "cli/newcomers.h"
+#include "cli/recovery_file.h"
 #include "cli/scope.h"
 #include "cli/views.h"
 #include "eventstore/model/crypto.h"
@@ -160,8 +161,16 @@ class Attaching {
     commands.push_back(ApproveNode{name_, std::move(pending->join), std::move(pending->statement)});
     auto notes = session_.notes();
     if (!notes) return std::unexpected(std::move(notes).error());
+    auto recovery = RecoveryChoice::of(session_);
+    if (!recovery) return std::unexpected(std::move(recovery).error());
+    if (*recovery) commands.push_back((*recovery)->command(name_));
     auto reply = client_.submit(std::move(commands), *notes);
-    if (!reply) return std::unexpected(std::move(reply).error());
+    if (!reply) {
+      if (*recovery) (*recovery)->withdraw(reply.error());
+      return std::unexpected(std::move(reply).error());
+    }
+    if (*recovery)
+      MESH_TRY((*recovery)->keep(session_, KnownRouter{client_.context().connection.log, name_, print}));
     for (const std::string& warning : reply->warnings) session_.warn(warning);
     if (session_.for_people())
       session_.print(fmt::format("{}  {}\n", line, reply_suffix(*reply, notes->dry_run, false)));

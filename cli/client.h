@@ -65,6 +65,7 @@ class Client {
   /// A blob that the log names. Errors: not_found, not_permitted, corrupt (other bytes than that digest's).
   Result<Bytes> fetch(const Digest& digest);
 
+  Timestamp now() { return environment_.now(); }
   /// Fresh bytes, for salts.
   void random(std::span<uint8_t> bytes) { environment_.random(bytes); }
 

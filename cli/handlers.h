@@ -106,6 +106,10 @@ Result<int> bisect(Session& session);
 // attach_verbs.cc
 Result<int> attach_node(Session& session);
 
+// recovery_verbs.cc
+Result<int> node_recovery(Session& session);
+Result<int> recover(Session& session);
+
 // people_verbs.cc
 Result<int> token_create(Session& session);
 Result<int> token_revoke(Session& session);

@@ -59,6 +59,27 @@ constexpr std::string_view kTowalinkText =
     "  wg_keepalive is the keepalive of every link; Towalink's own templates did not read it\n"
     "`help import` brings an existing network here.\n";
 
+constexpr std::string_view kRecoveryText =
+    "When a controller and its keys are lost, and there is no backup, its routers route on; a new controller can\n"
+    "adopt them. Prepare at enrolment: a secret that is kept apart from every controller.\n"
+    "  attach node r1.ams --recovery-out fleet.recovery      the first; the file is never overwritten\n"
+    "  token create --node r2.ams --recovery fleet.recovery  the same secret for another node\n"
+    "  node recovery r3.ams --recovery fleet.recovery        for one that is enrolled; also writes down its key\n"
+    "The log gets two public keys of it. Keep `export all` and `show_all global` beside it. The drill:\n"
+    "  1. a new controller: `meshd init`, then `apply -f` with the export: the same nodes with the same numbers, none\n"
+    "     is enrolled. Set loopbacknet_ipv4, loopbacknet_ipv6 and management_net_ipv6 as they were: where nobody\n"
+    "     set them they follow from the log's id\n"
+    "  2. with the secret: `recover --recovery fleet.recovery --listen tcp://OLD-ADDRESS:7400`, at the address where\n"
+    "     the routers look for the old controller; they call after an hour without it\n"
+    "     without it, as root on each router: `meshnode adopt --data /var/lib/meshnode --token-file TOKEN`, with a\n"
+    "     token of the new controller; meshnode may run meanwhile\n"
+    "  3. when all are adopted: `commit all`, `activate all`. Until then each router runs what it ran\n"
+    "A router takes only an answer that is signed with the secret, for itself and for its newest call. Nobody who\n"
+    "only has the old log can be adopted in its name: a caller is known by the fingerprint of its key, which is in\n"
+    "the file or compared by you (--fingerprint; `meshnode status` shows it). Without a secret nobody is called.\n"
+    "Whoever has the secret can take over routers that cannot reach their controller. `node recovery NODE --none`\n"
+    "makes it worthless for a node, --recovery-out replaces it.\n";
+
 constexpr Topic kTopics[] = {
     {"output", "formats, colours, what goes where",
      "Data goes to standard output; progress, hints and warnings go to standard error and vanish "
@@ -111,6 +132,7 @@ constexpr Topic kTopics[] = {
      "Operators, tokens, approvals and revocations act at once.\n"
      "Every change takes --dry-run, -m TEXT, --ref TICKET and --expect-sequence N.\n"},
     {"confirmed", "changes that undo themselves", kConfirmedText},
+    {"recovery", "when the controller and its keys are lost", kRecoveryText},
     {"instants", "how to name an instant of history",
      "  1234, #1234                  after that entry of the log\n"
      "  -2h, -30m, -1d12h            so long ago\n"

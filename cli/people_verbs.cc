@@ -10,6 +10,7 @@
 #include "cli/handlers.h"
 #include "cli/mutate.h"
 #include "cli/newcomers.h"
+#include "cli/recovery_file.h"
 #include "cli/scope.h"
 #include "cli/views.h"
 #include "eventstore/model/crypto.h"
@@ -58,42 +59,6 @@ Result<CreateToken> token_command(Session& session, const SignKey& key) {
   return out;
 }
 
-/// What a newcomer needs, beside the seed. Errors: corrupt, when the controller names another log
-/// or other keys than the context pins: a newcomer would believe it.
-Result<TokenText> token_text(Client& client) {
-  auto document = client.query("enrolment");
-  if (!document) return std::unexpected(std::move(document).error());
-  const Connection& pinned = client.context().connection;
-  if (text_at(*document, "log") != to_hex(pinned.log.view()) ||
-      text_at(*document, "log_key") != to_hex(pinned.log_key.view()) ||
-      text_at(*document, "controller_key") != to_hex(pinned.controller_key.view()))
-    return fail(Errc::corrupt,
-                "the controller names another log or other keys than the context pins");
-  TokenText out;
-  out.log = pinned.log;
-  out.log_key = pinned.log_key;
-  out.controller_key = pinned.controller_key;
-  for (const Json& endpoint : value_at(*document, "enrol_endpoints"))
-    if (endpoint.is_string()) out.enrol_endpoints.push_back(endpoint.get<std::string>());
-  if (out.enrol_endpoints.empty())
-    return fail(Errc::invalid, "the controller has no enrolment endpoint", "start it with --enrol");
-  const Json& anchor = value_at(*document, "anchor");
-  if (anchor.is_object() && !anchor.empty()) {
-    const auto digest = array_from_hex<Digest>(text_at(anchor, "state_digest"));
-    const auto root = array_from_hex<Digest>(text_at(anchor, "root"));
-    if (digest && root)
-      out.anchor = Anchor{Sequence(static_cast<uint64_t>(number_at(anchor, "sequence"))), *digest,
-                          *root, text_at(anchor, "by")};
-  }
-  return out;
-}
-
-const TokenCreated* created_by(const Reply& reply) {
-  for (const Event& event : reply.events)
-    if (const auto* created = std::get_if<TokenCreated>(&event)) return created;
-  return nullptr;
-}
-
 Result<Role> parse_role(const std::string& text) {
   for (const Role role : {Role::viewer, Role::operator_, Role::admin})
     if (role_name(role) == text) return role;
@@ -112,6 +77,14 @@ Result<std::string> read_text_file(const std::string& path) {
   return std::move(text).str();
 }
 
+/// Of the node that the token admits.
+Result<std::optional<RecoveryChoice>> token_recovery(Session& session, const CreateToken& command) {
+  if (command.target.level != Level::node && (session.has("recovery") || session.has("recovery-out")))
+    return fail(Errc::usage, "a recovery secret is for one node, and this token for nodes of a site",
+                "when a node has joined: meshcli node recovery NODE --recovery FILE");
+  return RecoveryChoice::of(session);
+}
+
 }  // namespace
 
 Result<int> token_create(Session& session) {
@@ -124,8 +97,15 @@ Result<int> token_create(Session& session) {
   const SignSecret secret = SignSecret::generate();
   auto command = token_command(session, secret.public_key());
   if (!command) return std::unexpected(std::move(command).error());
-  auto reply = (*client)->submit({*command}, *notes);
-  if (!reply) return std::unexpected(std::move(reply).error());
+  auto recovery = token_recovery(session, *command);
+  if (!recovery) return std::unexpected(std::move(recovery).error());
+  std::vector<Command> commands{*command};
+  if (*recovery) commands.push_back((*recovery)->command(command->target.name));
+  auto reply = (*client)->submit(std::move(commands), *notes);
+  if (!reply) {
+    if (*recovery) (*recovery)->withdraw(reply.error());
+    return std::unexpected(std::move(reply).error());
+  }
   for (const std::string& warning : reply->warnings) session.warn(warning);
   const TokenCreated* created = created_by(*reply);
   if (!created) return fail(Errc::corrupt, "the controller answered without a token");
@@ -137,11 +117,14 @@ Result<int> token_create(Session& session) {
       session.print_document(reply_json(*reply, true));
     return int{kSuccess};
   }
-  text->token = created->token;
-  text->node = command->target.level == Level::node ? command->target.name : std::string();
-  std::ranges::copy(secret.reveal_seed(), text->seed.begin());
-  std::string token = encode_token(*text);
-  sodium_memzero(text->seed.data(), text->seed.size());
+  if (*recovery) {
+    MESH_TRY((*recovery)->keep(session, std::nullopt));
+    session.hint(fmt::format("when it has joined: meshcli node recovery {} --recovery FILE, so that `meshcli recover` "
+                             "knows its key",
+                             command->target.name));
+  }
+  std::string token = finish_token(std::move(*text), created->token,
+                                   command->target.level == Level::node ? command->target.name : std::string(), secret);
   const Json expires = created->expires == Timestamp() ? Json() : Json(time_text(created->expires));
   if (session.for_people() || session.format() == Format::name) {
     session.print(token + "\n");

@@ -33,7 +33,7 @@ static_assert(kFormatChoices == kFormats);
 constexpr Option kRunningOptions[] = {
     {"data", 0, "DIR", "the directory to make; empty or new", "", Hint::file},
     {"keys", 0, "DIR", "where log.key, controller.key and meshd.toml are", "", Hint::file},
-    {"listen", 0, "ENDPOINT", "where operators and nodes connect, if elsewhere than before"},
+    {"listen", 0, "ENDPOINT", "where to listen; of restore if elsewhere than before"},
     {"enrol", 0, "ENDPOINT", "where new nodes join, if elsewhere than before"},
     {"tree", 0, "DIR", "the working tree of git", "", Hint::file},
     {"list", 0, "", "of all nodes; so without --host"},
@@ -42,9 +42,13 @@ constexpr Option kRunningOptions[] = {
     {"version-floor", 0, "N", "the lowest number of the next version"},
 };
 
-/// Of `attach`.
+/// Of `attach` and recovery.
 constexpr Option kAttachOptions[] = {
     {"fingerprint", 0, "FINGERPRINT", "whom to admit, without asking; the whole fingerprint, which was compared"},
+    {"recovery-out", 0, "FILE", "make a recovery secret, write it there, and let it adopt the node", "", Hint::file},
+    {"recovery", 0, "FILE", "a recovery secret that is there; one may be for many nodes", "", Hint::file},
+    {"none", 0, "", "nobody may adopt the node any more"},
+    {"once", 0, "NODE", "end when this node was adopted", "", Hint::node},
     {"replace", 0, "", "other hardware takes the place of a node: its number, addresses and links"},
 };
 
@@ -401,7 +405,8 @@ void add_intent(Rows& rows) {
      "The form of a file (`id`, `attributes` and all maps may be left out):\n"
      "  global: {bfd_multiplier: 5}\n  sites:\n    ams:\n      attributes: {lans: [10.2.0.0/24]}\n"
      "      nodes:\n        r1: {id: 11, attributes: {endpoint: 198.51.100.7}}\n"
-     "A node's id finds it under any name; without one, the node of that name is meant, or a new one.\n"
+     "A node's id finds it under any name; without one, the node of that name is meant, or a new one. Where no node\n"
+     "ever was the ids of the files are taken: so an export comes to a new controller.\n"
      "`scope: site ams` or `scope: node r1.ams` says that the file is about that alone, as an export of it does.\n"
      "--prune removes what is not named: in the scope that the file names, everywhere without one.",
      apply_intent},
@@ -447,14 +452,15 @@ void add_trust(Rows& rows) {
     {"checkpoint", "", {}, {}, "the newest signed checkpoint, to be kept elsewhere", "", show_checkpoint},
     {"checkpoint", "sign", {}, change(), "replay, then countersign the state: newcomers may start from it", "",
      sign_checkpoint},
-    {"token", "create", {}, change({"node", "site", "uses", "expires", "approve", "no-approve"}),
+    {"token", "create", {}, change({"node", "site", "uses", "expires", "approve", "no-approve", "recovery-out",
+                                   "recovery"}),
      "make a token that admits a new node",
      "  token create --node r1.ams\n  token create --site lab --uses 5 --expires 7d\n"
      "The token is shown once. Give it to `meshnode join --token-file`.", token_create},
     {"token", "list", {}, reading(), "the tokens", "", list_tokens},
     {"token", "revoke", {{.name = "ID", .hint = Hint::word}}, change(), "no node may join with it any more", "",
      token_revoke},
-    {"attach", "node", {kNode}, change({"fingerprint", "replace", "timeout", "no-wait"}),
+    {"attach", "node", {kNode}, change({"fingerprint", "replace", "recovery-out", "recovery", "timeout", "no-wait"}),
      "admit a machine that asks without a token",
      "  attach node r1.ams\n  attach node r1.ams --fingerprint 3f2a:91c0:... --timeout 10m\n"
      "  attach node r1.ams --replace\n"
@@ -468,7 +474,19 @@ void add_trust(Rows& rows) {
      "admit who waits, after comparing the fingerprint", "  node approve 3f2a:91c0 --node r1.ams", node_approve},
     {"node", "reject", {{.name = "FINGERPRINT", .hint = Hint::word}}, change(), "refuse who waits, for ever", "",
      node_reject},
+    {"node", "recovery", {kNode}, change({"recovery-out", "recovery", "none"}),
+     "who may adopt a node that has lost its controller",
+     "  node recovery r1.ams --recovery-out fleet.recovery\n  node recovery r2.ams --recovery fleet.recovery\n"
+     "  node recovery r1.ams --none\n"
+     "Without an option it says whether somebody may. `help recovery` says what the secret is for.", node_recovery},
     {"node", "revoke", {kNode}, change(), "make all keys of a node worthless, at once", "", node_revoke},
+    {"recover", "", {}, {"recovery", "listen", "fingerprint", "once", "timeout"},
+     "adopt routers that have lost their controller into this log",
+     "  recover --recovery fleet.recovery --listen tcp://192.0.2.1:7400\n"
+     "Listens where the lost controller was: routers call there when they have been without it for an hour\n"
+     "(`meshnode run --recovery-after`). This log must have nodes of the same names, not enrolled. Known are those\n"
+     "that the file names, and those whose --fingerprint is given (again for each). Ends with Ctrl-C, after\n"
+     "--timeout, or with --once when that node was adopted. `help recovery` tells the whole drill.", recover},
     {"operator", "keygen", {kName}, {"out"}, "make an operator's keys on this machine",
      "  operator keygen bob --out bob.toml\nWrites bob.toml (secret, a context's draft) and bob.toml.pub (for an\n"
      "administrator).", operator_keygen, true},

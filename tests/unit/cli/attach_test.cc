@@ -2,10 +2,13 @@
 // another, and follows it to its first version. Method: a fake controller in whose waiting room real joins
 // stand; what the nodes then say is canned.
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "cli/json.h"
+#include "cli/recovery_file.h"
 #include "eventstore/model/crypto.h"
 #include "schemas/codec.h"
 #include "tests/unit/cli/run_cli.h"
@@ -66,6 +69,20 @@ TEST_F(Attach, TheWholeFingerprintAdmitsItsKeyAndNoOther) {
   bool gathers = false;
   for (const Query& query : controller_.heard_of<Query>()) gathers |= query.arguments.contains("gather");
   EXPECT_TRUE(gathers) << "the door stays shut otherwise";
+}
+
+TEST_F(Attach, ARecoverySecretGoesWithTheAdmission) {
+  const auto path = std::filesystem::temp_directory_path() / ("mesh-attach-" + std::to_string(::getpid()));
+  const size_t before = controller_.entries.size();
+  const Ran ran =
+      cli("attach node r1.ams --no-wait --fingerprint " + print_of(61) + " --recovery-out " + path.string());
+  ASSERT_EQ(ran.exit, 0) << ran.err;
+  EXPECT_EQ(controller_.entries.size(), before + 1) << "one entry";
+  const auto file = load_recovery_file(path);
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(node().recovery_sign, file->secret.sign().public_key());
+  EXPECT_EQ(file->routers, (std::vector<KnownRouter>{{controller_.replica.state.log, "r1.ams", print_of(61)}}));
+  std::filesystem::remove(path);
 }
 
 TEST_F(Attach, AWrongAPartialAndAForgedFingerprintAdmitNobody) {
