@@ -232,7 +232,7 @@ Result<Activate> activate_command(const Session& session, const Target& target, 
   Activate out{target, version};
   out.unconfirmed = session.has("unconfirmed");
   if (out.unconfirmed && (session.has("confirmed") || session.has("health")))
-    return fail(Errc::usage, "--unconfirmed contradicts --confirmed and --health");
+    return fail(Errc::usage, "--unconfirmed contradicts --confirmed and --health", "leave one out");
   if (session.has("for") && !session.has("health"))
     return fail(Errc::usage, "--for says how long --health has to hold",
                 "for example --health bgp,bfd --for 30s");

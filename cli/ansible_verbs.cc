@@ -32,6 +32,28 @@ std::string ansible_name(std::string text) {
   return text;
 }
 
+/// What an attribute may say of how Ansible works on a router. All else of this kind, a connection plugin or options of
+/// ssh, would run on the machine of whoever runs Ansible: whoever may set an attribute must not get there.
+constexpr std::string_view kOfRouter[] = {"ansible_user", "ansible_port", "ansible_python_interpreter",
+                                          "ansible_become", "ansible_become_user"};
+bool may_be_variable(std::string_view name) {
+  const bool ansibles = name.starts_with("ansible_") || name.starts_with("__ansible");
+  return !ansibles || std::ranges::find(kOfRouter, name) != std::end(kOfRouter);
+}
+
+/// A text that Ansible would take for a template is marked as none: a template reads files and runs programs here.
+Json plain_value(const Json& value) {
+  if (value.is_array()) {
+    Json out = Json::array();
+    for (const Json& each : value) out.push_back(plain_value(each));
+    return out;
+  }
+  if (!value.is_string()) return value;
+  const auto& text = value.get_ref<const std::string&>();
+  const bool template_like = text.contains("{{") || text.contains("{%") || text.contains("{#");
+  return template_like ? Json{{"__ansible_unsafe", text}} : value;
+}
+
 Json variables_of(const Json& item) {
   Json out = {{"ansible_host", text_at(item, "address")},
               {"node_id", value_at(item, "id")},
@@ -40,7 +62,8 @@ Json variables_of(const Json& item) {
               {"version_latest", value_at(item, "version_latest")}};
   // After ours, which they do not replace: an attribute `ansible_host` would lead somewhere else.
   for (const auto& [name, value] : value_at(item, "attributes").items())
-    if (const std::string variable = ansible_name(name); !out.contains(variable)) out[variable] = value;
+    if (const std::string variable = ansible_name(name); !out.contains(variable) && may_be_variable(variable))
+      out[variable] = plain_value(value);
   return out;
 }
 

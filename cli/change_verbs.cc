@@ -61,8 +61,10 @@ class SetCommands {
       const Json object = Json::parse(text, nullptr, false);
       if (!object.is_object())
         return fail(Errc::usage,
-                    fmt::format("the value of {} begins with {{ and is no JSON object", name));
-      if (object.empty()) return fail(Errc::usage, fmt::format("the object for {} is empty", name));
+                    fmt::format("the value of {} begins with {{ and is no JSON object", name),
+                    "quote it for the shell, as in '{\"mtu\": 1400}'; for a text, as in '\"{text\"'");
+      if (object.empty()) return fail(Errc::usage, fmt::format("the object for {} is empty", name),
+                                      "name an attribute in it, as in '{\"mtu\": 1400}'");
       return add_object(name, object);
     }
     auto value = parse_attribute_value(text);

@@ -183,11 +183,27 @@ class Doctor {
         warn(fmt::format("node {}", text_at(node, "fullname")), detail);
       }
     }
+    check_drift(value_at(*document, "items"));
     check_paths(value_at(*document, "items"));
     if (named > kNodesNamed)
       warn("nodes", fmt::format("and {} more", named - kNodesNamed), "see `meshcli status`");
     add("nodes", named == 0 ? "ok" : "note",
         fmt::format("{} of {} well, {} not enrolled or revoked", well, total, absent));
+  }
+
+  /// Somebody edited a router by hand.
+  void check_drift(const Json& items) {
+    uint64_t edited = 0;
+    for (const Json& node : items) {
+      const int64_t count = number_at(node, "drift");
+      if (count == 0 || edited++ >= kNodesNamed) continue;
+      const std::string name = text_at(node, "fullname");
+      warn("drift",
+           fmt::format("{} is not as its version says: {}", name, count_text(static_cast<uint64_t>(count), "edit")),
+           fmt::format("meshcli drift node {}", name));
+    }
+    if (edited > kNodesNamed)
+      warn("drift", fmt::format("and {} more nodes", edited - kNodesNamed), "see `meshcli drift`");
   }
 
   void check_paths(const Json& items) {

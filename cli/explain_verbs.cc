@@ -166,7 +166,7 @@ Result<int> show_blame(Session& session) {
   if (!client) return std::unexpected(std::move(client).error());
   if (!session.has("file")) return blame_attributes(session, **client);
   if (!session.argument("ATTRIBUTE").empty())
-    return fail(Errc::usage, "an attribute and --file contradict each other");
+    return fail(Errc::usage, "an attribute and --file contradict each other", "leave one out");
   return blame_file(session, **client);
 }
 

@@ -98,18 +98,35 @@ std::optional<FileRef> file_at(const Json& value) {
   return FileRef{*digest, bytes.get<uint64_t>()};
 }
 
-Status check_no_secret(std::string_view content) {
+size_t secret_line(std::string_view content) {
   size_t number = 0;
   while (!content.empty()) {
     const std::string_view line = content.substr(0, content.find('\n'));
     content.remove_prefix(std::min(content.size(), line.size() + 1));
     ++number;
     const bool pem = line.starts_with("-----BEGIN ") && line.find("PRIVATE KEY-----") != std::string_view::npos;
-    if (pem || holds_wireguard_secret(line))
-      return fail(Errc::invalid, fmt::format("line {} holds a secret key, and what is in the log stays there", number),
-                  "in templates wg_private and wg_peer_preshared stand for the keys, which the node has itself");
+    if (pem || holds_wireguard_secret(line)) return number;
   }
-  return {};
+  return 0;
+}
+
+Status check_no_secret(std::string_view content) {
+  const size_t line = secret_line(content);
+  if (line == 0) return {};
+  return fail(Errc::invalid, fmt::format("line {} holds a secret key, and what is in the log stays there", line),
+              "in templates wg_private and wg_peer_preshared stand for the keys, which the node has itself");
+}
+
+Json attribute_json(const AttributeValue& value) {
+  if (const auto* list = value.list()) {
+    Json out = Json::array();
+    for (const Scalar& member : *list) out.push_back(std::visit([](const auto& each) { return Json(each); }, member));
+    return out;
+  }
+  if (const auto* text = value.text()) return *text;
+  if (const auto* number = value.number()) return *number;
+  if (const auto* file = value.file()) return {{"sha256", to_hex(file->digest.view())}, {"bytes", file->size}};
+  return std::get<bool>(value.data);
 }
 
 std::string attribute_text(const Json& value) {

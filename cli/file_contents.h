@@ -40,12 +40,16 @@ class FileContents {
 
 /// A file of a document, {"sha256", "bytes"}; nothing for any other value.
 std::optional<FileRef> file_at(const Json& value);
-/// What is in the log stays there and everybody reads it. Errors: invalid (a WireGuard key or a PEM private key, with
-/// its line).
+/// What is in the log stays there and everybody reads it. The line of a WireGuard key that has to stay secret, or of a
+/// PEM private key; 0 = none.
+size_t secret_line(std::string_view content);
+/// Errors: invalid (with that line).
 Status check_no_secret(std::string_view content);
 
 /// "1,234 bytes sha256:ab12cd34": a file in a line for people.
 std::string file_text(const FileRef& file);
+/// A value as documents have it: a file as above.
+Json attribute_json(const AttributeValue& value);
 /// The value of an attribute in a document, as people read it: a text as it is, a file as above, all else as JSON.
 std::string attribute_text(const Json& value);
 /// The same of a value.

@@ -88,7 +88,8 @@ bool names_a_file(std::string_view text) {
 Result<Json> compare_with_file(Session& session, Client& client, const std::string& a,
                                const std::string& b, const std::string& node) {
   const bool a_is_file = names_a_file(a), b_is_file = names_a_file(b);
-  if (a == "-" && b == "-") return fail(Errc::usage, "standard input can be read only once");
+  if (a == "-" && b == "-")
+    return fail(Errc::usage, "standard input can be read only once", "put one of the two into a file");
   auto base = state_named(session, client, a_is_file ? (b_is_file ? "working" : b) : a);
   if (!base) return std::unexpected(std::move(base).error());
   ComparedState sides[2] = {*base, *base};

@@ -223,7 +223,8 @@ Status write_whole(const fs::path& path, std::string_view content, bool secret) 
   std::error_code error;
   if (path.has_parent_path()) fs::create_directories(path.parent_path(), error);
   if (error) return fail(Errc::io, fmt::format("cannot make {}: {}", path.parent_path().string(), error.message()));
-  std::string temporary = path.string() + ".XXXXXX";
+  // Hidden, so that one that a crash left is nobody's file.
+  std::string temporary = (path.parent_path() / ("." + path.filename().string() + ".XXXXXX")).string();
   const int file = ::mkstemp(temporary.data());  // 0600
   if (file < 0) return io_error("write", path);
   bool good = true;

@@ -77,6 +77,21 @@ Result<Place> place_in(const MeshState& state, const Session& session) {
   return out;
 }
 
+/// A controller, and what it holds now or as of --at.
+struct Opened {
+  Client* client;
+  Place place;
+};
+Result<Opened> open_place(Session& session, bool past = false) {
+  auto client = session.client();
+  if (!client) return std::unexpected(std::move(client).error());
+  auto state = fetch_state(**client, past ? (*client)->at() : Sequence());
+  if (!state) return std::unexpected(std::move(state).error());
+  auto place = place_in(*state, session);
+  if (!place) return std::unexpected(std::move(place).error());
+  return Opened{*client, std::move(*place)};
+}
+
 std::unexpected<Error> not_there(const Place& place, std::string_view verb) {
   return fail(Errc::not_found, fmt::format("{} has no file {}", to_text(place.target), place.name),
               place.inherited_at
@@ -168,44 +183,38 @@ Status run_editor(Session& session, const fs::path& path) {
 Result<int> put_file(Session& session) {
   auto content = read_input(session, session.argument("PATH"));
   if (!content) return std::unexpected(std::move(content).error());
-  auto client = session.client();
-  if (!client) return std::unexpected(std::move(client).error());
-  auto state = fetch_state(**client, Sequence());
-  if (!state) return std::unexpected(std::move(state).error());
-  auto place = place_in(*state, session);
-  if (!place) return std::unexpected(std::move(place).error());
-  if (place->name == kLevelFile)
+  auto opened = open_place(session);
+  if (!opened) return std::unexpected(std::move(opened).error());
+  const auto& [client, place] = *opened;
+  if (place.name == kLevelFile)
     return fail(Errc::invalid, fmt::format("{} stands for the attributes of a level in a folder", kLevelFile),
                 "choose another name, or set attributes with meshcli set or apply");
-  return put(session, **client, *place, *content);
+  return put(session, *client, place, *content);
 }
 
 Result<int> get_file(Session& session) {
-  auto client = session.client();
-  if (!client) return std::unexpected(std::move(client).error());
-  auto state = fetch_state(**client, (*client)->at());
-  if (!state) return std::unexpected(std::move(state).error());
-  auto place = place_in(*state, session);
-  if (!place) return std::unexpected(std::move(place).error());
-  if (!place->file) return not_there(*place, "get");
-  auto content = FileContents(**client).get(*place->file);
-  if (!content) return fail_in(place->words(), content.error());
+  auto opened = open_place(session, true);
+  if (!opened) return std::unexpected(std::move(opened).error());
+  const auto& [client, place] = *opened;
+  if (!place.file) return not_there(place, "get");
+  auto content = FileContents(*client).get(*place.file);
+  if (!content) return fail_in(place.words(), content.error());
   std::string path = session.argument("PATH");
   if (!path.empty() && path != "-") {
     std::error_code ignored;
-    if (fs::is_directory(path, ignored)) path = (fs::path(path) / place->name).string();
+    if (fs::is_directory(path, ignored)) path = (fs::path(path) / place.name).string();
     MESH_TRY(write_whole(path, *content));
-    session.note(fmt::format("{}: {}", path, file_text(*place->file)));
+    session.note(fmt::format("{}: {}", path, file_text(*place.file)));
   } else if (session.for_people() || session.format() == Format::name) {
     session.print(*content);
   } else {
     const bool text = is_utf8(*content);
     session.print_document({{"kind", "File"},
-                            {"sequence", place->sequence.value()},
-                            {"scope", to_text(place->target)},
-                            {"name", place->name},
-                            {"bytes", place->file->size},
-                            {"sha256", to_hex(place->file->digest.view())},
+                            {"sequence", place.sequence.value()},
+                            {"scope", to_text(place.target)},
+                            {"name", place.name},
+                            {"bytes", place.file->size},
+                            {"sha256", to_hex(place.file->digest.view())},
                             {text ? "text" : "base64", text ? *content : to_base64(as_bytes(*content))}});
   }
   return int{kSuccess};
@@ -223,50 +232,44 @@ Result<int> list_files(Session& session) {
 }
 
 Result<int> delete_file(Session& session) {
-  auto client = session.client();
-  if (!client) return std::unexpected(std::move(client).error());
-  auto state = fetch_state(**client, Sequence());
-  if (!state) return std::unexpected(std::move(state).error());
-  auto place = place_in(*state, session);
-  if (!place) return std::unexpected(std::move(place).error());
-  if (!place->file) return not_there(*place, "del");
+  auto opened = open_place(session);
+  if (!opened) return std::unexpected(std::move(opened).error());
+  const auto& [client, place] = *opened;
+  if (!place.file) return not_there(place, "del");
   Mutation mutation{{}, true, std::string(kPlanNext)};
-  mutation.changes.push_back({UnsetAttribute{place->target, place->attribute()},
-                              fmt::format("{}: {} removed", to_text(place->target), place->name)});
+  mutation.changes.push_back({UnsetAttribute{place.target, place.attribute()},
+                              fmt::format("{}: {} removed", to_text(place.target), place.name)});
   return mutate(session, std::move(mutation));
 }
 
 Result<int> edit_file(Session& session) {
-  auto client = session.client();
-  if (!client) return std::unexpected(std::move(client).error());
-  auto state = fetch_state(**client, Sequence());
-  if (!state) return std::unexpected(std::move(state).error());
-  auto place = place_in(*state, session);
-  if (!place) return std::unexpected(std::move(place).error());
+  auto opened = open_place(session);
+  if (!opened) return std::unexpected(std::move(opened).error());
+  const auto& [client, place] = *opened;
   std::string before;
-  if (const auto& base = place->file ? place->file : place->inherited) {
-    auto content = FileContents(**client).get(*base);
-    if (!content) return fail_in(place->words(), content.error());
+  if (const auto& base = place.file ? place.file : place.inherited) {
+    auto content = FileContents(*client).get(*base);
+    if (!content) return fail_in(place.words(), content.error());
     before = std::move(*content);
-    if (!place->file)
-      session.note(fmt::format("{} starts as that of {}", place->words(), to_text(*place->inherited_at)));
+    if (!place.file)
+      session.note(fmt::format("{} starts as that of {}", place.words(), to_text(*place.inherited_at)));
   }
   PrivateFile file;
-  MESH_TRY(file.make(place->name, before));
+  MESH_TRY(file.make(place.name, before));
   MESH_TRY(run_editor(session, file.path()));
   auto after = file.read();
   if (!after) return std::unexpected(std::move(after).error());
   if (*after == before) {
-    session.note(fmt::format("{}: unchanged", place->words()));
+    session.note(fmt::format("{}: unchanged", place.words()));
     return int{session.has("error-unchanged") ? kUnchanged : kSuccess};
   }
   // Hours may have passed: what somebody else wrote meanwhile is not written over.
-  auto now = fetch_state(**client, Sequence());
+  auto now = fetch_state(*client, Sequence());
   auto now_place = now ? place_in(*now, session) : std::unexpected(now.error());
   Result<int> done = !now_place ? Result<int>(std::unexpected(now_place.error()))
-                     : now_place->file != place->file
-                         ? Result<int>(fail(Errc::conflict, place->words() + " was changed while it was edited"))
-                         : put(session, **client, *now_place, *after, now->sequence);
+                     : now_place->file != place.file
+                         ? Result<int>(fail(Errc::conflict, place.words() + " was changed while it was edited"))
+                         : put(session, *client, *now_place, *after, now->sequence);
   if (done) return done;
   file.keep();
   Error error = done.error();

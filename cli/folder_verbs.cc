@@ -62,6 +62,8 @@ class Pull {
     here_.merge(found->levels);
     tree_ = file_tree(state_);
     MESH_TRY(look());
+    if (!in_the_way_.empty())
+      return conflicts(in_the_way_, "what is there is no file or directory of a pull", "move it away");
     if (!edited_.empty() && !force_)
       return conflicts(edited_, "edited here and not pushed",
                        fmt::format("meshcli files push {}, or --force to lose it", folder_.string()));
@@ -86,8 +88,27 @@ class Pull {
     return base == base_.end() || base->second.content != digest_of(here_.at(path));
   }
 
+  /// Nothing is written through a link, and nothing else than a file is replaced.
+  bool is_blocked(const std::string& path) const {
+    std::error_code ignored;
+    for (fs::path above = fs::path(path).parent_path(); !above.empty(); above = above.parent_path()) {
+      const auto kind = fs::symlink_status(folder_ / above, ignored).type();
+      if (kind != fs::file_type::directory && kind != fs::file_type::not_found) return true;
+    }
+    return !here_.contains(path) &&
+           fs::symlink_status(folder_ / path, ignored).type() != fs::file_type::not_found;
+  }
+
+  /// The state is the controller's word.
+  static Status check_path(const std::string& path) {
+    for (const std::string& part : split(path, '/'))
+      if (!check_file_name(part)) return fail(Errc::corrupt, fmt::format("the log names a file \"{}\"", path));
+    return {};
+  }
+
   Status look() {
     for (const auto& [path, item] : tree_) {
+      MESH_TRY(check_path(path));
       files_ += item.file.has_value();
       const auto here = here_.find(path), none = here_.end();
       const auto base = base_.find(path);
@@ -106,6 +127,7 @@ class Pull {
       wanted.mark = {item.file.value_or(FileRef()), digest_of(wanted.content)};
       wanted.write = here == none || here->second != wanted.content;
       if (wanted.write && here != none && edited(path)) edited_.push_back(path);
+      if (wanted.write && is_blocked(path)) in_the_way_.push_back(path);
     }
     for (const auto& [path, mark] : base_)
       if (!tree_.contains(path) && here_.contains(path)) (edited(path) ? edited_ : removed_).push_back(path);
@@ -141,7 +163,7 @@ class Pull {
   FileTree tree_;
   std::map<std::string, Wanted> wanted_;
   size_t files_ = 0;
-  std::vector<std::string> edited_, written_, removed_;
+  std::vector<std::string> edited_, in_the_way_, written_, removed_;
 };
 
 /// What a folder says against what the log says now, each against what the folder was pulled from.

@@ -221,8 +221,9 @@ class Exporter {
     std::error_code error;
     fs::create_directories(tree_, error);
     if (error) return fail(Errc::io, fmt::format("cannot make {}: {}", tree_.string(), error.message()), "--tree DIR");
-    // Without a template there are no hooks either.
-    if (!fs::exists(tree_ / ".git", error))
+    // Without a template there are no hooks either. Half a repository of a crash is made whole.
+    const fs::path git_directory = tree_ / ".git";
+    if (!fs::exists(git_directory / "HEAD", error) || !fs::exists(git_directory / "objects", error))
       MESH_TRY(succeeded(git({"init", "-q", "-b", "main", "--template="}), "git init"));
     return lock_.take(tree_ / ".git" / "meshlog.lock");
   }
@@ -343,6 +344,11 @@ Environment::Program git_in(const fs::path& tree, std::vector<std::string> argum
   for (const char* name : {"GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR",
                            "GIT_NAMESPACE", "GIT_ALTERNATE_OBJECT_DIRECTORIES"})
     out.variables[name] = "";
+  // What is no repository is none: never one that the tree happens to lie in.
+  std::error_code ignored;
+  fs::path here = fs::absolute(tree, ignored).lexically_normal();
+  if (!here.has_filename()) here = here.parent_path();  // "tree/"
+  out.variables["GIT_CEILING_DIRECTORIES"] = here.parent_path().string();
   return out;
 }
 

@@ -49,7 +49,8 @@ class Scanner {
     if (!option) return unknown(name);
     if (equals != std::string_view::npos) {
       if (option->value.empty())
-        return fail(Errc::usage, fmt::format("option --{} takes no value", name));
+        return fail(Errc::usage, fmt::format("option --{} takes no value", name),
+                    fmt::format("write --{} alone", name));
       return add(*option, std::string(text.substr(equals + 1)));
     }
     return option->takes_word() ? next_word(*option, "--" + std::string(name)) : add(*option, "");

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "cli/file_contents.h"
 #include "cli/render.h"
 #include "cli/scope.h"
 #include "cli/yaml_tree.h"
@@ -19,22 +20,9 @@ namespace {
 
 using Values = std::map<std::string, AttributeValue>;
 
-Json value_json(const AttributeValue& value) {
-  if (const auto* list = value.list()) {
-    Json out = Json::array();
-    for (const Scalar& each : *list)
-      out.push_back(std::visit([](const auto& v) { return Json(v); }, each));
-    return out;
-  }
-  if (const auto* text = value.text()) return *text;
-  if (const auto* number = value.number()) return *number;
-  if (const auto* file = value.file()) return {{"sha256", to_hex(file->digest.view())}, {"bytes", file->size}};
-  return std::get<bool>(value.data);
-}
-
 Json values_json(const Values& values) {
   Json out = Json::object();
-  for (const auto& [name, value] : values) out[name] = value_json(value);
+  for (const auto& [name, value] : values) out[name] = attribute_json(value);
   return out;
 }
 

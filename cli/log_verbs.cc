@@ -184,9 +184,9 @@ Result<int> follow(Session& session, Client& client, QueryArguments arguments, i
 Result<int> show_log(Session& session) {
   const bool following = session.has("follow");
   if (following && session.has("reverse"))
-    return fail(Errc::usage, "--follow and --reverse contradict each other");
+    return fail(Errc::usage, "--follow and --reverse contradict each other", "leave one out");
   if (following && session.has("at"))
-    return fail(Errc::usage, "--follow and --at contradict each other");
+    return fail(Errc::usage, "--follow and --at contradict each other", "leave one out; --until ends at a moment");
   if (following && (session.format() == Format::json || session.format() == Format::yaml))
     return fail(Errc::usage, "a log that goes on is no single document",
                 "use -o jsonl with --follow");

@@ -43,7 +43,7 @@ Result<CreateToken> token_command(Session& session, const SignKey& key) {
   if (!target) return std::unexpected(std::move(target).error());
   CreateToken out{key, *target, 1, Timestamp(), target->level == Level::site};
   if (session.has("approve") && session.has("no-approve"))
-    return fail(Errc::usage, "--approve and --no-approve contradict each other");
+    return fail(Errc::usage, "--approve and --no-approve contradict each other", "leave one out");
   if (session.has("approve")) out.approve = true;
   if (session.has("no-approve")) out.approve = false;
   if (session.has("uses")) {
@@ -210,7 +210,8 @@ Result<int> node_revoke(Session& session) {
 
 Result<int> operator_keygen(Session& session) {
   const std::string name = session.argument("NAME"), out = session.option("out");
-  if (out.empty()) return fail(Errc::usage, "keygen needs --out FILE");
+  if (out.empty())
+    return fail(Errc::usage, "keygen needs --out FILE", "the keys are written there, for its owner alone");
   const SignSecret sign = SignSecret::generate();
   const BoxSecret box = BoxSecret::generate();
   const PublicKeys keys{name, sign.public_key(), box.public_key()};
@@ -253,7 +254,8 @@ Result<int> operator_add(Session& session) {
   if (!keys) return fail_in(session.option("key"), keys.error());
   if (keys->name != name)
     return fail(Errc::usage, fmt::format("the keys in {} are those of \"{}\", not of \"{}\"",
-                                         session.option("key"), keys->name, name));
+                                         session.option("key"), keys->name, name),
+                fmt::format("meshcli operator add {}, or ask for the other file", keys->name));
   auto role = parse_role(session.option("role"));
   if (!role) return std::unexpected(std::move(role).error());
   const auto sites = split(session.option("sites"), ',');

@@ -106,7 +106,7 @@ std::vector<std::string> all_of(const Session& session, std::string_view option)
 
 /// RocksDB is not linked here: meshd, which stands beside, reads directories and backups.
 Result<int> verify_offline(Session& session) {
-  if (session.has("nodes")) return fail(Errc::usage, "--nodes asks a controller, --from reads a disk");
+  if (session.has("nodes")) return fail(Errc::usage, "--nodes asks a controller, --from reads a disk", "leave one out");
   std::vector<std::string> arguments{"verify", "--data", session.option("from"), "-o", "json"};
   for (const std::string& file : all_of(session, "against"))
     arguments.insert(arguments.end(), {"--against", file});
@@ -338,7 +338,8 @@ Result<OldSize> old_size_argument(Session& session, const Connection& connection
   const std::string name = session.argument("OLD");
   std::ifstream file(name, std::ios::binary);
   if (!file)
-    return fail(Errc::usage, fmt::format("\"{}\" is neither a size nor a file with a checkpoint", name));
+    return fail(Errc::usage, fmt::format("\"{}\" is neither a size nor a file with a checkpoint", name),
+                "give a number of entries, or what `meshcli checkpoint` printed");
   std::ostringstream text;
   text << file.rdbuf();
   auto kept = read_kept_checkpoints(name, text.str());

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 namespace mesh::cli {
 
@@ -106,19 +107,43 @@ std::string paint(std::string_view text, Tone tone, bool colour) {
   return fmt::format("\x1b[{}m{}\x1b[0m", code, text);
 }
 
+namespace {
+
+/// Controls of C0 and C1, and those that turn the direction of what stands beside them: with one of these a host name
+/// shows another fingerprint than the one behind it.
+bool is_control(uint32_t c) {
+  return c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x61C || c == 0x200E || c == 0x200F || c == 0x2028 ||
+         c == 0x2029 || (c >= 0x202A && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069);
+}
+
+/// The bytes of the character that `text` begins with, and the character; one byte when it is not UTF-8.
+std::pair<size_t, std::optional<uint32_t>> first_character(std::string_view text) {
+  const auto lead = static_cast<uint8_t>(text[0]);
+  if (lead < 0x80) return {1, lead};
+  const size_t size = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+  if (lead < 0xC2 || lead > 0xF4 || size > text.size()) return {1, std::nullopt};
+  uint32_t c = lead & (0x7Fu >> size);
+  for (size_t i = 1; i < size; ++i) {
+    const auto next = static_cast<uint8_t>(text[i]);
+    if ((next & 0xC0) != 0x80) return {1, std::nullopt};
+    c = c << 6 | (next & 0x3F);
+  }
+  return {size, c};
+}
+
+}  // namespace
+
 std::string printable(std::string_view text) {
   std::string out;
-  for (size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<uint8_t>(text[i]);
-    const auto after = i + 1 < text.size() ? static_cast<uint8_t>(text[i + 1]) : uint8_t{0};
-    if (c < 0x20 || c == 0x7F) {
-      out += fmt::format("\\x{:02x}", c);
-    } else if (c == 0xC2 && after >= 0x80 && after < 0xA0) {  // C1 controls in UTF-8
-      out += fmt::format("\\x{:02x}", after);
-      ++i;
-    } else {
-      out += text[i];
-    }
+  while (!text.empty()) {
+    const auto [size, c] = first_character(text);
+    if (!c || (*c < 0x100 && is_control(*c)))
+      out += fmt::format("\\x{:02x}", c.value_or(static_cast<uint8_t>(text[0])));
+    else if (is_control(*c))
+      out += fmt::format("\\u{:04x}", *c);
+    else
+      out += text.substr(0, size);
+    text.remove_prefix(size);
   }
   return out;
 }

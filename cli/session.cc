@@ -150,7 +150,7 @@ Result<uint64_t> parse_number(std::string_view what, std::string_view text) {
   uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size() || text.empty())
-    return fail(Errc::usage, fmt::format("{}: \"{}\" is not a number", what, text));
+    return fail(Errc::usage, fmt::format("{}: \"{}\" is not a number", what, text), "digits alone, from 0");
   return number;
 }
 

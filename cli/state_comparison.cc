@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "cli/file_contents.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/overlay.h"
 #include "eventstore/model/plan.h"
@@ -20,22 +21,6 @@ namespace mesh::cli {
 namespace {
 
 constexpr size_t kPairsMax = 1'000;
-
-Json scalar_json(const Scalar& scalar) {
-  return std::visit([](const auto& value) { return Json(value); }, scalar);
-}
-
-Json value_json(const AttributeValue& value) {
-  if (const auto* list = value.list()) {
-    Json out = Json::array();
-    for (const Scalar& member : *list) out.push_back(scalar_json(member));
-    return out;
-  }
-  if (const std::string* text = value.text()) return Json(*text);
-  if (const int64_t* number = value.number()) return Json(*number);
-  if (const auto* file = value.file()) return {{"sha256", to_hex(file->digest.view())}, {"bytes", file->size}};
-  return Json(std::get<bool>(value.data));
-}
 
 class StateComparison {
  public:
@@ -83,7 +68,7 @@ class StateComparison {
     const auto value = [](const Attributes* side, const std::string& name) {
       if (!side) return Json();
       const auto found = side->find(name);
-      return found == side->end() ? Json() : value_json(found->second.value);
+      return found == side->end() ? Json() : attribute_json(found->second.value);
     };
     for (const std::string& name : names) {
       Json old = value(before, name), fresh = value(now, name);

@@ -147,10 +147,10 @@ Result<int64_t> duration_option(const Session& session, std::string_view name, i
 Result<int> show_status(Session& session) {
   auto interval_s = duration_option(session, "interval", kWatchDefaultS);
   if (!interval_s) return std::unexpected(std::move(interval_s).error());
-  if (*interval_s < 1) return fail(Errc::usage, "--interval is at least 1s");
+  if (*interval_s < 1) return fail(Errc::usage, "--interval is at least 1s", "for example --interval 5s");
   const bool watch = session.has("watch");
   if (watch && session.has("at"))
-    return fail(Errc::usage, "nothing moves in the past: --watch or --at");
+    return fail(Errc::usage, "nothing moves in the past: --watch or --at", "leave one out");
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
   QueryArguments arguments;

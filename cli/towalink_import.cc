@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 
+#include "cli/file_contents.h"
 #include "eventstore/model/address.h"
 #include "eventstore/model/attribute_table.h"
 #include "eventstore/model/compile.h"
@@ -48,22 +49,6 @@ std::string_view trimmed(std::string_view text) {
   const size_t begin = text.find_first_not_of(kBlank);
   return begin == std::string_view::npos ? std::string_view()
                                          : text.substr(begin, text.find_last_not_of(kBlank) - begin + 1);
-}
-
-/// The line of a literal WireGuard key that has to stay secret; 0 = none.
-size_t secret_line(std::string_view content) {
-  size_t number = 0;
-  while (!content.empty()) {
-    ++number;
-    const size_t end = std::min(content.find('\n'), content.size());
-    std::string line;
-    for (const char c : content.substr(0, end))
-      if (c != ' ' && c != '\t' && c != '\r') line += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    for (const std::string_view key : {"privatekey=", "presharedkey="})
-      if (line.starts_with(key) && line.size() == key.size() + 44 && line.back() == '=') return number;
-    content.remove_prefix(std::min(end + 1, content.size()));
-  }
-  return 0;
 }
 
 /// Networks and numbers that decide addresses, with Towalink's defaults.
@@ -287,7 +272,7 @@ class Importer {
     }
     if (const size_t line = secret_line(file.content); line > 0) {
       problem(fmt::format("{}:{}", file.where, line),
-              "it holds a WireGuard key that has to stay secret, and the log is not secret",
+              "it holds a key that has to stay secret, and the log is not secret",
               "leave the link to the controller, or write {{ wg_private }} and {{ wg_peer_preshared }}");
       return {};
     }

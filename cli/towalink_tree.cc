@@ -31,6 +31,35 @@ std::string written(const T& value) {
   return out.str();
 }
 
+/// The line of a key with more parts than the name of an attribute can have; 0 = none. toml++ makes a table of each
+/// part and goes down them one in the other: a key of a megabyte would end the program.
+size_t line_of_deep_key(std::string_view text) {
+  constexpr size_t kPartsMax = 128;
+  size_t line = 1, parts = 0;
+  char quote = 0, before = '\n';
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\n') {
+      ++line;
+      parts = 0;
+      quote = 0;
+    } else if (quote != 0) {
+      if (c == '\\' && quote == '"') ++i;
+      if (c == quote) quote = 0;
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else if (c == '#') {
+      i = std::min(text.find('\n', i), text.size()) - 1;
+    } else if (std::string_view("=,[]{}").contains(c)) {
+      parts = 0;
+    } else if (c == '.' && before != '.' && ++parts > kPartsMax) {
+      return line;
+    }
+    if (c != ' ' && c != '\t') before = c;
+  }
+  return 0;
+}
+
 class TreeReader {
  public:
   explicit TreeReader(const fs::path& root) : root_(root) {}
@@ -137,6 +166,11 @@ class TreeReader {
   std::optional<toml::table> parse(const std::string& where, size_t most) {
     auto text = read_bytes(where, most);
     if (!text) return std::nullopt;
+    if (const size_t line = line_of_deep_key(*text); line > 0) {
+      problem(fmt::format("{}:{}", where, line), "its key has too many parts",
+              "no attribute has such a name: shorten it");
+      return std::nullopt;
+    }
     try {
       return toml::parse(*text, where);
     } catch (const toml::parse_error& error) {

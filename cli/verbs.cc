@@ -369,7 +369,8 @@ void add_ansible(Rows& rows) {
      "  inventory --list\n  inventory --host r1.ams\n"
      "For ansible -i SCRIPT, with a script of two lines: #!/bin/sh and exec meshcli inventory \"$@\". Groups: site_S\n"
      "for each site, group_G for each member of the attribute groups; what Ansible does not take in a name is _.\n"
-     "Variables: ansible_host, node_id, site, version_active, version_latest, and the attributes in force.\n"
+     "Variables: ansible_host, node_id, site, version_active, version_latest, and the attributes in force; of those\n"
+     "named ansible_* only user, port, python_interpreter, become and become_user, which act on the router alone.\n"
      "ansible_host is the node's address in the management network (global attribute management_hub), else its IPv4\n"
      "loopback.",
      show_inventory},

@@ -184,6 +184,10 @@ Status Services::check(const WantedServices& wanted) {
       if (auto words = words_of(service.reload, {}); !words) return std::unexpected(words.error());
     if (differs(service)) MESH_TRY(check_by_service(service));
   }
+  for (const auto& [name, commands] : wanted.tunnels)
+    for (const auto* list : {&commands.up, &commands.down})
+      for (const auto& command : *list)
+        if (auto words = words_of(command, {}); !words) return fail_in("tunnel " + name, words.error());
   if (!wanted.ssh_keys.empty())
     if (auto text = keys_text(wanted.ssh_keys); !text) return std::unexpected(text.error());
   return {};
@@ -562,7 +566,13 @@ std::vector<Drift> Services::look(const WantedServices& wanted) {
 
 Status Services::remove_all() {
   auto done = place({}, true);
-  return done ? machine_.remove(at(options_.data) + "/services") : done;
+  // A daemon that is gone already, or does not reload, keeps nobody from leaving.
+  const auto& left = manifest();
+  const bool gone = left.tunnels.empty() && !left.keys &&
+                    std::ranges::all_of(left.services, [](const auto& each) { return each.second.files.empty(); });
+  if (!done && !gone) return done;
+  if (!done) steps_.push_back(fmt::format("all is removed, but {}", done.error().message));
+  return machine_.remove(at(options_.data) + "/services");
 }
 
 }  // namespace mesh

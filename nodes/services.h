@@ -96,7 +96,7 @@ class Services {
   /// Something is left to be done that start() or apply() could not do.
   bool unsettled();
   std::vector<Drift> look(const WantedServices& wanted);
-  /// Removes all that was placed. Scripts cannot be undone.
+  /// Removes all that was placed; a reload that fails then is only a step. Scripts cannot be undone.
   Status remove_all();
 
   /// What is not in order with what was run; empty when nothing is.

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
 import unittest
 
 from mesh import BIN, Mesh, wait_until
@@ -260,6 +261,18 @@ class OnTheBox(unittest.TestCase):
             mesh.kill_controller()
             mesh.stop_node("s2")
             self.assertIn("could not be told", mesh.box("s2", "leave", "--dataplane", "dry-run").stdout.decode())
+
+    def test_a_slow_asker_is_not_waited_for(self):
+        with MovingMesh() as mesh:
+            mesh.start_controller()
+            mesh.sites(1)
+            with socket.socket(socket.AF_UNIX) as asker:
+                asker.connect(str(mesh.dir / "s1/control.sock"))
+                with self.assertRaises(OSError, msg="it is hung up on, before its line is whole"):
+                    for _ in range(200):
+                        asker.sendall(b"x")
+                        time.sleep(0.05)
+            mesh.box("s1", "history")
 
     @unittest.skipUnless(os.geteuid() == 0, "needs root to become somebody else")
     def test_others_may_not(self):

@@ -1,7 +1,8 @@
 // mesh_forge DIR HOW [SEQUENCE [OTHER]]: changes a stopped controller's log as a thief would.
 //
 // With the controller's keys, and everything made consistent again (hashes, tree, checkpoint):
-//   lie TOKEN           adds an entry whose request is true (TOKEN has expired) and whose event does not follow from it
+//   lie TOKEN           adds an entry at the moment when TOKEN has expired, whose request rightly says so, and whose
+//                       event does not follow from it
 //   event SEQUENCE      an event of an entry says something else than its request
 //   rewrite SEQUENCE    request and event say something else, under the signature that was there
 //   resign SEQUENCE     the same, signed anew, by the log's key
@@ -16,7 +17,6 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <ctime>
 #include <functional>
 #include <map>
 
@@ -89,9 +89,10 @@ Status add_a_lie(const std::filesystem::path& data, Entries& entries, TokenId to
   lie.header.sequence = next(lie.header.sequence);
   lie.header.principal = Principal::controller();
   lie.header.entry_class = EntryClass::intent;
-  timespec now{};
-  clock_gettime(CLOCK_REALTIME, &now);
-  lie.header.time = Timestamp(now.tv_sec * 1'000'000);
+  for (const Entry& entry : entries)
+    for (const Event& event : entry.body->events)
+      if (const auto* created = std::get_if<TokenCreated>(&event); created && created->token == token)
+        lie.header.time = created->expires;
   Request request;
   request.log = lie.header.log;
   request.epoch = 1;

@@ -76,6 +76,29 @@ TEST_F(Ansible, TheInventoryIsTheLog) {
   EXPECT_TRUE(missing.err.contains("there is no attached node r2.ams")) << missing.err;
 }
 
+TEST_F(Ansible, AnAttributeRunsNothingWhereAnsibleRuns) {
+  json item{{"id", 11}, {"fullname", "r1.ams"}, {"site", "ams"}, {"enrolled", true}, {"address", "fd00:5::b"}};
+  item["attributes"] = {{"ansible_connection", "local"},
+                        {"ansible.ssh_common_args", "-o ProxyCommand=/tmp/x"},
+                        {"ansible-ssh-executable", "/tmp/x"},
+                        {"__ansible_unsafe", "x"},
+                        {"ansible_user", "admin"},
+                        {"ansible_port", 2222},
+                        {"note", "{{ lookup('pipe', 'touch /tmp/x') }}"},
+                        {"notes", {"plain", "{% if x %}"}}};
+  controller_.documents["inventory"] =
+      json{{"kind", "Inventory"}, {"sequence", 9}, {"items", json::array({item})}}.dump();
+  const json variables = json::parse(run("inventory --host r1.ams").out);
+  for (const char* name : {"ansible_connection", "ansible_ssh_common_args", "ansible_ssh_executable",
+                           "__ansible_unsafe"})
+    EXPECT_FALSE(variables.contains(name)) << name;
+  EXPECT_EQ(variables["ansible_user"], "admin");
+  EXPECT_EQ(variables["ansible_port"], 2222);
+  EXPECT_EQ(variables["note"], (json{{"__ansible_unsafe", "{{ lookup('pipe', 'touch /tmp/x') }}"}})) << "no template";
+  EXPECT_EQ(variables["notes"][0], "plain");
+  EXPECT_TRUE(variables["notes"][1].contains("__ansible_unsafe"));
+}
+
 TEST_F(Ansible, WhoIsMeantAndAttachedIsPassedOn) {
   const Ran all = run("ansible all all -m ping --limit x -o");
   EXPECT_EQ(all.exit, 4) << "Ansible's own exit code: " << all.err;

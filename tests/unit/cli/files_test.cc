@@ -14,6 +14,7 @@
 #include "cli/file_tree.h"
 #include "cli/json.h"
 #include "eventstore/model/attribute_table.h"
+#include "eventstore/model/canonical.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/limits.h"
 #include "tests/unit/cli/run_cli.h"
@@ -271,6 +272,37 @@ TEST_F(Files, AFolderThatWasNeverPulledIsTakenAsItIs) {
   fs::remove_all(net() / "site_lab");
   fs::create_symlink("/etc/passwd", net() / "passwd");
   EXPECT_NE(must(push()).err.find("passwd is no regular file"), std::string::npos);
+}
+
+TEST_F(Files, APullWritesThroughNoLinkAndOverNothingElse) {
+  must("put file site ams x.conf -", "x");
+  const fs::path outside = folder_ / "outside";
+  fs::create_directories(outside);
+  fs::create_directories(net());
+  fs::create_symlink(outside, net() / "site_ams");
+  for (const char* force : {"", " --force"}) {
+    const Ran ran = run(pull() + force);
+    EXPECT_EQ(ran.exit, kConflict) << ran.out;
+    EXPECT_NE(ran.err.find("site_ams/x.conf"), std::string::npos) << ran.err;
+  }
+  EXPECT_TRUE(fs::is_empty(outside));
+  fs::remove(net() / "site_ams");
+  fs::create_directories(net() / "site_ams");
+  fs::create_symlink(outside / "mine", net() / "site_ams/x.conf");
+  EXPECT_EQ(run(pull()).exit, kConflict);
+  EXPECT_TRUE(fs::is_symlink(net() / "site_ams/x.conf")) << "not ours to replace";
+  fs::remove(net() / "site_ams/x.conf");
+  must(pull());
+  EXPECT_EQ(read(net() / "site_ams/x.conf"), "x");
+}
+
+TEST_F(Files, AControllerThatLiesLeadsNoPullElsewhere) {
+  MeshState state = controller_.replica.state;
+  state.global["file:../evil"].value = AttributeValue(FileRef{Digest{}, 0});
+  controller_.documents["export"] = nlohmann::json{{"kind", "Export"}, {"sequence", controller_.entries.size()},
+                                                   {"state", to_base64(encode_state(state, false))}}.dump();
+  EXPECT_EQ(run(pull()).exit, kIntegrity);
+  EXPECT_FALSE(fs::exists(folder_ / "evil"));
 }
 
 TEST_F(Files, ARemovedFileLeavesTheFolderToo) {

@@ -162,6 +162,17 @@ TEST_F(Git, HooksDoNotRunAndExitCodesPass) {
   EXPECT_EQ(ran_.exit, 1);
 }
 
+TEST_F(Git, ARepositoryAroundTheTreeIsNotTouched) {
+  for (const char* left : {"", "tree/.git", "tree/.git/objects"}) {  // also what a crash left of a tree
+    fs::remove_all(folder_ / "tree");
+    fs::create_directories(folder_ / left);
+    ASSERT_TRUE(setting_.run_program({.words = {"git", "init", "-q", folder_.string()}, .captured = true}));
+    EXPECT_EQ(git("log --format=%s", "tree/"), "first light\n") << ran_.err;
+    EXPECT_TRUE(fs::exists(folder_ / "tree/.git/refs/meshlog/main") || fs::exists(folder_ / "tree/.git/packed-refs"));
+    EXPECT_FALSE(fs::exists(folder_ / ".git/refs/meshlog"));
+  }
+}
+
 TEST_F(Git, NoSecretGetsThere) {
   git("log");
   EXPECT_EQ(git("grep -n -i -E '^ *(PrivateKey|PresharedKey) *= *[A-Za-z0-9+/]{43}=' HEAD"), "");

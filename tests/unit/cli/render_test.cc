@@ -65,6 +65,10 @@ TEST(Render, ControlCharactersAreShownNotSent) {
   const std::string text = table_text(Json::array({item}), kView, false, false);
   EXPECT_NE(text.find("a\\x1b[2Jb\\x0d\\x0a\\x9bm"), std::string::npos) << text;
   EXPECT_EQ(text.find('\x1b'), std::string::npos);
+  // A name that turns what stands beside it shows another fingerprint.
+  EXPECT_EQ(printable("r1\xe2\x80\xae" "dcba\xe2\x81\xa6\xd8\x9c"), "r1\\u202edcba\\u2066\\u061c");
+  EXPECT_EQ(printable("\x9b" "2J\xff\xc0\x80\xe2\x80"), "\\x9b2J\\xff\\xc0\\x80\\xe2\\x80") << "no UTF-8";
+  EXPECT_EQ(printable("Zürich 東京 \xf0\x9f\x98\x80"), "Zürich 東京 \xf0\x9f\x98\x80");
   // Bytes that are not UTF-8 must not end the program.
   EXPECT_NE(document_text(Json{{"x", "\xff"}}, Format::json).find("\xef\xbf\xbd"),
             std::string::npos);

@@ -179,6 +179,8 @@ struct Mistake {
 
 TEST(Towalink, EveryMistakeHasItsPlaceAndItsFix) {
   const std::string long_value(2'000, 'x'), key(43, 'A');
+  std::string deep = "a";
+  for (int i = 0; i < 300'000; ++i) deep += ".a";
   for (const Mistake& mistake : std::vector<Mistake>{
            {"config.toml", "a = 1\nb = = 2\n", "config.toml:2", "not TOML"},
            {"config.toml", "a = 1\na = 2\n", "config.toml:2", "not TOML"},
@@ -189,6 +191,9 @@ TEST(Towalink, EveryMistakeHasItsPlaceAndItsFix) {
            {"config.toml", "wg_mtu = \"big\"\n", "config.toml:1", "is not a number"},
            {"config.toml", "wg_mtu = 99999\n", "config.toml:1", "out of range"},
            {"config.toml", "\"a b\" = 1\n", "config.toml:1", "not valid"},
+           {"config.toml", "b = 1\n" + deep + " = 1\n", "config.toml:2", "too many parts"},
+           {"generated/config.toml", "[" + deep + "]\n", "generated/config.toml:1", "too many parts"},
+           {"config.toml", "x = {" + deep + " = 1}\n", "config.toml:1", "too many parts"},
            {"config.toml", "note = \"" + long_value + "\"\n", "config.toml:1", "too long"},
            {"config.toml", "loopbacknet_ipv4 = \"10.0.0.1/24\"\n", "config.toml:1", "host bits"},
            {"site_a/config.toml", "loopbacknet_ipv4 = \"10.0.0.0/24\"\n", "site_a/config.toml:1",
@@ -204,6 +209,8 @@ TEST(Towalink, EveryMistakeHasItsPlaceAndItsFix) {
            {"site_a/bad name.conf", "x", "site_a/bad name.conf", "is not valid"},
            {"site_a/large.conf", std::string(1'100'000, 'x'), "site_a/large.conf", "more than"},
            {"site_a/tlwg_12.conf", "[Interface]\n PrivateKey = " + key + "=\n", "site_a/tlwg_12.conf:2", "secret"},
+           {"site_a/old.conf", "# privatekey=" + key + "=\n", "site_a/old.conf:1", "secret"},
+           {"site_a/tls.conf", "\n-----BEGIN RSA PRIVATE KEY-----\n", "site_a/tls.conf:2", "secret"},
        }) {
     Folder folder(false);
     folder.write("site_b/node_r3/config.toml", "node_id = 12\n");

@@ -355,6 +355,27 @@ TEST_F(ServicesTest, CommandsOfTunnelsRunOnceAndAreTakenBack) {
   EXPECT_EQ(ran, (Strings{"down tlwg_12", "up tlwg_13", "up tlwg_12"}));
 }
 
+TEST_F(ServicesTest, ATunnelsCommandThatNeedsAShellIsRefusedBeforeAnythingIsTouched) {
+  allow = "commands = [\"a; b\", \"up %i\"]\n";
+  auto it = open(disk);
+  for (const TunnelCommands& commands : {TunnelCommands{{"a; b"}, {}}, TunnelCommands{{"up %i"}, {"a; b"}}}) {
+    const auto checked = it->check({{}, {}, {}, {{"tlwg_12", commands}}});
+    ASSERT_FALSE(checked);
+    EXPECT_EQ(checked.error().message, "tunnel tlwg_12: \"a; b\" needs a shell, and none is used");
+  }
+  EXPECT_TRUE(ran.empty());
+}
+
+TEST_F(ServicesTest, ADaemonThatIsGoneKeepsNobodyFromLeaving) {
+  auto it = open(disk);
+  ASSERT_TRUE(it->apply({{}, {dns("a"), firewall("x")}, {"ssh-ed25519 K"}, {}}, nullptr));
+  results["reload dns"] = {5, "dns.service is not active"};
+  ASSERT_TRUE(it->remove_all());
+  EXPECT_EQ(disk.list("etc/dnsmasq.d")->size() + disk.list("etc/nft")->size(), 0u);
+  EXPECT_EQ(text_of("etc/ssh/keys_of_root"), "");
+  EXPECT_FALSE(disk.list("var/data/services"));
+}
+
 // --- real programs ---
 
 Result<CommandResult> sh(const std::string& script, int limit_ms = 20'000) {
