@@ -408,6 +408,7 @@ void Controller::flush(Now now) {
   std::stable_partition(deferred.begin(), deferred.end(), [](const Deferred& item) {
     return !std::holds_alternative<Join>(item.body);
   });
+  fetched_.clear();
   for (const Deferred& item : deferred) handle(item, now);
   // Joins and the like may have decided something: it becomes durable at once, not with the next
   // message.

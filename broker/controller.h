@@ -260,6 +260,7 @@ class Controller {
   size_t staged_bytes_ = 0;
   std::vector<Held> held_;
   std::vector<Deferred> deferred_;
+  std::map<SessionId, uint64_t> fetched_;  // bytes of blobs in output_, by who asked
   std::vector<PreparedCommit> prepared_;  // newest last, bounded
   std::map<RequestId, Body> answered_;  // no-ops and refusals, bounded
   std::vector<RequestId> answered_order_;

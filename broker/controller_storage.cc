@@ -12,6 +12,7 @@ namespace mesh {
 
 namespace {
 constexpr uint64_t kBlobChunkBytes = 256 * 1024;
+constexpr uint64_t kFetchedBytesMax = 2 * kVersionFilesBytesMax;  // of one session before anything is sent to it
 constexpr size_t kFileDigestsMax = 1'000'000;  // remembered: a storm of 1,000 nodes with 100 tunnels, each once
 }
 
@@ -76,6 +77,9 @@ void Controller::on_fetch(const ReplyTo& to, const Peer& peer, const Fetch& fetc
     if (!may_fetch(*node, fetch.digest))
       return fail_to(to, {Errc::not_permitted, "a node fetches only its own configurations and their files", {}});
   }  // whoever reads the log may read what it names: a digest is known from there alone
+  uint64_t& fetched = fetched_[to.session];
+  if (fetched >= kFetchedBytesMax)
+    return fail_to(to, {Errc::exhausted, "more was asked for at once than fits in memory", "ask for the rest again"});
   auto bytes = log_->get_blob(fetch.digest);
   if (!bytes) return fail_to(to, bytes.error());
   if (fetch.offset > bytes->size())
@@ -86,6 +90,7 @@ void Controller::on_fetch(const ReplyTo& to, const Peer& peer, const Fetch& fetc
   uint64_t end = bytes->size();
   if (fetch.limit > 0) end = fetch.offset + std::min(fetch.limit, end - fetch.offset);
   uint64_t offset = fetch.offset;
+  fetched += end - offset;
   do {
     const uint64_t size = std::min(kBlobChunkBytes, end - offset);
     const auto begin = bytes->begin() + static_cast<int64_t>(offset);

@@ -152,6 +152,28 @@ TEST(Blobs, OperatorsFetchThemInPieces) {
       << "who sees the log sees what it names";
 }
 
+// Small questions with large answers: what one session gets before anything is sent is bounded.
+TEST(Blobs, OneSessionCannotFillTheMemory) {
+  Desk desk;
+  const Bytes blob(kFileBytesMax, 'x');
+  const Digest digest = sha256(blob);
+  ASSERT_TRUE(desk.disk->put_blobs(std::vector<Blob>{{digest, blob}}));
+  constexpr size_t kAsked = 100;
+  for (size_t i = 0; i < kAsked; ++i) desk.give(desk.alice, Fetch{digest});
+  uint64_t bytes = 0;
+  size_t refused = 0;
+  for (const auto& [to, message] : desk.answers()) {
+    if (const auto* chunk = std::get_if<BlobChunk>(&message.body)) bytes += chunk->bytes.size();
+    if (const auto* error = std::get_if<ErrorReply>(&message.body)) {
+      EXPECT_EQ(error->error.code, Errc::exhausted);
+      ++refused;
+    }
+  }
+  EXPECT_EQ(bytes, 2 * kVersionFilesBytesMax);
+  EXPECT_EQ(refused, kAsked - 2 * kVersionFilesBytesMax / kFileBytesMax);
+  EXPECT_TRUE(std::holds_alternative<BlobChunk>(desk.ask(desk.alice, Fetch{digest}))) << "later it gets the rest";
+}
+
 /// A file of the log: salt and content.
 Bytes file_blob(std::string_view content, uint8_t salt = 7) {
   Bytes out(kFileSaltBytes + content.size(), salt);
