@@ -192,6 +192,9 @@ struct Permanent {
   Status operator()(const EndpointsSet&) const {
     return stays("a change of the controller's endpoints", "set them again: meshcli controller endpoints set");
   }
+  Status operator()(const RecoverySet& e) const {
+    return stays("the recovery secret of " + name(e.node), "set another one, or none");
+  }
   Status operator()(const OutcomeReported&) const { return stays("what a node reported", ""); }
   Status operator()(const EpochStarted&) const { return stays("the start of an epoch", ""); }
   Status operator()(const auto&) const { return {}; }

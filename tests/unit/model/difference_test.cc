@@ -280,6 +280,9 @@ TEST_F(Undos, RefuseWhatIsForEverAndSayWhatToDoInstead) {
   before = world.state();
   world.must(RevokeNode{"r1.ams"});
   EXPECT_NE(refused(before).find("meshcli token create --node 11"), std::string::npos);
+  before = world.state();
+  world.must(SetRecovery{"r1.ams", test::sign_secret("paper").public_key(), test::box_secret("paper").public_key()});
+  EXPECT_NE(refused(before).find("the recovery secret of node r1.ams"), std::string::npos);
 }
 
 // What was confirmed stays so, also when the state has forgotten how it ended.
