@@ -61,7 +61,7 @@ constexpr std::string_view kTowalinkText =
 
 constexpr std::string_view kRecoveryText =
     "When a controller and its keys are lost, and there is no backup, its routers route on; a new controller can\n"
-    "adopt them. Prepare at enrolment: a secret that is kept apart from every controller.\n"
+    "adopt them. An administrator prepares it at enrolment: a secret that is kept apart from every controller.\n"
     "  attach node r1.ams --recovery-out fleet.recovery      the first; the file is never overwritten\n"
     "  token create --node r2.ams --recovery fleet.recovery  the same secret for another node\n"
     "  node recovery r3.ams --recovery fleet.recovery        for one that is enrolled; also writes down its key\n"

@@ -45,8 +45,8 @@ constexpr Option kRunningOptions[] = {
 /// Of `attach` and recovery.
 constexpr Option kAttachOptions[] = {
     {"fingerprint", 0, "FINGERPRINT", "whom to admit, without asking; the whole fingerprint, which was compared"},
-    {"recovery-out", 0, "FILE", "make a recovery secret, write it there, and let it adopt the node", "", Hint::file},
-    {"recovery", 0, "FILE", "a recovery secret that is there; one may be for many nodes", "", Hint::file},
+    {"recovery-out", 0, "FILE", "make a recovery secret that may adopt the node; for administrators", "", Hint::file},
+    {"recovery", 0, "FILE", "the same with a secret that is there; one may be for many nodes", "", Hint::file},
     {"none", 0, "", "nobody may adopt the node any more"},
     {"once", 0, "NODE", "end when this node was adopted", "", Hint::node},
     {"replace", 0, "", "other hardware takes the place of a node: its number, addresses and links"},
@@ -479,7 +479,8 @@ void add_trust(Rows& rows) {
      "who may adopt a node that has lost its controller",
      "  node recovery r1.ams --recovery-out fleet.recovery\n  node recovery r2.ams --recovery fleet.recovery\n"
      "  node recovery r1.ams --none\n"
-     "Without an option it says whether somebody may. `help recovery` says what the secret is for.", node_recovery},
+     "For administrators; without an option it says whether somebody may. `help recovery` says what the secret is\n"
+     "for.", node_recovery},
     {"node", "revoke", {kNode}, change(), "make all keys of a node worthless, at once", "", node_revoke},
     {"recover", "", {}, {"recovery", "listen", "fingerprint", "once", "timeout"},
      "adopt routers that have lost their controller into this log",
