@@ -78,7 +78,7 @@ constexpr std::string_view kRecoveryText =
     "only has the old log can be adopted in its name: a caller is known by the fingerprint of its key, which is in\n"
     "the file or compared by you (--fingerprint; `meshnode status` shows it). Without a secret nobody is called.\n"
     "Whoever has the secret can take over routers that cannot reach their controller. `node recovery NODE --none`\n"
-    "makes it worthless for a node, --recovery-out replaces it.\n";
+    "makes it worthless for a node, --recovery-out replaces it. Only administrators may give or take it.\n";
 
 constexpr Topic kTopics[] = {
     {"output", "formats, colours, what goes where",

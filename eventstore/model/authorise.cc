@@ -23,6 +23,7 @@ struct Needs {
   Need operator()(const ConfirmActivation&) const { return Need::either; }
   Need operator()(const CancelActivation&) const { return Need::either; }
   Need operator()(const SetEndpoints&) const { return Need::administer; }
+  Need operator()(const SetRecovery&) const { return Need::administer; }
   Need operator()(const AddOperator&) const { return Need::administer; }
   Need operator()(const SetRole&) const { return Need::administer; }
   Need operator()(const BanOperator&) const { return Need::administer; }
@@ -77,7 +78,6 @@ struct SiteOf {
   std::optional<std::string> operator()(const CreateToken& c) const { return of(c.target); }
   std::optional<std::string> operator()(const ApproveNode& c) const { return of_node(c.node); }
   std::optional<std::string> operator()(const RevokeNode& c) const { return of_node(c.node); }
-  std::optional<std::string> operator()(const SetRecovery& c) const { return of_node(c.node); }
   std::optional<std::string> operator()(const RestoreNode& c) const {
     auto it = state.removed_nodes.find(c.node);
     if (it == state.removed_nodes.end()) return std::nullopt;

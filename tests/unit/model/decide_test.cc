@@ -142,6 +142,8 @@ TEST(Authorise, TheTableOfRights) {
     Command command;
     bool allowed;
   };
+  const SetRecovery recovery{"r1.ams", test::sign_secret("recovery").public_key(),
+                             test::box_secret("recovery").public_key()};
   const Row rows[] = {
       {"vera", AddSite{"x"}, false},
       {"otto", AddSite{"x"}, true},
@@ -153,6 +155,8 @@ TEST(Authorise, TheTableOfRights) {
                    test::box_secret("eve").public_key()},
        false},
       {"otto", ExpireToken{TokenId(1)}, false},
+      {"otto", recovery, false},
+      {"alice", recovery, true},
       {"sam", AddNode{"r2.ams"}, true},
       {"sam", AddNode{"r2.lab"}, false},
       {"sam", SetAttribute{site("ams"), "wg_keepalive", {int64_t{20}}}, true},
