@@ -53,13 +53,7 @@ class Finder {
 
   void tunnel(const ObservedTunnel& is, const Tunnel& wanted, const WireGuardKey& own_key) {
     const std::string& name = wanted.name;
-    add("own key", name, text_of(own_key), text_of(is.own_key));
-    add("listen port", name, std::to_string(wanted.listen_port), std::to_string(is.listen_port));
-    add("mtu", name, std::to_string(wanted.mtu), std::to_string(is.mtu));
-    add("link", name, "up", is.up ? "up" : "down");
-    auto more = is.addresses;
-    for (const auto& address : addresses_of(wanted)) std::erase(more, address);
-    add("address", name, "", lines_of(more));
+    interface(is, name, wanted, own_key);
     auto more_peers = is.peer_addresses;
     for (const auto& address : wanted.peer_addresses) std::erase(more_peers, address);
     std::string ends;
@@ -73,13 +67,7 @@ class Finder {
 
   void management(const ObservedTunnel& is, const ManagementTunnel& wanted, const WireGuardKey& own_key) {
     const std::string name(kManagementInterface);
-    add("own key", name, text_of(own_key), text_of(is.own_key));
-    add("listen port", name, std::to_string(wanted.listen_port), std::to_string(is.listen_port));
-    add("mtu", name, std::to_string(wanted.mtu), std::to_string(is.mtu));
-    add("link", name, "up", is.up ? "up" : "down");
-    auto more = is.addresses;
-    for (const auto& address : addresses_of(wanted)) std::erase(more, address);
-    add("address", name, "", lines_of(more));
+    interface(is, name, wanted, own_key);
     std::map<WireGuardKey, std::string> expected, found;
     for (const ManagementTunnelPeer& peer : wanted.peers)
       expected[peer.key] = peer_line(peer.key, wanted.keepalive, allowed_of(peer), true);
@@ -99,6 +87,18 @@ class Finder {
   }
 
  private:
+  /// What a tunnel and the management interface have in common.
+  template <class Wanted>
+  void interface(const ObservedTunnel& is, const std::string& name, const Wanted& wanted, const WireGuardKey& own_key) {
+    add("own key", name, text_of(own_key), text_of(is.own_key));
+    add("listen port", name, std::to_string(wanted.listen_port), std::to_string(is.listen_port));
+    add("mtu", name, std::to_string(wanted.mtu), std::to_string(is.mtu));
+    add("link", name, "up", is.up ? "up" : "down");
+    auto more = is.addresses;
+    for (const auto& address : addresses_of(wanted)) std::erase(more, address);
+    add("address", name, "", lines_of(more));
+  }
+
   static std::string peer_line(const WireGuardKey& key, uint16_t keepalive, const std::vector<IpPrefix>& allowed,
                                bool psk_matches) {
     return fmt::format("{} keepalive {} allowed {}{}", text_of(key), keepalive, lines_of(allowed),

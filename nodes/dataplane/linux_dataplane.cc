@@ -180,8 +180,7 @@ void LinuxDataplane::watch_paths(const Seen& seen, const Desired& wanted) {
   paths_.watch(targets);
 }
 
-ObservedTunnel LinuxDataplane::observe_tunnel(const LinkInfo& link, const WireGuardDevice* device,
-                                              const Tunnel* wanted) {
+ObservedTunnel LinuxDataplane::observe_interface(const LinkInfo& link, const WireGuardDevice* device) {
   ObservedTunnel out;
   out.name = link.name;
   out.up = link.up;
@@ -193,12 +192,19 @@ ObservedTunnel LinuxDataplane::observe_tunnel(const LinkInfo& link, const WireGu
   for (const WireGuardPeer& peer : device->peers) out.peers.push_back(peer.key);
   std::ranges::sort(out.peers);
   if (device->peers.size() != 1) return out;
-  const WireGuardPeer& peer = device->peers.front();
+  out.endpoint = device->peers.front().endpoint;
   auto told = endpoints_.find(link.name);
-  if (told != nullptr && (told->address.empty() || !peer.endpoint.empty()))
+  if (told != nullptr && (told->address.empty() || !out.endpoint.empty()))
     out.configured_endpoint = told->asked;
+  return out;
+}
+
+ObservedTunnel LinuxDataplane::observe_tunnel(const LinkInfo& link, const WireGuardDevice* device,
+                                              const Tunnel* wanted) {
+  ObservedTunnel out = observe_interface(link, device);
+  if (device == nullptr || device->peers.size() != 1) return out;
+  const WireGuardPeer& peer = device->peers.front();
   out.peer_key = peer.key;
-  out.endpoint = peer.endpoint;
   out.keepalive = peer.keepalive;
   out.allowed_ips_match = peer.allows_everything();
   out.allowed_ips = fmt::format("{}", fmt::join(peer.allowed_ips, ", "));

@@ -94,6 +94,8 @@ class LinuxDataplane final : public Dataplane {
   Status check_names(const Seen& seen, const Desired& wanted) const;
   Status check_ports(const Seen& seen, const Desired& wanted) const;
   WireGuardBackend& backend(const LinkInfo& link);
+  /// What a tunnel and the management interface have in common.
+  ObservedTunnel observe_interface(const LinkInfo& link, const WireGuardDevice* device);
   ObservedTunnel observe_tunnel(const LinkInfo& link, const WireGuardDevice* device,
                                 const Tunnel* wanted);
   ObservedTunnel observe_management(const LinkInfo& link, const WireGuardDevice* device,

@@ -33,29 +33,16 @@ Tunnel link_of(const ManagementTunnel& management, const ManagementTunnelPeer& p
 
 ObservedTunnel LinuxDataplane::observe_management(const LinkInfo& link, const WireGuardDevice* device,
                                                   const ManagementTunnel* wanted) {
-  ObservedTunnel out;
-  out.name = link.name;
-  out.up = link.up;
-  out.mtu = static_cast<uint16_t>(std::min<uint32_t>(link.mtu, UINT16_MAX));
-  out.answers = device != nullptr;
+  ObservedTunnel out = observe_interface(link, device);
   if (device == nullptr) return out;
-  if (device->private_key) out.own_key = device->private_key->public_key();
-  out.listen_port = device->listen_port;
   for (const WireGuardPeer& peer : device->peers) {
-    out.peers.push_back(peer.key);
     ObservedPeer& each = out.each.emplace_back(ObservedPeer{peer.key, peer.keepalive, false, peer.allowed()});
     if (wanted == nullptr || !peer.psk) continue;
     const auto is = std::ranges::find(wanted->peers, peer.key, &ManagementTunnelPeer::key);
     if (is == wanted->peers.end()) continue;
     if (auto psk = psk_of(link_of(*wanted, *is))) each.psk_matches = psk->equals(*peer.psk);
   }
-  std::ranges::sort(out.peers);
   std::ranges::sort(out.each, {}, &ObservedPeer::key);
-  if (device->peers.size() != 1) return out;
-  const WireGuardPeer& hub = device->peers.front();
-  const auto told = endpoints_.find(link.name);
-  if (told != nullptr && (told->address.empty() || !hub.endpoint.empty())) out.configured_endpoint = told->asked;
-  out.endpoint = hub.endpoint;
   return out;
 }
 
