@@ -26,6 +26,8 @@ constexpr int64_t kTokenS = 24 * 3'600;
 constexpr size_t kCallBytesMax = 16 * 1024;
 constexpr size_t kConnectionsMax = 4'096;
 constexpr uint32_t kFramesPerCaller = 10'000;  // a router calls four times a minute
+constexpr size_t kCountedMax = 100'000;  // keys that are easily made anew
+constexpr size_t kToldMax = 1'000;       // strangers that are told; the list at the end has more
 constexpr size_t kFingerprintSize = 39;
 
 const ListView kCallersView{{{"NODE", "node"},
@@ -103,6 +105,7 @@ class Recovering {
   }
 
   void take(const Incoming& in) {
+    if (frames_.size() > kCountedMax) frames_.clear();
     if (++frames_[in.session.user] > kFramesPerCaller) return server_.mute(in.session.user);
     auto answer = desk_.answer(in.session.user, in.frame);
     if (!answer) return;
@@ -124,6 +127,8 @@ class Recovering {
 
   void tell() {
     for (const RecoveryCaller& each : desk_.callers()) {
+      const bool stranger = each.stage == RecoveryCaller::Stage::unknown;
+      if (stranger && told_.size() >= kToldMax && !told_.contains(each.fingerprint)) continue;
       const std::string state = fmt::format("{} {}", stage_name(each.stage), each.detail);
       if (std::exchange(told_[each.fingerprint], state) == state) continue;
       const std::string who = fmt::format("{} ({}, {})", each.name, each.fingerprint, each.hostname);

@@ -132,7 +132,7 @@ Result<BoundVersion> Deployment::bound_to_now(const StoredVersion& version) cons
 
 /// Nothing that runs on this router was ever put there by us.
 bool Deployment::nothing_of_ours() const {
-  return store_.pointers().active == Version() && !taken_over();
+  return store_.pointers().active == Version() && !store_.has_inherited();
 }
 
 void Deployment::bind_overlay(const MeshState& state) {

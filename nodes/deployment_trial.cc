@@ -198,8 +198,8 @@ void Deployment::go_back(OutcomeKind kind, const std::string& why) {
   // Without either there is a version that is only damaged on disk: it is fetched like any other.
   if (active_) {
     apply_active();
-  } else if (active == Version()) {
-    remove_everything();  // there was nothing of ours
+  } else if (nothing_of_ours()) {
+    remove_everything();
   }
   give_up(kept.activation, kind, why);
 }

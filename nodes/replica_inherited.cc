@@ -5,6 +5,10 @@
 
 namespace mesh {
 
+bool ReplicaStore::has_inherited() {
+  return pointers_.active == Version() && files_.read_link(kInheritedLink).has_value();
+}
+
 std::optional<StoredVersion> ReplicaStore::inherited() {
   if (pointers_.active != Version()) return std::nullopt;
   const auto where = files_.read_link(kInheritedLink);

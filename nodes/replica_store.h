@@ -157,6 +157,8 @@ class ReplicaStore {
   /// What was active in the log that this node came from, while no version of this log is; nothing when it came from
   /// none, or that cannot be read (then named in problems()).
   std::optional<StoredVersion> inherited();
+  /// There is such a log, whether it can be read or not.
+  bool has_inherited();
   /// A name in a version's directory that is no rendered file's.
   static bool is_reserved(std::string_view name);
   /// What this node compiled of a version whose files it cannot render: the digest of the configuration without them.

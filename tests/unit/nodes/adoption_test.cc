@@ -142,6 +142,25 @@ TEST_F(AdoptionTest, AFirstVersionThatFailsLeavesWhatRan) {
   EXPECT_EQ(status().taken_over.substr(0, 2), "v1");
 }
 
+TEST_F(AdoptionTest, WhatRanAndCannotBeReadIsNotTakenDown) {
+  prepare(node);
+  ASSERT_TRUE(adopt(node.disk()));
+  node.disk().raw("before/1/versions/v1/config.json")->at(3) ^= 1;
+  start_in_next(node);
+  EXPECT_EQ(node.router().state(), routed);
+  EXPECT_NE(status().problem, "");
+  complete_next();
+  node.connect();
+  bool failed = false;
+  node.router().set_fault([&](const Action&) -> Status {
+    if (std::exchange(failed, true)) return {};
+    return fail(Errc::io, "no");
+  });
+  node.follow(next);
+  EXPECT_TRUE(failed);
+  EXPECT_EQ(tunnels(), 2u) << "nobody knows how to go back, and nothing is removed";
+}
+
 TEST_F(AdoptionTest, AFirstVersionThatIsNotConfirmedGoesBackToWhatRan) {
   for (const bool rebooted : {false, true}) {
     TestNode it(log, node);
