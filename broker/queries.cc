@@ -143,7 +143,7 @@ constexpr Kind kKinds[] = {{"sites", sites},
                            {"nodes_roots", nodes_roots, kLight, kNowOnly},
                            {"entry", entry, kHeavy}};
 
-/// Those whose answer can come in several pages. All are heavy, and answer at any instant.
+/// Those that make their pages themselves; the others are cut by in_pages(). All are heavy, and answer at any instant.
 struct PagedKind {
   std::string_view name;
   Result<QueryResult> (*answer)(const QueryFacts&);
@@ -173,6 +173,35 @@ bool is_heavy(const Query& query) {
          query.at != Sequence();
 }
 
+namespace answering {
+namespace {
+
+constexpr size_t kPageBytes = 4 * 1024 * 1024;  // of a frame of 16 MiB
+
+/// A document as it is, or as much of its items as a page takes, from `cursor` on. What is not in `items` comes with
+/// every page; one that is too long for a message without them is refused where it would be sent.
+Result<QueryResult> in_pages(const QueryFacts& facts, json document) {
+  auto first = number_argument(facts, "cursor", 0);
+  if (!first) return std::unexpected(first.error());
+  std::string text = document.dump();
+  if (*first == 0 && text.size() <= kPageBytes) return QueryResult{std::move(text), false, {}};
+  const auto items = document.find("items");
+  if (items == document.end() || !items->is_array()) return QueryResult{std::move(text), false, {}};
+  json page = json::array();
+  size_t at = *first;
+  for (size_t bytes = 0; at < items->size(); ++at) {
+    bytes += (*items)[at].dump().size() + 1;
+    if (bytes > kPageBytes && !page.empty()) break;
+    page.push_back(std::move((*items)[at]));
+  }
+  const bool more = at < items->size();
+  *items = std::move(page);
+  return QueryResult{document.dump(), more, more ? std::to_string(at) : std::string()};
+}
+
+}  // namespace
+}  // namespace answering
+
 Result<QueryResult> answer_query(QueryFacts facts) {
   const auto* kind = answering::find_kind(facts.query.kind);
   const auto* paged = answering::find_paged(facts.query.kind);
@@ -195,7 +224,7 @@ Result<QueryResult> answer_query(QueryFacts facts) {
   if (paged) return paged->answer(facts);
   auto answer = kind->answer(facts);
   if (!answer) return std::unexpected(answer.error());
-  return QueryResult{answer->dump(), false, {}};
+  return answering::in_pages(facts, std::move(*answer));
 }
 
 }  // namespace mesh

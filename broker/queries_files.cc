@@ -1,15 +1,19 @@
-// level_files: the files of the log, where they were put and by whom.
+// level_files: the files of the log, where they were put and by whom; below them the program's own.
+#include <algorithm>
 #include <map>
 #include <set>
 
 #include "broker/queries_internal.h"
+#include "broker/renderer.h"
 #include "eventstore/model/attribute_table.h"
+#include "eventstore/model/crypto.h"
 
 namespace mesh::answering {
 
 namespace {
 
 constexpr size_t kFilesPerPage = 5'000;
+constexpr std::string_view kBuiltIn = "built-in";  // the level of the program's own templates
 
 struct LevelFile {
   Scope scope;
@@ -51,15 +55,59 @@ std::vector<LevelFile> files_of(const MeshState& state, const Scope& scope) {
   return out;
 }
 
+/// Of the attributes of a level, or of those in force there.
+template <class Values>
+bool is_loopback(const Values& attributes) {
+  const auto style = attributes.find("routing_style");
+  return style != attributes.end() && style->second.value == AttributeValue(std::string("loopback"));
+}
+
+/// Whether templates of the program stand below the files of `scope`; without one, of any level.
+bool has_built_in(const MeshState& state, const std::optional<Scope>& scope) {
+  if (scope) return is_loopback(effective_attributes(state, *scope));
+  return is_loopback(state.global) ||
+         std::ranges::any_of(state.sites, [](const auto& each) { return is_loopback(each.second->attributes); }) ||
+         std::ranges::any_of(state.nodes, [](const auto& each) { return is_loopback(each.second->attributes); });
+}
+
+json built_in_json(const DefaultTemplate& file) {
+  return {{"scope", kBuiltIn},       {"name", file.name},   {"bytes", file.text.size()},
+          {"sha256", to_hex(sha256(as_bytes(file.text)).view())}, {"sequence", 0},
+          {"time", nullptr},         {"by", ""},            {"message", ""}};
+}
+
+/// Those that nothing in `files` replaces: neither a file of that name nor one of the name that it makes.
+void add_built_in(const std::vector<LevelFile>& files, json& items) {
+  for (const DefaultTemplate& each : default_templates()) {
+    const std::string_view made = each.name.substr(0, each.name.rfind('.'));
+    const bool replaced = std::ranges::any_of(
+        files, [&](const LevelFile& file) { return file.name == each.name || file.name == made; });
+    if (!replaced) items.push_back(built_in_json(each));
+  }
+}
+
+/// With their texts: they are no blobs that could be fetched.
+QueryResult built_in_files(const QueryFacts& facts) {
+  json items = json::array();
+  for (const DefaultTemplate& each : default_templates()) {
+    items.push_back(built_in_json(each));
+    items.back()["text"] = each.text;
+  }
+  return {list_document(facts, "FileList", std::move(items)).dump(), false, {}};
+}
+
 }  // namespace
 
 Result<QueryResult> level_files(const QueryFacts& facts) {
   auto first = number_argument(facts, "cursor", 0);
   if (!first) return std::unexpected(first.error());
   std::vector<LevelFile> files;
+  std::optional<Scope> level;
+  if (argument(facts, "scope") == kBuiltIn) return built_in_files(facts);
   if (argument(facts, "scope")) {
     auto scope = scope_argument(facts);
     if (!scope) return std::unexpected(scope.error());
+    level = *scope;
     files = files_of(facts.state, *scope);
   } else {
     files = all_files(facts.state);
@@ -79,6 +127,7 @@ Result<QueryResult> level_files(const QueryFacts& facts) {
     items.push_back(std::move(item));
   }
   const bool more = at < files.size();
+  if (!more && has_built_in(facts.state, level)) add_built_in(level ? files : std::vector<LevelFile>(), items);
   return QueryResult{list_document(facts, "FileList", std::move(items)).dump(), more,
                      more ? std::to_string(at) : std::string()};
 }

@@ -16,6 +16,7 @@
 #include "cli/scope.h"
 #include "cli/views.h"
 #include "eventstore/model/attribute_table.h"
+#include "eventstore/model/crypto.h"
 #include "eventstore/model/json_text.h"
 #include "eventstore/model/limits.h"
 
@@ -90,6 +91,17 @@ Result<Opened> open_place(Session& session, bool past = false) {
   auto place = place_in(*state, session);
   if (!place) return std::unexpected(std::move(place).error());
   return Opened{*client, std::move(*place)};
+}
+
+constexpr std::string_view kBuiltIn = "built-in";
+
+/// The text of one of the program's own templates; nothing when it has none of that name.
+Result<std::optional<std::string>> built_in(Client& client, const std::string& name) {
+  auto document = client.query("level_files", {{"scope", std::string(kBuiltIn)}});
+  if (!document) return std::unexpected(std::move(document).error());
+  for (const Json& item : value_at(*document, "items"))
+    if (text_at(item, "name") == name) return text_at(item, "text");
+  return std::nullopt;
 }
 
 std::unexpected<Error> not_there(const Place& place, std::string_view verb) {
@@ -192,37 +204,65 @@ Result<int> put_file(Session& session) {
   return put(session, *client, place, *content);
 }
 
+namespace {
+
+/// To PATH, to people, or as a document with what is known of it.
+Result<int> give_out(Session& session, const std::string& name, const std::string& content, const std::string& size,
+                     Json document) {
+  std::string path = session.argument("PATH");
+  if (!path.empty() && path != "-") {
+    std::error_code ignored;
+    if (fs::is_directory(path, ignored)) path = (fs::path(path) / name).string();
+    MESH_TRY(write_whole(path, content));
+    session.note(fmt::format("{}: {}", path, size));
+  } else if (session.for_people() || session.format() == Format::name) {
+    session.print(content);
+  } else {
+    const bool text = is_utf8(content);
+    document[text ? "text" : "base64"] = text ? content : to_base64(as_bytes(content));
+    session.print_document(document);
+  }
+  return int{kSuccess};
+}
+
+Result<int> get_built_in(Session& session) {
+  auto client = session.client();
+  if (!client) return std::unexpected(std::move(client).error());
+  const std::string name = session.argument("NAME");
+  auto content = built_in(**client, name);
+  if (!content) return std::unexpected(std::move(content).error());
+  if (!*content) return fail(Errc::not_found, fmt::format("no file {} is built in", name), "list files built-in");
+  return give_out(session, name, **content, fmt::format("{} bytes", (*content)->size()),
+                  {{"kind", "File"},
+                   {"scope", kBuiltIn},
+                   {"name", name},
+                   {"bytes", (*content)->size()},
+                   {"sha256", to_hex(sha256(as_bytes(**content)).view())}});
+}
+
+}  // namespace
+
 Result<int> get_file(Session& session) {
+  if (session.argument("SCOPE") == kBuiltIn) return get_built_in(session);
   auto opened = open_place(session, true);
   if (!opened) return std::unexpected(std::move(opened).error());
   const auto& [client, place] = *opened;
   if (!place.file) return not_there(place, "get");
   auto content = FileContents(*client).get(*place.file);
   if (!content) return fail_in(place.words(), content.error());
-  std::string path = session.argument("PATH");
-  if (!path.empty() && path != "-") {
-    std::error_code ignored;
-    if (fs::is_directory(path, ignored)) path = (fs::path(path) / place.name).string();
-    MESH_TRY(write_whole(path, *content));
-    session.note(fmt::format("{}: {}", path, file_text(*place.file)));
-  } else if (session.for_people() || session.format() == Format::name) {
-    session.print(*content);
-  } else {
-    const bool text = is_utf8(*content);
-    session.print_document({{"kind", "File"},
-                            {"sequence", place.sequence.value()},
-                            {"scope", to_text(place.target)},
-                            {"name", place.name},
-                            {"bytes", place.file->size},
-                            {"sha256", to_hex(place.file->digest.view())},
-                            {text ? "text" : "base64", text ? *content : to_base64(as_bytes(*content))}});
-  }
-  return int{kSuccess};
+  return give_out(session, place.name, *content, file_text(*place.file),
+                  {{"kind", "File"},
+                   {"sequence", place.sequence.value()},
+                   {"scope", to_text(place.target)},
+                   {"name", place.name},
+                   {"bytes", place.file->size},
+                   {"sha256", to_hex(place.file->digest.view())}});
 }
 
 Result<int> list_files(Session& session) {
   QueryArguments arguments;
-  if (!session.argument("SCOPE").empty()) arguments["scope"] = to_text(target_of(session));
+  if (const std::string scope = session.argument("SCOPE"); !scope.empty())
+    arguments["scope"] = scope == kBuiltIn ? scope : to_text(target_of(session));
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
   auto document = (*client)->query("level_files", arguments);
@@ -253,6 +293,11 @@ Result<int> edit_file(Session& session) {
     before = std::move(*content);
     if (!place.file)
       session.note(fmt::format("{} starts as that of {}", place.words(), to_text(*place.inherited_at)));
+  } else {
+    auto content = built_in(*client, place.name);
+    if (!content) return std::unexpected(std::move(content).error());
+    before = content->value_or("");
+    if (*content) session.note(fmt::format("{} starts as the one that is built in", place.words()));
   }
   PrivateFile file;
   MESH_TRY(file.make(place.name, before));

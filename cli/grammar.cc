@@ -232,6 +232,7 @@ Status bind_arguments(const Verb& verb, std::span<const std::string> words, Invo
     if (argument.hint != Hint::scope) continue;
     if (!takes_name(words[i])) {
       if (words[i] == "global" || words[i] == "all") continue;
+      if (!argument.choices.empty() && words[i] == argument.choices) continue;
       return fail(Errc::usage, fmt::format("\"{}\" is neither global, site S nor node N", words[i]), usage);
     }
     if (++i == words.size()) return fail(Errc::usage, fmt::format("\"{}\" needs a name after it", words[i - 1]), usage);

@@ -10,7 +10,8 @@ namespace {
 using Options = std::vector<std::string_view>;
 
 const Argument kScope{.name = "SCOPE", .hint = Hint::scope};
-const Argument kMaybeScope{.name = "SCOPE", .hint = Hint::scope, .optional = true};
+const Argument kReadScope{.name = "SCOPE", .hint = Hint::scope, .choices = "built-in"};
+const Argument kMaybeScope{.name = "SCOPE", .hint = Hint::scope, .optional = true, .choices = "built-in"};
 const Argument kFile{.name = "NAME", .hint = Hint::word};
 const Argument kPath{.name = "PATH", .hint = Hint::file, .optional = true};
 const Argument kFolder{.name = "DIR", .hint = Hint::file};
@@ -179,7 +180,8 @@ void add_reading(Rows& rows) {
     {"list", "operators", {}, reading(), "who may do what", "", list_operators},
     {"list", "tags", {}, reading(), "the named instants of history", "", list_tags},
     {"list", "files", {kMaybeScope}, reading(), "the files of all levels, or those that a site or node has",
-     "  list files\n  list files node r1.ams     also those that it has from above, each from the nearest level",
+     "  list files\n  list files node r1.ams     also those that it has from above, each from the nearest level\n"
+     "  list files built-in        the program's own templates, below global with routing_style loopback",
      list_files},
     {"list", "activations", {}, reading({"limit"}), "what waits for a confirmation, and what became of others",
      "-n says how many that are over; 10 by default.", list_activations},
@@ -331,11 +333,14 @@ void add_files(Rows& rows) {
      "  put file site ams bird_local.conf - < local.conf\n"
      "Without PATH, and with -, from standard input. SCOPE is global, site S or node N; the nearest level wins, by\n"
      "name. Committed, discarded, undone and blamed like an attribute, which is named file:NAME.", put_file},
-    {"get", "file", {kScope, kFile, kPath}, reading(), "print a file, or write it to PATH",
-     "  get file global bird.conf.jinja\n  get file site ams bird_local.conf /tmp/ --at -2h", get_file},
+    {"get", "file", {kReadScope, kFile, kPath}, reading(), "print a file, or write it to PATH",
+     "  get file global bird.conf.jinja\n  get file site ams bird_local.conf /tmp/ --at -2h\n"
+     "  get file built-in bird.conf.jinja      the program's own, below global with routing_style loopback",
+     get_file},
     {"edit", "file", {kScope, kFile}, change(), "change a file with $VISUAL or $EDITOR",
      "  edit file global bird.conf.jinja\n"
-     "A file that a site or node only has from above starts as that. What was left as it was changes nothing.",
+     "A file that a level only has from above, or that is built in, starts as that. What was left as it was changes\n"
+     "nothing.",
      edit_file},
     {"files", "pull", {kFolder}, reading({"force"}), "write the files of all levels to a folder, to work there",
      "  files pull net\n"

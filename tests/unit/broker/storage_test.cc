@@ -243,6 +243,36 @@ TEST(Files, AreListedWithTheirLevelAndAuthor) {
   EXPECT_EQ(listed({{"scope", "global"}}), (Lines{"global a.conf 1", "global b.conf 1"}));
 }
 
+TEST(Files, BuiltInOnesStandBelowTheOthersOfRoutingStyleLoopback) {
+  Desk desk;
+  desk.submit({AddSite{"ams"}, AddNode{"r1.ams"}, AddNode{"r2.ams"}});
+  const auto built_in = [&](std::map<std::string, std::string> arguments, bool texts = false) {
+    const Body body = desk.ask(desk.alice, Query{"level_files", std::move(arguments), {}});
+    std::vector<std::string> out;
+    const auto document = nlohmann::json::parse(std::get<QueryResult>(body).json);
+    for (const auto& item : document["items"]) {
+      if (item["scope"] != "built-in") continue;
+      out.push_back(item["name"]);
+      EXPECT_EQ(item.contains("text"), texts);
+      if (!texts) continue;
+      EXPECT_EQ(item["text"].get<std::string>().size(), item["bytes"].get<size_t>());
+    }
+    return out;
+  };
+  using Names = std::vector<std::string>;
+  const Names all{"bird.conf.jinja", "bird_neighbors.conf.jinja", "bird_site-template.conf.jinja", "tlwg.conf.jinja"};
+  EXPECT_EQ(built_in({{"scope", "built-in"}}, true), all);
+  EXPECT_EQ(built_in({}), Names());
+  const Bytes one = file_blob("1");
+  const SetAttribute style{{Level::node, "r1.ams"}, "routing_style", "loopback"};
+  desk.ask(desk.alice, Submit{Desk::sign(desk.request({style, put_file({Level::node, "r1.ams"}, "bird.conf", one),
+                                                       put_file({Level::site, "ams"}, "tlwg.conf.jinja", one)})),
+                              false, {one}});
+  EXPECT_EQ(built_in({}), all);
+  EXPECT_EQ(built_in({{"scope", "node r1.ams"}}), (Names{all[1], all[2]}));
+  EXPECT_EQ(built_in({{"scope", "node r2.ams"}}), Names());
+}
+
 TEST(Blobs, ANodeFetchesItsConfigurationsAndTheirFiles) {
   test::World world;
   world.must({AddSite{"ams"}, AddNode{"r1.ams"}, AddNode{"r2.ams"}});

@@ -84,6 +84,7 @@ FakeController::FakeController()
   request.commands = {genesis};
   request.origin = "controller";
   must(submit(sign(request, log_secret)));
+  documents["level_files"] = R"({"kind":"FileList","items":[]})";
 }
 
 OperatorContext FakeController::context() const {
