@@ -5,6 +5,7 @@
 #include <functional>
 #include <sstream>
 
+#include "broker/node_files.h"
 #include "broker/queries_internal.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/decide.h"
@@ -22,8 +23,8 @@ constexpr std::string_view kTests =
 /// A question about a state, with yes and no as answers.
 class StateTest {
  public:
-  /// Errors: usage.
-  static Result<StateTest> parse(const std::string& text) {
+  /// Borrows `facts`. Errors: usage.
+  static Result<StateTest> parse(const QueryFacts& facts, const std::string& text) {
     std::istringstream in(text);
     std::vector<std::string> words;
     for (std::string word; in >> word;) words.push_back(word);
@@ -32,10 +33,7 @@ class StateTest {
     if (kind == "reach" && words.size() == 3) {
       out.holds_ = [from = words[1], to = words[2]](const MeshState& s) { return reach(s, from, to); };
     } else if (kind == "compiles" && words.size() == 2) {
-      out.holds_ = [name = words[1]](const MeshState& state) -> Result<bool> {
-        const Node* node = state.find_node(name);
-        return node && compile(state, node->id).has_value();
-      };
+      out.holds_ = [&facts, name = words[1]](const MeshState& state) { return compiles(facts, state, name); };
     } else if (kind == "valid" && words.size() == 1) {
       out.holds_ = [](const MeshState& state) -> Result<bool> {
         return validate(state, Scope{}).empty();
@@ -84,6 +82,19 @@ class StateTest {
       return wanted ? found->second.value == *wanted : false;
     };
     return out;
+  }
+
+  /// With the files of its templates: one with a mistake refuses the commit as well. What only this moment refuses is
+  /// no answer.
+  static Result<bool> compiles(const QueryFacts& facts, const MeshState& state, const std::string& name) {
+    const Node* node = state.find_node(name);
+    if (!node) return false;
+    auto config = compile(state, node->id);
+    if (!config) return false;
+    auto complete = NodeFiles(facts.renderer.get(), state, *facts.log).complete(std::move(*config));
+    if (complete) return true;
+    if (complete.error().code == Errc::invalid) return false;
+    return std::unexpected(complete.error());
   }
 
   /// A site stands for its nodes: one pair that reaches each other is enough.
@@ -204,7 +215,7 @@ Result<json> entry_of(const QueryFacts& facts, uint64_t sequence, json& names) {
 Result<QueryResult> bisect(const QueryFacts& facts) {
   auto text = required(facts, "test");
   if (!text) return std::unexpected(text.error());
-  auto test = StateTest::parse(*text);
+  auto test = StateTest::parse(facts, *text);
   if (!test) return std::unexpected(test.error());
   Bisection bisection(facts, std::move(*test));
   Result<Bounds> bounds = Bounds{};

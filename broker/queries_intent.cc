@@ -258,7 +258,10 @@ Answer show_all(const QueryFacts& facts) {
   if (scope->level == Level::node) {
     auto config = compile(facts.state, scope->node);
     if (!config) return std::unexpected(config.error());
-    out["effective"] = json::parse(config_text(*config));
+    // A template with a mistake hides no attribute: they are what is looked at then.
+    auto complete = NodeFiles(facts.renderer.get(), facts.state, *facts.log).complete(*config);
+    if (!complete) out["problem"] = complete.error().message;
+    out["effective"] = json::parse(config_text(complete ? *complete : *config));
   }
   return out;
 }

@@ -155,13 +155,23 @@ class Writer {
       return {};
     }
     const VersionRecord* latest = node.find_version(node.latest());
-    if (has_rendered_files(*config) && latest && fetch_rendered(*config, latest->digest)) return {};
+    // Templates may use any attribute: with one that is not committed their files may be others.
+    const bool same = latest && !is_changed(node) && has_rendered_files(*config);
+    if (same && fetch_rendered(*config, latest->digest)) return {};
     if (has_rendered_files(*config))
       out_.warnings.push_back(fmt::format("{}: what is not committed was not rendered", node.fullname()));
     const Digest digest = config_digest(*config);
     for (const VersionRecord* record : versions_of(node))
       if (record->version == node.latest() && record->digest == digest) return {};
     return write(fs::path(node.fullname()) / "working", *config);
+  }
+
+  bool is_changed(const Node& node) const {
+    return std::ranges::any_of(now_.changes, [&](const auto& change) {
+      const Scope& scope = change.scope;
+      return scope.level == Level::global || (scope.level == Level::site && scope.site == node.site) ||
+             (scope.level == Level::node && scope.node == node.id);
+    });
   }
 
   Status write(const fs::path& where, const NodeConfig& config) {

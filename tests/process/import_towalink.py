@@ -164,6 +164,38 @@ class ImportTowalink(unittest.TestCase):
                 self.assertEqual(checked.returncode, 0, checked.stderr)
                 self.assertEqual("bgp_local_pref" in files["bird_site-template.conf"], n == 13)
                 self.assertEqual("hold time 30" in files["bird_neighbors.conf"], n == 15)
+        self.check_replay()
+
+    def check_replay(self):
+        """What was rendered comes out of a replay, also when something that only templates use is uncommitted."""
+        with tempfile.TemporaryDirectory() as name:
+            then = pathlib.Path(name) / "then"
+            done = self.mesh.cli("replay", "--to", then)
+            self.assertNotIn(b"not rendered", done.stderr)
+            committed = {n: self.rendered(n) for n in NODES}
+            for n, (site, node) in NODES.items():
+                self.assertEqual([path.name for path in (then / f"{node}.{site}").iterdir()], ["v1"])
+                for file, text in committed[n].items():
+                    written = (then / f"{node}.{site}" / "v1" / file).read_text()
+                    self.assertEqual(written.splitlines(), text.splitlines(), file)
+            self.mesh.cli("set", "site", "munich", "contact", "someone@example.net")
+            again = pathlib.Path(name) / "again"
+            warned = self.mesh.cli("replay", "--to", again).stderr.decode()
+            self.assertEqual(warned.count("what is not committed was not rendered"), 1, warned)
+            self.assertEqual(sorted(path.name for path in (again / "hub.munich").iterdir()), ["v1", "working"])
+            self.mesh.cli("discard", "all")
+            effective = self.mesh.json("show_all", "node", 13)["effective"]
+            self.assertIn("variables.conf", json.dumps(effective["files"]))
+            bad = pathlib.Path(name) / "bad"
+            bad.write_text("{{ 1 / 0 }}")
+            good = self.mesh.json("log", "-n", 1)["items"][0]["sequence"]
+            self.mesh.cli("put", "file", "node", 13, "bad.conf.jinja", bad)
+            shown = self.mesh.json("show_all", "node", 13)
+            self.assertIn("bad.conf.jinja:1", shown["problem"])
+            self.assertIn("file:bad.conf.jinja", shown["attributes"])
+            found = self.mesh.json("bisect", "--good", good, "--bad", "head", "--test", "compiles hub.munich")
+            self.assertEqual(found["bad"], good + 1)
+            self.mesh.cli("discard", "all")
 
 
 if __name__ == "__main__":
