@@ -216,8 +216,9 @@ Status say_who_lacks_it(Session& session, Client& client, const Activate& comman
   return {};
 }
 
-/// A time of at most a week; `name` is the option.
-Result<uint32_t> seconds_of(std::string_view name, const std::string& text) {
+}  // namespace
+
+Result<uint32_t> confirm_seconds(std::string_view name, const std::string& text) {
   auto seconds = parse_duration_s(text);
   if (!seconds) return std::unexpected(std::move(seconds).error());
   if (*seconds < 1 || *seconds > int64_t{kConfirmSecondsMax})
@@ -225,8 +226,6 @@ Result<uint32_t> seconds_of(std::string_view name, const std::string& text) {
                 fmt::format("from {} to {}", duration_text(1), duration_text(kConfirmSecondsMax)));
   return static_cast<uint32_t>(*seconds);
 }
-
-}  // namespace
 
 Result<Activate> activate_command(const Session& session, const Target& target, Version version) {
   Activate out{target, version};
@@ -239,7 +238,7 @@ Result<Activate> activate_command(const Session& session, const Target& target, 
   if (session.has("confirmed")) {
     const std::string text = session.option("confirmed");
     auto seconds =
-        text.empty() ? Result<uint32_t>(kConfirmSecondsDefault) : seconds_of("--confirmed", text);
+        text.empty() ? Result<uint32_t>(kConfirmSecondsDefault) : confirm_seconds("--confirmed", text);
     if (!seconds) return std::unexpected(std::move(seconds).error());
     out.confirm_s = *seconds;
   }
@@ -250,7 +249,7 @@ Result<Activate> activate_command(const Session& session, const Target& target, 
   if (session.has("health") && out.health.empty())
     return fail(Errc::usage, "--health needs a gate", "controller, bgp, bfd, reach:SITE");
   if (session.has("for")) {
-    auto seconds = seconds_of("--for", session.option("for"));
+    auto seconds = confirm_seconds("--for", session.option("for"));
     if (!seconds) return std::unexpected(std::move(seconds).error());
     out.for_s = *seconds;
   }

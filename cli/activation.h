@@ -11,6 +11,10 @@ namespace mesh::cli {
 /// command. Errors: usage.
 Result<Activate> activate_command(const Session& session, const Target& target, Version version);
 
+/// How long a confirmation may take, in seconds; `name` is what the text was given for. Errors: usage (the bounds of
+/// the core, before anything is asked).
+Result<uint32_t> confirm_seconds(std::string_view name, const std::string& text);
+
 /// Submits `command` and, unless --no-wait, waits until every connected target has reported; with
 /// gates, until it is confirmed or over. While it waits for a confirmation a controller that cannot
 /// be reached is waited for too, since the routers bring it back by themselves. Adds what happened

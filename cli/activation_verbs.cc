@@ -137,16 +137,13 @@ Result<int> cancel_activation(Session& session) {
 }
 
 Result<int> extend_activation(Session& session) {
-  auto seconds = parse_duration_s(session.argument("DURATION"));
+  auto seconds = confirm_seconds("DURATION", session.argument("DURATION"));
   if (!seconds) return std::unexpected(std::move(seconds).error());
-  if (*seconds < 1 || *seconds > UINT32_MAX)
-    return fail(Errc::usage, fmt::format("a time of {} s is out of range", *seconds),
-                "for example 10m");
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
   auto id = activation_meant(session, **client, true);
   if (!id) return std::unexpected(std::move(id).error());
-  auto exit = settle(session, **client, *id, ExtendActivation{*id, static_cast<uint32_t>(*seconds)},
+  auto exit = settle(session, **client, *id, ExtendActivation{*id, *seconds},
                      [&](const Reply&) {
                        return fmt::format("goes back in {} from now unless confirmed",
                                           duration_text(*seconds));

@@ -102,6 +102,19 @@ std::vector<Json> enrolled(const Json& document) {
   return out;
 }
 
+/// Whether there is what no node was found of: a site may have none. Errors: not_found.
+Status check_named(Session& session, const Target& target) {
+  if (target.level == Level::node)
+    return fail(Errc::not_found, fmt::format("node \"{}\" does not exist", target.name), "meshcli list nodes");
+  auto client = session.client();
+  if (!client) return std::unexpected(std::move(client).error());
+  auto sites = (*client)->query("sites");
+  if (!sites) return std::unexpected(std::move(sites).error());
+  for (const Json& site : value_at(*sites, "items"))
+    if (text_at(site, "name") == target.name) return {};
+  return fail(Errc::not_found, fmt::format("site \"{}\" does not exist", target.name), "meshcli list sites");
+}
+
 /// Those of the nodes that `target` means and that are enrolled; the others are named to people.
 Result<std::vector<Json>> select(Session& session, const Json& document, const Target& target) {
   std::vector<Json> out;
@@ -117,8 +130,10 @@ Result<std::vector<Json>> select(Session& session, const Json& document, const T
     else
       left_out.push_back(name);
   }
-  if (!known && target.level == Level::node)
-    return fail(Errc::not_found, fmt::format("there is no node {}", target.name), "meshcli list nodes");
+  if (!known) {
+    auto named = check_named(session, target);
+    if (!named) return std::unexpected(std::move(named).error());
+  }
   if (!left_out.empty()) session.warn(fmt::format("not attached, left out: {}", fmt::join(left_out, ", ")));
   if (out.empty()) return fail(Errc::invalid, "no attached nodes selected", "meshcli list nodes");
   return out;

@@ -24,6 +24,9 @@ std::string cannot(const Verb& verb) {
     return {};
   if (among({"token", "node", "operator"}))
     return fmt::format("cannot {} {}: ", verb.noun, verb.verb);
+  if (verb.verb == "files") return fmt::format("cannot {} files: ", verb.noun);
+  if (among({"ansible", "ansible_playbook", "git"})) return fmt::format("cannot run {}: ", verb.verb);
+  if (verb.verb == "inventory") return {};
   if (among({"list", "add", "del", "rename"}))
     return fmt::format("cannot {} {}: ", verb.verb, verb.noun);
   return fmt::format("cannot {}: ", verb.verb);

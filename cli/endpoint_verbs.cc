@@ -192,11 +192,12 @@ Status check_nobody_is_lost(const Whereabouts& where, const Names& wanted, bool 
 }  // namespace
 
 Result<int> controller_endpoints_verb(Session& session) {
+  const std::string action = session.argument("ACTION");
+  if (action.empty()) MESH_TRY(refuse_change_options(session, "add, remove or set", {"force", "enrol"}));
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
   auto where = read_whereabouts(**client);
   if (!where) return std::unexpected(std::move(where).error());
-  const std::string action = session.argument("ACTION");
   if (action.empty()) return show(session, *where);
   if (action != "add" && action != "remove" && action != "set")
     return fail(Errc::usage, fmt::format("\"{}\" is nothing to do with endpoints", action), "add, remove or set");

@@ -173,6 +173,8 @@ Result<int> undo_entry(Session& session) {
 }
 
 Result<int> controller_rules(Session& session) {
+  const std::string wanted = session.argument("RULES");
+  if (wanted.empty()) MESH_TRY(refuse_change_options(session, "RULES"));
   auto client = session.client();
   if (!client) return std::unexpected(std::move(client).error());
   auto status = (*client)->query("status");
@@ -187,7 +189,6 @@ Result<int> controller_rules(Session& session) {
                                "raised, or it stops following",
                                text_at(node, "fullname"), program, mine));
   const int64_t rules = number_at(*controller, "rules");
-  const std::string wanted = session.argument("RULES");
   if (wanted.empty()) {
     if (session.for_people())
       session.print(fmt::format("rules {}, this program knows {}\n", rules, kRulesNewest));

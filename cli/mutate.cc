@@ -8,6 +8,18 @@
 
 namespace mesh::cli {
 
+Status refuse_change_options(const Session& session, std::string_view missing,
+                             std::initializer_list<std::string_view> more) {
+  std::vector<std::string_view> options{"message", "ref", "dry-run", "expect-sequence", "error-unchanged"};
+  options.insert(options.end(), more);
+  const std::string words = fmt::format("{} {}", session.verb().verb, session.verb().noun);
+  for (const std::string_view option : options)
+    if (session.has(option))
+      return fail(Errc::usage, fmt::format("option --{} means nothing to `{}` without {}", option, words, missing),
+                  fmt::format("see `meshcli help {}`", words));
+  return {};
+}
+
 Json reply_json(const Reply& reply, bool dry_run) {
   Json events = Json::array();
   for (const Event& event : reply.events)

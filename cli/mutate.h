@@ -1,7 +1,9 @@
 // What all verbs that change something share: submit, one line on stdout, the next step on stderr.
 #pragma once
 
+#include <initializer_list>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/session.h"
@@ -26,6 +28,11 @@ struct Mutation {
 /// kUnchanged with
 /// --error-unchanged when everything was so already. `reply`, when given, receives the answer.
 Result<int> mutate(Session& session, Mutation mutation, Reply* reply = nullptr);
+
+/// For a verb that only reads as long as `missing` is not given: refuses the options of a change, and `more`. Errors:
+/// usage.
+Status refuse_change_options(const Session& session, std::string_view missing,
+                             std::initializer_list<std::string_view> more = {});
 
 /// {"kind":"Reply","sequence","changed","dry_run","events","warnings"}
 Json reply_json(const Reply& reply, bool dry_run);

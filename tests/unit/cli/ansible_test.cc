@@ -124,7 +124,7 @@ TEST_F(Ansible, WhatCannotBeIsSaid) {
   EXPECT_TRUE(none.err.contains("no attached nodes selected")) << none.err;
   EXPECT_TRUE(none.err.contains("left out: r1.lab")) << none.err;
   EXPECT_TRUE(words_.empty());
-  EXPECT_TRUE(run("ansible node r9.ams all -m ping").err.contains("there is no node r9.ams"));
+  EXPECT_TRUE(run("ansible node r9.ams all -m ping").err.contains("node \"r9.ams\" does not exist"));
   EXPECT_TRUE(run("ansible all").err.contains("ansible needs arguments"));
   setting_.run_program = [](const Environment::Program&) -> Result<Environment::Finished> {
     return fail(Errc::not_found, "ansible is not installed", "apt-get install ansible");
