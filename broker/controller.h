@@ -20,7 +20,7 @@
 #include "broker/orphans.h"
 #include "broker/output.h"
 #include "broker/past.h"
-#include "broker/renderer.h"
+#include "broker/render/renderer.h"
 #include "broker/subscriptions.h"
 #include "eventstore/log/event_log.h"
 #include "eventstore/model/checkpoint.h"

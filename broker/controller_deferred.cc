@@ -8,7 +8,7 @@
 
 #include "broker/controller.h"
 #include "broker/prepare.h"
-#include "broker/queries.h"
+#include "broker/queries/queries.h"
 #include "eventstore/model/address.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/limits.h"

@@ -16,7 +16,7 @@
 #include "broker/meshd.h"
 #include "broker/meshd_frames.h"
 #include "broker/meshd_hello.h"
-#include "broker/template_renderer.h"
+#include "broker/render/template_renderer.h"
 #include "eventstore/log/rocks_event_log.h"
 
 namespace mesh::meshd {

@@ -7,7 +7,7 @@
 #include <set>
 #include <string>
 
-#include "broker/renderer.h"
+#include "broker/render/renderer.h"
 #include "eventstore/log/event_log.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/state.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "broker/renderer.h"
+#include "broker/render/renderer.h"
 #include "eventstore/log/event_log.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/plan.h"

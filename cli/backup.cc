@@ -12,8 +12,8 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "cli/blob_download.h"
 #include "cli/entry_stream.h"
+#include "cli/files/blob_download.h"
 #include "eventstore/log/archive.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/limits.h"

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/changes_text.h"
-#include "cli/file_contents.h"
-#include "cli/file_sides.h"
+#include "cli/files/file_contents.h"
+#include "cli/files/file_sides.h"
 #include "cli/handlers.h"
 #include "cli/moment.h"
 #include "eventstore/model/attribute_table.h"

@@ -7,7 +7,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
-#include "cli/file_contents.h"
+#include "cli/files/file_contents.h"
 #include "cli/render.h"
 
 namespace mesh::cli {

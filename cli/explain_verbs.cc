@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/event_text.h"
-#include "cli/file_contents.h"
+#include "cli/files/file_contents.h"
 #include "cli/handlers.h"
 #include "cli/moment.h"
 #include "cli/scope.h"

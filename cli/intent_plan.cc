@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "cli/file_contents.h"
+#include "cli/files/file_contents.h"
 #include "cli/render.h"
 #include "eventstore/model/decide.h"
 #include "eventstore/model/evolve.h"

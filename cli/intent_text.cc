@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "cli/file_contents.h"
+#include "cli/files/file_contents.h"
 #include "cli/render.h"
 #include "cli/scope.h"
 #include "cli/yaml_tree.h"

@@ -10,7 +10,7 @@
 #include "cli/handlers.h"
 #include "cli/mutate.h"
 #include "cli/newcomers.h"
-#include "cli/recovery_file.h"
+#include "cli/recovery/recovery_file.h"
 #include "cli/scope.h"
 #include "cli/views.h"
 #include "eventstore/model/crypto.h"

@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
-#include "cli/blob_download.h"
 #include "cli/event_text.h"
+#include "cli/files/blob_download.h"
 #include "cli/handlers.h"
 #include "cli/mutate.h"
 #include "cli/replayer.h"

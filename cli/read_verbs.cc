@@ -4,7 +4,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "cli/file_contents.h"
+#include "cli/files/file_contents.h"
 #include "cli/handlers.h"
 #include "cli/link_text.h"
 #include "cli/scope.h"

@@ -3,9 +3,9 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/files/past_files.h"
 #include "cli/handlers.h"
 #include "cli/moment.h"
-#include "cli/past_files.h"
 #include "cli/replayer.h"
 #include "eventstore/model/canonical.h"
 

@@ -8,7 +8,7 @@
 #include <optional>
 #include <set>
 
-#include "cli/file_contents.h"
+#include "cli/files/file_contents.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/overlay.h"
 #include "eventstore/model/plan.h"

@@ -37,8 +37,8 @@
 
 #include "nodes/dataplane/dataplane.h"
 #include "nodes/drift.h"
-#include "nodes/replica_store.h"
-#include "nodes/services.h"
+#include "nodes/replica/replica_store.h"
+#include "nodes/services/services.h"
 #include "nodes/trial.h"
 #include "nodes/version_binding.h"
 #include "nodes/version_fetch.h"

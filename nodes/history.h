@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "nodes/replica_store.h"
+#include "nodes/replica/replica_store.h"
 #include "nodes/successor.h"
 
 namespace mesh {

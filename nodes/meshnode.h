@@ -26,7 +26,7 @@ struct MeshnodeOptions {
   int timeout_s = 60;                 // join, adopt
   std::string dataplane = "linux";    // run, leave, rollback: or "dry-run"
   std::filesystem::path run_dir = "/run/meshnode";  // the same: what belongs to the processes that outlive us
-  std::filesystem::path allow = "/etc/meshnode/allow.toml";  // run, leave, rollback: see nodes/allow.h
+  std::filesystem::path allow = "/etc/meshnode/allow.toml";  // run, leave, rollback: see nodes/services/allow.h
   std::filesystem::path authorized_keys;  // the same; empty = root's
   bool once_synced = false;           // run
   std::string output = "table";       // "table" or "json"

@@ -5,9 +5,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "nodes/command_runner.h"
 #include "nodes/dataplane/files.h"
 #include "nodes/meshnode.h"
+#include "nodes/services/command_runner.h"
 
 namespace mesh {
 

@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "nodes/replica_store.h"
+#include "nodes/replica/replica_store.h"
 
 namespace mesh {
 

@@ -16,8 +16,8 @@
 
 #include "eventstore/model/overlay.h"
 #include "nodes/dataplane/dataplane.h"
-#include "nodes/pending_file.h"
-#include "nodes/replica_store.h"
+#include "nodes/replica/pending_file.h"
+#include "nodes/replica/replica_store.h"
 
 namespace mesh {
 

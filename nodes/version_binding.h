@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "nodes/dataplane/bird_files.h"
-#include "nodes/replica_store.h"
-#include "nodes/services.h"
+#include "nodes/replica/replica_store.h"
+#include "nodes/services/services.h"
 
 namespace mesh {
 

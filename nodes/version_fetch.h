@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "eventstore/model/event.h"
-#include "nodes/replica_store.h"
+#include "nodes/replica/replica_store.h"
 
 namespace mesh {
 

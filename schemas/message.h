@@ -41,7 +41,7 @@ struct Prepared {
   Sequence sequence; Digest root; std::vector<VersionRow> rows; std::string plan;
   bool operator==(const Prepared&) const = default;
 };
-/// kind and arguments: broker/README.md, "Queries". at: 0 = the head.
+/// kind and arguments: broker/queries/README.md. at: 0 = the head.
 struct Query {
   std::string kind; std::map<std::string, std::string> arguments; Sequence at;
   bool operator==(const Query&) const = default;

@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "broker/prepare.h"
-#include "broker/template_renderer.h"
+#include "broker/render/template_renderer.h"
 #include "eventstore/log/memory_event_log.h"
 #include "eventstore/model/attribute_table.h"
 #include "eventstore/model/crypto.h"

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "broker/queries.h"
+#include "broker/queries/queries.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/overlay.h"

@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "broker/queries.h"
+#include "broker/queries/queries.h"
 #include "eventstore/log/memory_event_log.h"
 #include "tests/support/world.h"
 

@@ -7,7 +7,7 @@
 #include <random>
 
 #include "broker/log_scan.h"
-#include "broker/queries.h"
+#include "broker/queries/queries.h"
 #include "schemas/json.h"
 #include "tests/support/borrowed_log.h"
 #include "tests/unit/broker/desk.h"

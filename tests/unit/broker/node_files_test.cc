@@ -11,8 +11,8 @@
 #include <fstream>
 #include <thread>
 
-#include "broker/bird_files.h"
-#include "broker/template_renderer.h"
+#include "broker/render/bird_files.h"
+#include "broker/render/template_renderer.h"
 #include "eventstore/log/memory_event_log.h"
 #include "eventstore/model/crypto.h"
 #include "tests/unit/compile/states.h"

@@ -6,7 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "broker/queries.h"
+#include "broker/queries/queries.h"
 #include "eventstore/log/memory_event_log.h"
 #include "eventstore/model/limits.h"
 #include "schemas/codec.h"

@@ -1,4 +1,4 @@
-// Claim: every query of broker/README.md answers with its document, unknown names are not_found with the nearest name,
+// Claim: every query of queries/README.md answers with its document, unknown names are not_found with the nearest name,
 // and proofs verify. Method: a small mesh, every kind once, documents read as JSON.
 #include <nlohmann/json.hpp>
 

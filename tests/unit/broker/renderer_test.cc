@@ -1,7 +1,7 @@
 // Claim: templates give what Jinja2 gave Towalink, and none reaches more than the variables and files of its node.
 // Method: the real renderer with the real Jinja2, one small template for each point of the contract and each attack.
 // Without python3-jinja2 the tests are skipped, and say so.
-#include "broker/template_renderer.h"
+#include "broker/render/template_renderer.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -10,9 +10,9 @@
 #include <filesystem>
 #include <fstream>
 
-#include "broker/bird_files.h"
-#include "broker/child.h"
-#include "broker/embedded.h"
+#include "broker/render/bird_files.h"
+#include "broker/render/child.h"
+#include "broker/render/embedded.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/template_variables.h"

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "broker/prepare.h"
-#include "broker/template_renderer.h"
+#include "broker/render/template_renderer.h"
 #include "eventstore/model/attribute_table.h"
 #include "tests/unit/broker/desk.h"
 

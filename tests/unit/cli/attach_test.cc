@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/json.h"
-#include "cli/recovery_file.h"
+#include "cli/recovery/recovery_file.h"
 #include "eventstore/model/crypto.h"
 #include "schemas/codec.h"
 #include "tests/unit/cli/run_cli.h"

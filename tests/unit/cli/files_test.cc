@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/exit_code.h"
-#include "cli/file_tree.h"
+#include "cli/files/file_tree.h"
 #include "cli/json.h"
 #include "eventstore/model/attribute_table.h"
 #include "eventstore/model/canonical.h"

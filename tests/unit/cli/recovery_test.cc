@@ -11,7 +11,7 @@
 #include <sstream>
 
 #include "cli/json.h"
-#include "cli/recovery_desk.h"
+#include "cli/recovery/recovery_desk.h"
 #include "eventstore/model/crypto.h"
 #include "schemas/codec.h"
 #include "tests/unit/cli/run_cli.h"

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "cli/towalink_import.h"
+#include "cli/towalink/towalink_import.h"
 #include "eventstore/model/compile.h"
 #include "eventstore/model/crypto.h"
 #include "eventstore/model/evolve.h"

@@ -2,7 +2,7 @@
 // it reloads only what changed, gives back what was there when something fails, removes only what it placed, and a
 // crash at any step ends with the files of one version. Method: Services on a simulated disk whose commands are a
 // table; every step of a change is a death once, by kill and by power loss.
-#include "nodes/services.h"
+#include "nodes/services/services.h"
 
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -12,8 +12,8 @@
 
 #include <algorithm>
 
-#include "nodes/command_runner.h"
 #include "nodes/memory_files.h"
+#include "nodes/services/command_runner.h"
 
 namespace mesh {
 namespace {

@@ -11,8 +11,8 @@
 #include <filesystem>
 
 #include "eventstore/model/compile.h"
-#include "nodes/config_file.h"
-#include "nodes/replica_store.h"
+#include "nodes/replica/config_file.h"
+#include "nodes/replica/replica_store.h"
 #include "schemas/config_text.h"
 #include "written_log.h"
 
