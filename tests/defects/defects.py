@@ -49,7 +49,7 @@ DEFECTS = [
            "  if (auto same = held_.end(); same != held_.end()) {",
            tests=(("broker_test", "Controller.*"),), seeds=0),
     Defect("a commit without its configurations", "broker/controller.cc",
-           "log_->put_blobs(shown->blobs)", "log_->put_blobs({})"),
+           "store(shown->blobs, \"storing the configurations\")", "store({}, \"storing the configurations\")"),
     Defect("a router acts on a head that is not proved", "nodes/agent.cc",
            "void Agent::act(int64_t now) {\n  if (!history_.settled()) return;\n", "void Agent::act(int64_t now) {\n",
            tests=(("nodes_test", "AgentTest.*"),)),
