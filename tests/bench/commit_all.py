@@ -20,7 +20,7 @@ import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-TEMPLATES = HERE.parents[1] / "broker" / "templates"
+TEMPLATES = HERE.parents[1] / "broker" / "render" / "templates"
 NETWORKS = ("no templates", "built-in templates", "own templates")
 CASES = ("one node", "all nodes", "nothing", "one node, meshd just started", "all nodes, meshd just started")
 FIRST = 11  # the number of the first node
