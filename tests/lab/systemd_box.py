@@ -122,7 +122,8 @@ class Box:
 
     def enter(self):
         return ["nsenter", "--target", str(self.first_process() or 0), "--mount", "--pid", "--net", "--uts", "--ipc",
-                "--cgroup", "--root", "--wdns=/", "--", "env", "-i", "HOME=/root", "LC_ALL=C.UTF-8",
+                "--cgroup", "--root", "--wdns=/", "--", "env", "-i", "LC_ALL=C.UTF-8",
+                "HOME=" + os.path.expanduser("~root"),
                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"]
 
     def run(self, *words, code=0, feed=None):

@@ -96,7 +96,7 @@ class UnitsTest(unittest.TestCase):
         self.cli("discard", "all")
 
     def test_3_a_machine_becomes_a_node(self):
-        self.sh("mkdir -p /etc/lan.d /root/.ssh")
+        self.sh("mkdir -p /etc/lan.d ~root/.ssh")
         fingerprint = json.loads(self.cli("controller", "connection", "-o", "json").stdout)["fingerprint"]
         self.sh(f"nohup sh ops/bootstrap-node -c 127.0.0.1 -f {fingerprint} -b /run/programs/meshnode "
                 "> /run/bootstrap.log 2>&1 &")
@@ -109,7 +109,7 @@ class UnitsTest(unittest.TestCase):
 
         # Another node, so that there is a tunnel; nobody starts it.
         token = json.loads(self.cli("token", "create", "--node", "gw.site2", "-o", "json").stdout)["token"]
-        self.box.run("meshnode", "join", "--token-file", "-", "--data", "/root/other", feed=token + "\n")
+        self.box.run("meshnode", "join", "--token-file", "-", "--data", "/var/lib/other", feed=token + "\n")
         self.cli("put", "file", "global", "lan.conf.jinja", "-", feed="of {{ node_name }}\n")
         for name, value in [("files", "lan.conf"), ("destination", "/etc/lan.d"), ("check", "test -r {}/lan.conf"),
                             ("reload", "touch /run/lan-was-reloaded")]:
@@ -122,7 +122,7 @@ class UnitsTest(unittest.TestCase):
             self.assertIn(line, refused.stdout + refused.stderr)
         self.box.run("sh", "-c", "cat > /etc/meshnode/allow.toml", feed=ALLOW)
         self.wait("it runs", lambda: self.state("gw.site1")["state"] == "ok")
-        self.assertEqual(self.sh("stat -c %a /etc/lan.d/lan.conf /run/made /root/.ssh/authorized_keys").stdout,
+        self.assertEqual(self.sh("stat -c %a /etc/lan.d/lan.conf /run/made ~root/.ssh/authorized_keys").stdout,
                          "644\n644\n600\n")
         self.sh("test -e /run/lan-was-reloaded; mountpoint -q /run/mounted; ip link show loopback")
         self.assertEqual(len(self.processes("bird")), 1)

@@ -143,7 +143,7 @@ class Router {
   /// The TCP connections of all BGP sessions: others after a bounce.
   std::string connections() {
     return ns.must(
-        "ss -Htn state established '( sport = :179 or dport = :179 )' | sed 's/^[0-9 ]*//'");
+        "ss -Htn state established '( sport = :179 or dport = :179 )' | sed 's/^[0-9 ]*//; s/  */ /g'");
   }
   int64_t last_handshake(const std::string& tunnel) {
     std::string out = ns.must("wg show " + tunnel + " latest-handshakes");
