@@ -1,4 +1,5 @@
-// Claim: a change of a network loses no packet where another way exists, but for what is under way: new tunnels route before old
+// Claim: a change of a network loses no packet where another way exists, but for what is under way:
+// new tunnels route before old
 // ones go, whoever is first, and what stays is not touched; a change that cannot be made touches
 // nothing; a process that is killed at any moment of an apply leaves traffic of other links alone, and
 // the next one makes the router whole; and a change resets a session when its class says so, and only
