@@ -82,7 +82,7 @@ class Confirmed(unittest.TestCase):
             self.wait_node(mesh, site, 2)
         # By their own clocks, or by the log's word, whichever comes first.
         why = re.compile(r"went back to v2: (activation .* was )?not confirmed")
-        wait_until(lambda: len(why.findall(self.story(mesh))) == 2, "both say why")
+        wait_until(lambda: len(why.findall(self.story(mesh))) == 2, lambda: f"both say why:\n{self.story(mesh)}")
         story = self.story(mesh)
         self.assertIn("goes back in 6s unless confirmed", story)
         self.assertIn("expired, nobody confirmed it in time", story)
